@@ -1,0 +1,220 @@
+//! Layers with PyTorch's layouts, initialisation and running statistics.
+//!
+//! Owns what differs from Burn's own layers: weights of linear layers lie `[out, in]`, initial values come from a named
+//! seed stream (Burn's come from a process-wide generator), batch normalisation keeps the *unbiased* running variance
+//! as PyTorch does (Burn keeps the biased one), and dropout draws from the run's seeds.
+
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::module::{batch_norm, batch_norm_train, conv2d};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::seed::SeedStream;
+
+/// Uniform in ±1/√fan_in: PyTorch's default for weights and biases of linear and convolution layers.
+fn uniform<const D: usize>(
+    shape: [usize; D],
+    fan_in: usize,
+    stream: &mut SeedStream,
+    device: &Device,
+) -> Param<Tensor<D>> {
+    let bound = 1.0 / (fan_in as f32).sqrt();
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.symmetric(bound)).collect();
+    Param::from_data(TensorData::new(values, shape), device)
+}
+
+/// Fully connected layer.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// A layer with PyTorch's default initial values.
+    #[must_use]
+    pub fn new(inputs: usize, outputs: usize, stream: &mut SeedStream, device: &Device) -> Self {
+        Self {
+            weight: uniform([outputs, inputs], inputs, stream, device),
+            bias: uniform([outputs], inputs, stream, device),
+        }
+    }
+
+    /// `x Wᵀ + b`.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, in]`
+    /// - output: `[batch, out]`
+    #[must_use]
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+    }
+}
+
+/// Square convolution without bias, padded by half its size.
+#[derive(Module, Debug)]
+pub struct Conv {
+    /// `[out, in, size, size]`.
+    pub weight: Param<Tensor<4>>,
+    /// Step in both directions.
+    pub stride: usize,
+}
+
+impl Conv {
+    /// A layer with PyTorch's default initial values.
+    #[must_use]
+    pub fn new(
+        [inputs, outputs]: [usize; 2],
+        size: usize,
+        stride: usize,
+        stream: &mut SeedStream,
+        device: &Device,
+    ) -> Self {
+        let shape = [outputs, inputs, size, size];
+        Self { weight: uniform(shape, inputs * size * size, stream, device), stride }
+    }
+
+    /// # Shapes
+    /// - `x`: `[batch, in, height, width]`
+    /// - output: `[batch, out, ⌈height/stride⌉, ⌈width/stride⌉]`
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let weight = self.weight.val();
+        let padding = weight.dims()[2] / 2;
+        conv2d(x, weight, None, ConvOptions::new([self.stride; 2], [padding; 2], [1; 2], 1))
+    }
+}
+
+/// Batch normalisation over images, with PyTorch's defaults (ε 1e-5, momentum 0.1).
+#[derive(Module, Debug)]
+pub struct Norm {
+    /// `[channels]`, initially 1.
+    pub weight: Param<Tensor<1>>,
+    /// `[channels]`, initially 0.
+    pub bias: Param<Tensor<1>>,
+    /// `[channels]`, initially 0.
+    pub running_mean: RunningState<Tensor<1>>,
+    /// `[channels]`, unbiased, initially 1.
+    pub running_var: RunningState<Tensor<1>>,
+}
+
+impl Norm {
+    /// Added to the variance under the root.
+    pub const EPSILON: f64 = 1e-5;
+    /// Weight of a batch in the running statistics.
+    pub const MOMENTUM: f64 = 0.1;
+
+    /// A fresh layer.
+    #[must_use]
+    pub fn new(channels: usize, device: &Device) -> Self {
+        let ones = TensorData::ones::<f32, _>([channels]);
+        let zeros = TensorData::zeros::<f32, _>([channels]);
+        Self {
+            weight: Param::from_data(ones.clone(), device),
+            bias: Param::from_data(zeros.clone(), device),
+            running_mean: RunningState::new(Tensor::from_data(zeros, device)),
+            running_var: RunningState::new(Tensor::from_data(ones, device)),
+        }
+    }
+
+    /// Normalises with the batch's statistics, which enter the running ones, on an autodiff device, and with the
+    /// running ones elsewhere.
+    ///
+    /// # Shapes
+    /// - `x` and output: `[batch, channels, height, width]`
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if !x.device().is_autodiff() {
+            let (mean, variance) = (self.running_mean.value(), self.running_var.value());
+            return batch_norm(x, weight, bias, mean, variance, Self::EPSILON);
+        }
+        let [batch, _, height, width] = x.dims();
+        let count = (batch * height * width) as f64;
+        let result = batch_norm_train(x, weight, bias, Self::EPSILON);
+        let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
+        self.absorb(result.mean, unbiased);
+        result.output
+    }
+
+    /// Takes a batch's mean and unbiased variance into the running statistics.
+    pub fn absorb(&self, mean: Tensor<1>, unbiased_variance: Tensor<1>) {
+        let blend = |old: Tensor<1>, new: Tensor<1>| {
+            old.mul_scalar(1.0 - Self::MOMENTUM).add(new.detach().mul_scalar(Self::MOMENTUM)).detach()
+        };
+        self.running_mean.update(blend(self.running_mean.value_sync(), mean));
+        self.running_var.update(blend(self.running_var.value_sync(), unbiased_variance));
+    }
+}
+
+/// Inverted dropout from a named seed stream; inactive in evaluation.
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    probability: f32,
+    stream: Option<SeedStream>,
+}
+
+impl Dropout {
+    /// Lets everything through: evaluation, and training without dropout.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { probability: 0.0, stream: None }
+    }
+
+    /// Zeroes each value with this probability (in `[0, 1)`) and scales the others by `1 / (1 − probability)`.
+    #[must_use]
+    pub fn new(probability: f32, stream: SeedStream) -> Self {
+        let stream = (probability > 0.0).then_some(stream);
+        Self { probability, stream }
+    }
+
+    /// The multipliers of the next `len` values, or `None` where everything passes.
+    pub fn mask(&mut self, len: usize) -> Option<Vec<f32>> {
+        let (drop, keep) = (self.probability, 1.0 / (1.0 - self.probability));
+        let stream = self.stream.as_mut()?;
+        Some((0..len).map(|_| if stream.unit() < drop { 0.0 } else { keep }).collect())
+    }
+
+    /// Applies dropout to a tensor of any shape.
+    pub fn apply<const D: usize>(&mut self, x: Tensor<D>) -> Tensor<D> {
+        let shape = x.shape();
+        match self.mask(shape.num_elements()) {
+            None => x,
+            Some(mask) => {
+                let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
+                x.mul(mask)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seeds;
+
+    #[test]
+    fn dropout_keeps_the_mean_and_evaluation_keeps_everything() {
+        let mut dropout = Dropout::new(0.25, Seeds::new(1).stream("dropout"));
+        let mask = dropout.mask(20_000).unwrap();
+        let mean: f32 = mask.iter().sum::<f32>() / 20_000.0;
+        // Standard deviation of the mean is 0.0041.
+        assert!((mean - 1.0).abs() < 0.017, "{mean}");
+        assert!(mask.iter().all(|&m| m == 0.0 || m == 4.0 / 3.0));
+        assert_eq!(Dropout::off().mask(3), None);
+    }
+
+    #[test]
+    fn initial_values_fill_the_range_and_repeat() {
+        let device = Device::flex();
+        let make = |seed| Linear::new(100, 50, &mut Seeds::new(seed).stream("init"), &device);
+        let values = |l: &Linear| l.weight.val().into_data().try_into_vec::<f32>().unwrap();
+        let (a, b) = (values(&make(1)), values(&make(1)));
+        assert_eq!(a, b);
+        assert_ne!(a, values(&make(2)));
+        let max = a.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+        assert!(max <= 0.1 && max > 0.099, "{max}");
+    }
+}

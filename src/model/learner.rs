@@ -1,0 +1,301 @@
+//! A network as methods and optimizers see it: flat parameters, flat gradients, evaluation.
+//!
+//! Owns the bridge to Burn's autodiff. Everything above it (methods, the runner) speaks of one vector of parameters and
+//! one of gradients and never of tensors, so a network may compute them in any way it likes.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::{Dtype, TensorView, serialize};
+
+use super::weights::{WeightsError, read_weights, take_weight};
+use super::{Dropout, Network, head};
+use crate::optim::{Layout, OptimError, floats, read_gradients, read_parameters, write_parameters};
+use crate::stream::{Batch, Samples};
+
+/// Why a learner cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LearnerError {
+    /// Vectors of another model.
+    #[error(transparent)]
+    Vector(#[from] OptimError),
+    /// A weights file that does not fit.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A batch without examples.
+    #[error("a batch without examples has no gradient")]
+    EmptyBatch,
+}
+
+/// Result of an evaluation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Examples whose label had the highest logit of its slice.
+    pub correct: usize,
+    /// Examples.
+    pub total: usize,
+    /// Sum of their cross-entropies, in nats.
+    pub loss_sum: f64,
+}
+
+impl Evaluation {
+    /// Percent correct.
+    #[must_use]
+    pub fn accuracy(&self) -> f64 {
+        100.0 * self.correct as f64 / self.total.max(1) as f64
+    }
+
+    /// Mean cross-entropy in nats.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.loss_sum / self.total.max(1) as f64
+    }
+}
+
+/// A network with flat parameters.
+pub trait Learner: Send {
+    /// Names, shapes and positions of the parameters, under the released code's names.
+    fn layout(&self) -> &Layout;
+
+    /// The parameters.
+    fn parameters(&self) -> &[f32];
+
+    /// Changes the parameters in place; they take effect when the closure returns.
+    ///
+    /// # Errors
+    /// What the closure returns, or [`LearnerError::Vector`].
+    fn update(
+        &mut self,
+        change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
+    ) -> Result<(), LearnerError>;
+
+    /// Mean loss of a batch in training mode and its gradient; batch-norm statistics take the batch in.
+    ///
+    /// # Errors
+    /// [`LearnerError::EmptyBatch`].
+    fn gradient(&mut self, batch: &Batch) -> Result<(f32, Vec<f32>), LearnerError>;
+
+    /// Accuracy and loss in evaluation mode over all samples, in batches of `batch_size`, on `threads` threads. The
+    /// result does not depend on the number of threads.
+    fn evaluate(&mut self, samples: &Samples, batch_size: usize, threads: usize) -> Evaluation;
+
+    /// Parameters and buffers as a safetensors file under the released PyTorch code's names.
+    ///
+    /// # Errors
+    /// [`WeightsError::Format`] (never for a network of this crate).
+    fn weights(&self) -> Result<Vec<u8>, WeightsError>;
+
+    /// Takes parameters and buffers from such a file.
+    ///
+    /// # Errors
+    /// [`WeightsError`] naming the tensor that is missing or differs; nothing is changed then.
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LearnerError>;
+}
+
+/// A Burn network as a [`Learner`].
+pub struct NetworkLearner<N: Network> {
+    /// Always there between calls; taken out while the module is rebuilt.
+    network: Option<N>,
+    layout: Layout,
+    parameters: Vec<f32>,
+    dropout: Dropout,
+    device: Device,
+    /// Training-mode forward passes so far: PyTorch's `num_batches_tracked`.
+    batches: i64,
+}
+
+impl<N: Network> NetworkLearner<N> {
+    /// A learner over a network on an autodiff device.
+    #[must_use]
+    pub fn new(network: N, dropout: Dropout, device: &Device) -> Self {
+        let paths = crate::optim::layout_of(&network);
+        let layout =
+            Layout::new(paths.slots().iter().map(|s| (N::released_name(&s.name), s.shape.clone())));
+        let parameters = read_parameters(&network);
+        Self { network: Some(network), layout, parameters, dropout, device: device.clone(), batches: 0 }
+    }
+
+    /// The network as it is now.
+    ///
+    /// # Panics
+    /// Never: the network is absent only inside [`Learner::update`] and [`Learner::load`].
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "an invariant of this type, not of its input")]
+    pub fn network(&self) -> &N {
+        self.network.as_ref().expect("the network is present between calls")
+    }
+
+    fn images(batch: &Batch, device: &Device) -> Tensor<4> {
+        let shape = [batch.len(), batch.shape.channels, batch.shape.height, batch.shape.width];
+        Tensor::from_data(TensorData::new(batch.pixels.clone(), shape), device)
+    }
+
+    fn write(&mut self) -> Result<(), LearnerError> {
+        if let Some(network) = self.network.take() {
+            self.network = Some(write_parameters(network, &self.parameters)?);
+        }
+        Ok(())
+    }
+}
+
+fn judge_batch<N: Network>(network: &N, batch: &Batch, device: &Device) -> Evaluation {
+    let logits = network.forward(NetworkLearner::<N>::images(batch, device), &mut Dropout::off());
+    let classes = logits.dims()[1];
+    let logits = floats(logits.into_data());
+    let mut result = Evaluation::default();
+    for ((row, &label), slice) in logits.chunks(classes).zip(&batch.labels).zip(&batch.slices) {
+        let (loss, correct) = head::judge(row, label, slice.clone());
+        result.total += 1;
+        result.correct += usize::from(correct);
+        result.loss_sum += loss;
+    }
+    result
+}
+
+impl<N: Network> Learner for NetworkLearner<N> {
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    fn update(
+        &mut self,
+        change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
+    ) -> Result<(), LearnerError> {
+        change(&mut self.parameters)?;
+        self.write()
+    }
+
+    fn gradient(&mut self, batch: &Batch) -> Result<(f32, Vec<f32>), LearnerError> {
+        if batch.is_empty() {
+            return Err(LearnerError::EmptyBatch);
+        }
+        let images = Self::images(batch, &self.device);
+        let mut dropout = std::mem::replace(&mut self.dropout, Dropout::off());
+        let logits = self.network().forward(images, &mut dropout);
+        self.dropout = dropout;
+        self.batches += 1;
+        let loss = head::task_loss(logits, &batch.labels, &batch.slices);
+        let gradients = GradientsParams::from_grads(loss.backward(), self.network());
+        Ok((loss.into_scalar(), read_gradients(self.network(), gradients)))
+    }
+
+    fn evaluate(&mut self, samples: &Samples, batch_size: usize, threads: usize) -> Evaluation {
+        let positions: Vec<usize> = (0..samples.len()).collect();
+        let batches: Vec<&[usize]> = positions.chunks(batch_size.max(1)).collect();
+        let network = self.network().valid();
+        let device = self.device.clone().inner();
+        let work = |batches: &[&[usize]]| -> Vec<Evaluation> {
+            batches.iter().map(|b| judge_batch(&network, &samples.batch(b), &device)).collect()
+        };
+        let share = batches.len().div_ceil(threads.max(1)).max(1);
+        let results: Vec<Evaluation> = if threads <= 1 {
+            work(&batches)
+        } else {
+            std::thread::scope(|scope| {
+                let handles: Vec<_> =
+                    batches.chunks(share).map(|part| scope.spawn(|| work(part))).collect();
+                handles
+                    .into_iter()
+                    .flat_map(|h| h.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .collect()
+            })
+        };
+        // Summed batch by batch in order, so that the loss does not depend on the number of threads.
+        results.iter().fold(Evaluation::default(), |sum, one| Evaluation {
+            correct: sum.correct + one.correct,
+            total: sum.total + one.total,
+            loss_sum: sum.loss_sum + one.loss_sum,
+        })
+    }
+
+    fn weights(&self) -> Result<Vec<u8>, WeightsError> {
+        let tensors = float_tensors(&self.network().valid(), N::released_name);
+        let mut blocks: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+        for (name, shape, values) in tensors {
+            if let Some(norm) = name.strip_suffix(".running_var") {
+                let tracked = format!("{norm}.num_batches_tracked");
+                blocks.push((tracked, Dtype::I64, vec![], self.batches.to_le_bytes().to_vec()));
+            }
+            let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+            blocks.push((name, Dtype::F32, shape, bytes));
+        }
+        let format = |e: safetensors::SafeTensorError| WeightsError::Format(e.to_string());
+        let views = blocks
+            .iter()
+            .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(format)?;
+        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+        serialize(views, Some(metadata)).map_err(format)
+    }
+
+    fn load(&mut self, bytes: &[u8]) -> Result<(), LearnerError> {
+        let file = read_weights(bytes)?;
+        let mut values = HashMap::new();
+        for (path, shape, _) in float_tensors(self.network(), str::to_string) {
+            let taken = take_weight(&file, &N::released_name(&path), &shape)?;
+            values.insert(path, taken);
+        }
+        if let Some(network) = self.network.take() {
+            let network = network.map(&mut Replace { path: Vec::new(), values });
+            self.parameters = read_parameters(&network);
+            self.network = Some(network);
+        }
+        Ok(())
+    }
+}
+
+/// All float tensors, buffers included: name, shape, values.
+fn float_tensors<M: Module>(module: &M, rename: fn(&str) -> String) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    struct Collect {
+        path: Vec<String>,
+        rename: fn(&str) -> String,
+        tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+    }
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_string());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            let (shape, data) = (value.shape().to_vec(), value.into_data());
+            let name = (self.rename)(&self.path.join("."));
+            self.tensors.push((name, shape, floats(data)));
+        }
+    }
+    let mut collect = Collect { path: Vec::new(), rename, tensors: Vec::new() };
+    module.visit(&mut collect);
+    collect.tensors
+}
+
+/// Puts values in by path.
+struct Replace {
+    path: Vec<String>,
+    values: HashMap<String, Vec<f32>>,
+}
+
+impl ModuleMapper for Replace {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(values) = self.values.remove(&self.path.join(".")) else { return param };
+        let trained = param.is_require_grad();
+        let (id, old, mapper) = param.consume();
+        let value = Tensor::from_data(TensorData::new(values, old.shape()), &old.device());
+        Param::from_mapped_value(id, value.set_require_grad(trained), mapper)
+    }
+}

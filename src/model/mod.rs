@@ -1,0 +1,37 @@
+//! Models: the networks of the paper, their heads, and the learner that methods see.
+//!
+//! Owns the networks as Burn modules ([`Mlp`], [`ReducedResNet`]), PyTorch's default initialisation, the only place that
+//! knows how tasks share a head ([`head`]), and [`Learner`]: a network whose parameters and gradients are flat
+//! vectors.
+
+pub mod head;
+mod layers;
+mod learner;
+mod mlp;
+mod resnet;
+mod weights;
+
+pub use layers::{Conv, Dropout, Linear, Norm};
+pub use learner::{Evaluation, Learner, LearnerError, NetworkLearner};
+pub use mlp::{Mlp, MlpConfig};
+pub use resnet::{Block, ReducedResNet, ReducedResNetConfig};
+pub use weights::{WeightsError, read_weights};
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// A network that maps images to one logit per class of the whole stream.
+pub trait Network: Module + Sync + 'static {
+    /// Logits for images.
+    ///
+    /// Training behaviour (batch statistics) is chosen by the module's device being an autodiff device, and dropout
+    /// by `dropout`.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, height, width]`
+    /// - output: `[batch, classes]`
+    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2>;
+
+    /// The released PyTorch code's name for a parameter or buffer of this path.
+    fn released_name(path: &str) -> String;
+}

@@ -1,0 +1,452 @@
+//! TAG: task-based accumulated gradients (Malviya, Ravindran, Chandar; CoLLAs 2022, PMLR v199 pp. 366-389).
+//!
+//! Owns the knowledge base and the update. While task t runs, TAG accumulates its moments `M_t` and `V_t`; when the
+//! task ends they are frozen. Every step of a later task weighs each frozen `V_τ` by how the present first moment
+//! agrees with the frozen one (eq. 2, p. 5):
+//!
+//! ```text
+//! α(t,τ) = exp(−b · ⟨M_t, M_τ⟩ / (‖M_t‖ ‖M_τ‖))        so α(t,t) = e^−b
+//! θ ← θ − η g / (√(α(t,t) V_t + Σ_{τ<t} α(t,τ) V_τ) + ε)
+//! ```
+//!
+//! Departures from the printed equations, each the released code's and each a setting where it matters: α is taken
+//! per parameter tensor ([`AlphaScope`]), ε stands outside the root ([`Epsilon`]), and the first task weighs its own
+//! `V` by 1 rather than by e^−b (eq. 4, p. 15, says so too). A tensor whose moment is zero has cosine 0, so α = 1;
+//! the released code divides by zero there.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AlphaRecord, AlphaScope, Layout, OptimError, Optimizer, State, check_length};
+
+/// Which adaptive method TAG accumulates like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TagBase {
+    /// `V ← 0.99 V + 0.01 g²`; the step follows g (eq. 3).
+    RmsProp,
+    /// `V ← V + g²`; the step follows g (eq. 5).
+    Adagrad,
+    /// `V ← 0.999 V + 0.001 g²`; the step follows M, with bias correction (eq. 6).
+    Adam,
+}
+
+/// Where ε = 1e-8 is added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Epsilon {
+    /// `√x + ε`, as the released code does.
+    #[default]
+    Outside,
+    /// `√(x + ε)`, as eqs. (1)-(6) are printed.
+    Inside,
+}
+
+/// What the step count n of Adam's bias correction counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BiasCorrection {
+    /// The steps of the task, over all its epochs, like the moments themselves.
+    #[default]
+    PerTask,
+    /// The steps of the epoch, as the released code does although its moments go on.
+    PerEpoch,
+}
+
+/// TAG's hyper-parameters.
+///
+/// | field | default | range | meaning |
+/// |---|---|---|---|
+/// | `base` | RMSProp | | the adaptive method |
+/// | `b` | 5 | finite, ≥ 0 | weight of the correlation: higher prevents more forgetting |
+/// | `scope` | tensor | | over what α is taken |
+/// | `epsilon` | outside | | where ε = 1e-8 stands |
+/// | `bias_correction` | per task | | Adam's step count |
+///
+/// β₁ is 0.9; β₂ is 0.99, and 0.999 for Adam (p. 16).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TagConfig {
+    /// The adaptive method.
+    pub base: TagBase,
+    /// Weight of the correlation.
+    pub b: f64,
+    /// Over what α is taken.
+    pub scope: AlphaScope,
+    /// Where ε stands.
+    pub epsilon: Epsilon,
+    /// Adam's step count.
+    pub bias_correction: BiasCorrection,
+}
+
+impl Default for TagConfig {
+    fn default() -> Self {
+        Self {
+            base: TagBase::RmsProp,
+            b: 5.0,
+            scope: AlphaScope::default(),
+            epsilon: Epsilon::default(),
+            bias_correction: BiasCorrection::default(),
+        }
+    }
+}
+
+const BETA1: f32 = 0.9;
+const EPSILON: f32 = 1e-8;
+/// Positions handled together, so that their moments stay in the first-level cache over all past tasks.
+const BLOCK: usize = 1024;
+
+/// Frozen moments of a finished task.
+#[derive(Clone, Debug)]
+struct PastTask {
+    /// `M_τ / ‖M_τ‖`, per tensor or over the model as the scope says; zero where the norm was zero.
+    direction: Vec<f32>,
+    /// `V_τ`.
+    second: Vec<f32>,
+}
+
+/// Moments of the task under way.
+#[derive(Clone, Debug)]
+struct Present {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    steps: usize,
+}
+
+/// The TAG optimizer over a model of a known layout.
+///
+/// Memory: two vectors of the model's size per finished task and two for the one under way, allocated when a task
+/// begins. Time per step grows with the number of finished tasks by one pass over those vectors.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    config: TagConfig,
+    layout: Layout,
+    past: Vec<PastTask>,
+    present: Option<Present>,
+    record: AlphaRecord,
+    /// This step's weights, `[tau][tensor]` with τ = t last.
+    alphas: Vec<f32>,
+}
+
+impl Tag {
+    /// A fresh optimizer for a model of this layout.
+    ///
+    /// # Errors
+    /// [`OptimError::HyperParameter`] for a negative or non-finite `b`.
+    pub fn new(config: TagConfig, layout: Layout) -> Result<Self, OptimError> {
+        if !(config.b.is_finite() && config.b >= 0.0) {
+            return Err(OptimError::HyperParameter { name: "b", value: config.b, range: "a finite number ≥ 0" });
+        }
+        let record = AlphaRecord::new(layout.slots().len());
+        Ok(Self { config, layout, past: Vec::new(), present: None, record, alphas: Vec::new() })
+    }
+
+    /// Number of finished tasks in the knowledge base.
+    #[must_use]
+    pub fn past_tasks(&self) -> usize {
+        self.past.len()
+    }
+
+    /// The weights α(t,τ) of the newest step, `[tau][tensor]` in the layout's order, τ = t last.
+    #[must_use]
+    pub fn newest_alphas(&self) -> &[f32] {
+        &self.alphas
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.config.base {
+            TagBase::RmsProp => "tag-rmsprop",
+            TagBase::Adagrad => "tag-adagrad",
+            TagBase::Adam => "tag-adam",
+        }
+    }
+
+    fn beta2(&self) -> f32 {
+        if self.config.base == TagBase::Adam { 0.999 } else { 0.99 }
+    }
+
+    /// Eq. (2): this step's α for every tensor and past task, from the moments as they are now.
+    fn weigh(&mut self, first: &[f32]) {
+        let tensors = self.layout.slots().len();
+        let tasks = self.past.len();
+        let own = if tasks == 0 { 1.0 } else { (-self.config.b).exp() as f32 };
+        self.alphas.clear();
+        self.alphas.resize((tasks + 1) * tensors, own);
+        if tasks == 0 {
+            return;
+        }
+        let norms: Vec<f64> = self.layout.slots().iter().map(|s| dot_at(first, first, s)).collect();
+        let dots: Vec<Vec<f64>> = self
+            .past
+            .iter()
+            .map(|p| self.layout.slots().iter().map(|s| dot_at(first, &p.direction, s)).collect())
+            .collect();
+        for (tau, dots) in dots.iter().enumerate() {
+            let row = &mut self.alphas[tau * tensors..(tau + 1) * tensors];
+            match self.config.scope {
+                AlphaScope::Tensor => {
+                    for ((alpha, dot), norm) in row.iter_mut().zip(dots).zip(&norms) {
+                        *alpha = weight(self.config.b, *dot, *norm);
+                    }
+                }
+                AlphaScope::Global => {
+                    row.fill(weight(self.config.b, dots.iter().sum(), norms.iter().sum()));
+                }
+            }
+        }
+    }
+
+    /// Eqs. (3), (5), (6): moves the parameters along `numerator` over the root of the weighted second moments.
+    fn descend(&self, parameters: &mut [f32], numerator: &[f32], second: &[f32], rate: f32, root_scale: f32) {
+        let tensors = self.layout.slots().len();
+        let inside = if self.config.epsilon == Epsilon::Inside { EPSILON } else { 0.0 };
+        let outside = EPSILON - inside;
+        let mut weighted = [0.0_f32; BLOCK];
+        for (n, slot) in self.layout.slots().iter().enumerate() {
+            let own = self.alphas[self.past.len() * tensors + n];
+            for start in slot.range.clone().step_by(BLOCK) {
+                let range = start..slot.range.end.min(start + BLOCK);
+                let weighted = &mut weighted[..range.len()];
+                for (w, v) in weighted.iter_mut().zip(&second[range.clone()]) {
+                    *w = own * v;
+                }
+                for (tau, past) in self.past.iter().enumerate() {
+                    let alpha = self.alphas[tau * tensors + n];
+                    for (w, v) in weighted.iter_mut().zip(&past.second[range.clone()]) {
+                        *w += alpha * v;
+                    }
+                }
+                let ps = parameters[range.clone()].iter_mut().zip(&numerator[range]);
+                for ((p, g), w) in ps.zip(weighted.iter()) {
+                    *p -= rate * g / ((w + inside).sqrt() * root_scale + outside);
+                }
+            }
+        }
+    }
+}
+
+/// `exp(−b cos)`; a zero vector on either side has cosine 0.
+fn weight(b: f64, dot_with_unit: f64, squared_norm: f64) -> f32 {
+    let cosine = if squared_norm > 0.0 { dot_with_unit / squared_norm.sqrt() } else { 0.0 };
+    // Rounding may carry the cosine a little over 1; α stays within [e^−b, e^b].
+    (-b * cosine.clamp(-1.0, 1.0)).exp() as f32
+}
+
+fn dot_at(a: &[f32], b: &[f32], slot: &super::TensorSlot) -> f64 {
+    dot(&a[slot.range.clone()], &b[slot.range.clone()])
+}
+
+/// Scalar product: 16 running sums in single precision over each block, blocks added in double precision.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let mut total = 0.0;
+    for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
+        let (a_lanes, a_rest) = a.as_chunks::<16>();
+        let (b_lanes, b_rest) = b.as_chunks::<16>();
+        let mut lanes = [0.0_f32; 16];
+        for (x, y) in a_lanes.iter().zip(b_lanes) {
+            for i in 0..16 {
+                lanes[i] += x[i] * y[i];
+            }
+        }
+        total += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
+        total += a_rest.iter().zip(b_rest).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+    }
+    total
+}
+
+fn scale(values: &mut [f32], squared_norm: f64) {
+    let factor = if squared_norm > 0.0 { 1.0 / squared_norm.sqrt() } else { 0.0 };
+    for x in values {
+        *x = (f64::from(*x) * factor) as f32;
+    }
+}
+
+impl Optimizer for Tag {
+    fn begin_task(&mut self) {
+        self.end_task();
+        let zeros = || vec![0.0; self.layout.len()];
+        self.present = Some(Present { first: zeros(), second: zeros(), steps: 0 });
+        self.record.begin_task();
+    }
+
+    fn begin_epoch(&mut self) {
+        if let (Some(present), BiasCorrection::PerEpoch) = (&mut self.present, self.config.bias_correction) {
+            present.steps = 0;
+        }
+    }
+
+    fn step(
+        &mut self,
+        parameters: &mut [f32],
+        gradient: &[f32],
+        learning_rate: f32,
+    ) -> Result<(), OptimError> {
+        check_length("the parameter vector", parameters.len(), self.layout.len())?;
+        check_length("the gradient", gradient.len(), self.layout.len())?;
+        let mut present = self.present.take().ok_or(OptimError::NoTask)?;
+        present.steps += 1;
+        let beta2 = self.beta2();
+        for (m, g) in present.first.iter_mut().zip(gradient) {
+            *m = BETA1 * *m + (1.0 - BETA1) * g;
+        }
+        let pairs = present.second.iter_mut().zip(gradient);
+        match self.config.base {
+            TagBase::Adagrad => pairs.for_each(|(v, g)| *v += g * g),
+            _ => pairs.for_each(|(v, g)| *v = beta2 * *v + (1.0 - beta2) * g * g),
+        }
+        self.weigh(&present.first);
+        self.record.add_step(&self.alphas);
+        if self.config.base == TagBase::Adam {
+            let n = i32::try_from(present.steps).unwrap_or(i32::MAX);
+            let rate = f64::from(learning_rate) / (1.0 - f64::from(BETA1).powi(n));
+            let root_scale = 1.0 / (1.0 - f64::from(beta2).powi(n)).sqrt();
+            self.descend(parameters, &present.first, &present.second, rate as f32, root_scale as f32);
+        } else {
+            self.descend(parameters, gradient, &present.second, learning_rate, 1.0);
+        }
+        self.present = Some(present);
+        Ok(())
+    }
+
+    fn end_task(&mut self) {
+        let Some(Present { mut first, second, .. }) = self.present.take() else { return };
+        match self.config.scope {
+            AlphaScope::Tensor => {
+                for slot in self.layout.slots() {
+                    let values = &mut first[slot.range.clone()];
+                    let squared = dot(values, values);
+                    scale(values, squared);
+                }
+            }
+            AlphaScope::Global => {
+                let squared = self.layout.slots().iter().map(|s| dot_at(&first, &first, s)).sum();
+                scale(&mut first, squared);
+            }
+        }
+        self.past.push(PastTask { direction: first, second });
+    }
+
+    fn state(&self) -> State {
+        let mut state = State::new(self.kind())
+            .with_counter("past_tasks", self.past.len())
+            .with_counter("in_task", usize::from(self.present.is_some()))
+            .with_counter("steps", self.present.as_ref().map_or(0, |p| p.steps));
+        for (tau, past) in self.past.iter().enumerate() {
+            state.put(&format!("past.{tau}.direction"), &past.direction);
+            state.put(&format!("past.{tau}.second"), &past.second);
+        }
+        if let Some(present) = &self.present {
+            state.put("first", &present.first);
+            state.put("second", &present.second);
+        }
+        state.put_sums("alpha", self.record.flat());
+        state
+    }
+
+    fn restore(&mut self, mut state: State) -> Result<(), OptimError> {
+        state.expect_kind(self.kind())?;
+        let (len, tensors) = (self.layout.len(), self.layout.slots().len());
+        let tasks = state.counter("past_tasks")?;
+        let mut past = Vec::new();
+        for tau in 0..tasks {
+            past.push(PastTask {
+                direction: state.take(&format!("past.{tau}.direction"), len)?,
+                second: state.take(&format!("past.{tau}.second"), len)?,
+            });
+        }
+        let in_task = state.counter("in_task")? == 1;
+        let present = if in_task {
+            let (first, second) = (state.take("first", len)?, state.take("second", len)?);
+            Some(Present { first, second, steps: state.counter("steps")? })
+        } else {
+            None
+        };
+        let recorded = tasks + usize::from(in_task);
+        let sums = state.take_sums("alpha", AlphaRecord::flat_len(tensors, recorded))?;
+        self.record = AlphaRecord::from_flat(tensors, recorded, &sums);
+        (self.past, self.present) = (past, present);
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        let vectors = 2 * (self.past.len() + usize::from(self.present.is_some()));
+        vectors * self.layout.len() * size_of::<f32>()
+    }
+
+    fn alpha(&self) -> Option<&AlphaRecord> {
+        Some(&self.record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> Layout {
+        Layout::new([("a".to_string(), vec![40]), ("b".to_string(), vec![3])])
+    }
+
+    fn gradient(task: usize, step: usize) -> Vec<f32> {
+        (0..43).map(|i| ((i * 7 + task * 13 + step * 5) as f32 * 0.37).sin()).collect()
+    }
+
+    fn run(tag: &mut Tag, theta: &mut [f32], task: usize, steps: std::ops::Range<usize>) {
+        for k in steps {
+            tag.step(theta, &gradient(task, k), 0.01).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_record_taken_inside_a_task_continues_to_the_same_bits() {
+        for base in [TagBase::RmsProp, TagBase::Adagrad, TagBase::Adam] {
+            let config = TagConfig { base, ..TagConfig::default() };
+            let mut a = Tag::new(config, layout()).unwrap();
+            let mut theta = vec![0.1; 43];
+            a.begin_task();
+            run(&mut a, &mut theta, 0, 0..3);
+            a.begin_task();
+            run(&mut a, &mut theta, 1, 0..2);
+            let mut b = Tag::new(config, layout()).unwrap();
+            b.restore(State::from_bytes(&a.state().to_bytes().unwrap()).unwrap()).unwrap();
+            let mut other = theta.clone();
+            run(&mut a, &mut theta, 1, 2..4);
+            run(&mut b, &mut other, 1, 2..4);
+            assert_eq!(theta, other);
+            assert_eq!(a.state(), b.state());
+        }
+    }
+
+    #[test]
+    fn a_zero_gradient_never_gives_nan() {
+        let mut tag = Tag::new(TagConfig::default(), layout()).unwrap();
+        let mut theta = vec![0.5; 43];
+        for _ in 0..3 {
+            tag.begin_task();
+            tag.step(&mut theta, &[0.0; 43], 0.01).unwrap();
+        }
+        assert_eq!(theta, vec![0.5; 43]);
+        // Past tasks' α is e^0, the present one's e^-b.
+        assert_eq!(tag.newest_alphas()[..4], [1.0; 4]);
+        assert_eq!(tag.newest_alphas()[4], (-5.0_f64).exp() as f32);
+    }
+
+    #[test]
+    fn misuse_is_an_error() {
+        let mut tag = Tag::new(TagConfig::default(), layout()).unwrap();
+        assert!(matches!(tag.step(&mut [0.0; 43], &[0.0; 43], 0.1), Err(OptimError::NoTask)));
+        tag.begin_task();
+        assert!(matches!(tag.step(&mut [0.0; 43], &[0.0; 42], 0.1), Err(OptimError::Length { .. })));
+        for b in [f64::NAN, -1.0, f64::INFINITY] {
+            assert!(Tag::new(TagConfig { b, ..TagConfig::default() }, layout()).is_err());
+        }
+    }
+
+    #[test]
+    fn memory_is_taken_task_by_task() {
+        let mut tag = Tag::new(TagConfig::default(), layout()).unwrap();
+        assert_eq!(tag.state_bytes(), 0);
+        tag.begin_task();
+        assert_eq!(tag.state_bytes(), 2 * 43 * 4);
+        tag.end_task();
+        tag.begin_task();
+        assert_eq!((tag.past_tasks(), tag.state_bytes()), (1, 4 * 43 * 4));
+    }
+}

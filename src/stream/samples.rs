@@ -1,0 +1,137 @@
+//! A task's examples, and batches of them as floats.
+//!
+//! Owns the passage from bytes to network input: pixel map, scaling, labels as classes of the whole head, and for every
+//! example the slice of the head in which its label competes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::PixelMap;
+use crate::data::{ImageSet, ImageShape};
+
+/// How a byte becomes a network input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scaling {
+    /// `x / 255`, in `[0, 1]`: CIFAR, MNIST and the 5-dataset stream in the released code.
+    #[default]
+    Unit,
+    /// `2 x / 255 − 1`, in `[−1, 1]`.
+    Signed,
+}
+
+impl Scaling {
+    fn table(self) -> [f32; 256] {
+        std::array::from_fn(|i| match self {
+            Self::Unit => i as f32 / 255.0,
+            Self::Signed => i as f32 / 255.0 * 2.0 - 1.0,
+        })
+    }
+}
+
+/// Examples of one task: indices into a shared image set, their labels in the head, and how to see them.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    pub(super) set: Arc<ImageSet>,
+    pub(super) indices: Vec<u32>,
+    /// Class in the head of each example, in the order of `indices`.
+    pub(super) labels: Vec<u32>,
+    pub(super) classes: Range<usize>,
+    pub(super) map: Option<Arc<PixelMap>>,
+    pub(super) scaling: Scaling,
+}
+
+/// Examples as a network takes them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// `[batch, channels, height, width]`, row-major.
+    pub pixels: Vec<f32>,
+    /// Shape of one image.
+    pub shape: ImageShape,
+    /// Class in the head, one an example.
+    pub labels: Vec<usize>,
+    /// The classes that compete with the label, one range an example; all others have zero gradient.
+    pub slices: Vec<Range<usize>>,
+}
+
+impl Batch {
+    /// Number of examples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// True without examples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+impl Samples {
+    /// Number of examples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// True without examples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
+    /// The classes of the head that this task owns.
+    #[must_use]
+    pub fn classes(&self) -> Range<usize> {
+        self.classes.clone()
+    }
+
+    /// Labels as classes of the head.
+    pub fn labels(&self) -> impl Iterator<Item = usize> + '_ {
+        self.labels.iter().map(|&l| l as usize)
+    }
+
+    /// The examples at these positions (`0..len()`); positions beyond the end are left out.
+    #[must_use]
+    pub fn batch(&self, positions: &[usize]) -> Batch {
+        let shape = self.set.shape();
+        let plane = shape.height * shape.width;
+        let table = self.scaling.table();
+        let mut batch = Batch {
+            pixels: Vec::with_capacity(positions.len() * shape.channels * plane),
+            shape,
+            labels: Vec::with_capacity(positions.len()),
+            slices: vec![self.classes.clone(); positions.len()],
+        };
+        for &position in positions {
+            let example = self.indices.get(position).zip(self.labels.get(position));
+            let Some((image, label)) =
+                example.and_then(|(&i, &label)| Some((self.set.image(i as usize)?, label)))
+            else {
+                continue;
+            };
+            match &self.map {
+                None => batch.pixels.extend(image.iter().map(|&x| table[x as usize])),
+                Some(map) => {
+                    for plane in image.chunks_exact(plane.max(1)) {
+                        map.apply(plane, |x| batch.pixels.push(table[x as usize]));
+                    }
+                }
+            }
+            batch.labels.push(label as usize);
+        }
+        batch.slices.truncate(batch.labels.len());
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scalings_reach_both_ends() {
+        assert_eq!((Scaling::Unit.table()[0], Scaling::Unit.table()[255]), (0.0, 1.0));
+        assert_eq!((Scaling::Signed.table()[0], Scaling::Signed.table()[255]), (-1.0, 1.0));
+    }
+}

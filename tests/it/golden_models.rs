@@ -1,0 +1,180 @@
+//! The golden vectors of the models: one SGD step on task 2, then logits in evaluation mode.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde_json::Value;
+use tagcl::data::{ImageSet, ImageShape};
+use tagcl::model::{
+    Dropout, Learner, MlpConfig, Network, NetworkLearner, ReducedResNetConfig, read_weights,
+};
+use tagcl::seed::Seeds;
+use tagcl::stream::Batch;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+fn golden(model: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models.json");
+    let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    all["models"][model].clone()
+}
+
+fn fill(len: usize, salt: f64, scale: f64) -> Vec<f32> {
+    (0..len).map(|i| (scale * (0.7 * i as f64 + 1.3 * salt).sin()) as f32).collect()
+}
+
+/// The script's parameter names in the released code's.
+fn released(name: &str) -> String {
+    let Some(rest) = name.strip_prefix("blocks.") else {
+        return name
+            .replacen("conv.", "conv1.", 1)
+            .replacen("norm.", "bn1.", 1)
+            .replacen("l1.", "W1.", 1)
+            .replacen("l2.", "W2.", 1)
+            .replacen("l3.", "W3.", 1);
+    };
+    let (block, rest) = rest.split_once('.').unwrap();
+    let block: usize = block.parse().unwrap();
+    let rest = rest
+        .replacen("conv.", "conv1.", 1)
+        .replacen("shortcut.", "shortcut.0.", 1)
+        .replacen("norm1.", "bn1.0.", 1)
+        .replacen("norm2.", "bn2.0.", 1);
+    format!("layer{}.{}.{rest}", block / 2 + 1, block % 2)
+}
+
+/// The weights of the script's formula as a file that `load` takes; buffers as they are in the fresh learner.
+fn weights(golden: &Value, fresh: &[u8]) -> Vec<u8> {
+    let mut tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)> = read_weights(fresh).unwrap();
+    for (i, row) in golden["gradients"].as_array().unwrap().iter().enumerate() {
+        let name = row["parameter"].as_str().unwrap();
+        let shape: Vec<usize> = serde_json::from_value(row["shape"].clone()).unwrap();
+        let fan_in: usize = shape.iter().skip(1).product();
+        let scale = if shape.len() > 1 { 1.0 / (fan_in as f64).sqrt() } else { 0.1 };
+        let mut values = fill(shape.iter().product(), i as f64, scale);
+        if shape.len() == 1 && name.ends_with("weight") {
+            values.iter_mut().for_each(|x| *x += 1.0);
+        }
+        let old = tensors.insert(released(name), (shape.clone(), values));
+        assert_eq!(old.map(|o| o.0), Some(shape), "{name} is {} here", released(name));
+    }
+    let blocks: Vec<_> = tensors
+        .iter()
+        .map(|(n, (shape, v))| (n, shape, v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>()))
+        .collect();
+    let views = blocks
+        .iter()
+        .map(|(n, shape, b)| (n.as_str(), TensorView::new(Dtype::F32, (*shape).clone(), b).unwrap()));
+    serialize(views, None).unwrap()
+}
+
+fn close(found: f64, golden: f64, scale: f64, what: &str) {
+    assert!((found - golden).abs() <= 1e-3 * scale.abs().max(golden.abs()), "{what}: {found} {golden}");
+}
+
+fn check<N: Network>(name: &str, network: N, device: &Device) {
+    let golden = golden(name);
+    let mut learner = NetworkLearner::new(network, Dropout::off(), device);
+    assert_eq!(learner.layout().len() as u64, golden["parameters"].as_u64().unwrap());
+    let file = weights(&golden, &learner.weights().unwrap());
+    learner.load(&file).unwrap();
+
+    let shape: Vec<usize> = serde_json::from_value(golden["input_shape"].clone()).unwrap();
+    let per_task = golden["classes_per_task"].as_u64().unwrap() as usize;
+    let pixels: Vec<f32> =
+        fill(shape.iter().product(), 50.0, 0.5).into_iter().map(|x| x + 0.5).collect();
+    let batch = Batch {
+        pixels: pixels.clone(),
+        shape: ImageShape::new(shape[1], shape[2], shape[3]),
+        labels: serde_json::from_value(golden["labels"].clone()).unwrap(),
+        slices: vec![per_task..2 * per_task; shape[0]],
+    };
+    let (loss, gradient) = learner.gradient(&batch).unwrap();
+    close(f64::from(loss), golden["loss"].as_f64().unwrap(), 0.0, "loss");
+    let slots = learner.layout().slots().to_vec();
+    for row in golden["gradients"].as_array().unwrap() {
+        let tensor = released(row["parameter"].as_str().unwrap());
+        let slot = slots.iter().find(|s| s.name == tensor).unwrap();
+        let values = &gradient[slot.range.clone()];
+        let norm = values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        let expected = row["norm"].as_f64().unwrap();
+        close(norm, expected, 0.0, &format!("{tensor} norm"));
+        let sum = values.iter().map(|x| f64::from(*x)).sum::<f64>();
+        // A sum of many values of both signs is compared on the scale of its terms.
+        let terms = expected * (values.len() as f64).sqrt();
+        close(sum, row["sum"].as_f64().unwrap(), terms, &format!("{tensor} sum"));
+        for (i, first) in row["first"].as_array().unwrap().iter().enumerate() {
+            let what = format!("{tensor} value {i}");
+            close(f64::from(values[i]), first.as_f64().unwrap(), expected, &what);
+        }
+    }
+    let mut step = |theta: &mut [f32]| {
+        theta.iter_mut().zip(&gradient).for_each(|(p, g)| *p -= 0.01 * g);
+        Ok(())
+    };
+    learner.update(&mut step).unwrap();
+    let after = read_weights(&learner.weights().unwrap()).unwrap();
+    for (buffer, row) in golden["running_statistics_after_step"].as_object().unwrap() {
+        let (_, values) = &after[&released(buffer)];
+        for (i, first) in row["first"].as_array().unwrap().iter().enumerate() {
+            close(f64::from(values[i]), first.as_f64().unwrap(), 1e-2, buffer);
+        }
+        let sum: f64 = values.iter().map(|x| f64::from(*x)).sum();
+        close(sum, row["sum"].as_f64().unwrap(), 1e-2, buffer);
+    }
+    let shape: [usize; 4] = shape.try_into().unwrap();
+    let images = Tensor::<4>::from_data(TensorData::new(pixels, shape), &Device::flex());
+    let logits = learner.network().valid().forward(images, &mut Dropout::off());
+    let rows = golden["eval_logits_task_slice_after_sgd_step"].as_array().unwrap();
+    let found = logits.narrow(1, per_task, per_task).into_data().try_into_vec::<f32>().unwrap();
+    let expected: Vec<f64> =
+        rows.iter().flat_map(|r| serde_json::from_value::<Vec<f64>>(r.clone()).unwrap()).collect();
+    let scale = expected.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+    for (found, expected) in found.iter().zip(expected) {
+        close(f64::from(*found), expected, scale, "logit in evaluation mode");
+    }
+}
+
+#[test]
+fn mlp() {
+    let device = Device::flex().autodiff();
+    let config = MlpConfig { inputs: 784, hidden: 256, classes: 100 };
+    check("mlp-256x10", config.init(&mut Seeds::new(1).stream("init"), &device), &device);
+}
+
+fn resnet(name: &str, side: usize) {
+    let device = Device::flex().autodiff();
+    let config = ReducedResNetConfig { image: ImageShape::new(3, side, side), width: 20, classes: 100 };
+    check(name, config.init(&mut Seeds::new(1).stream("init"), &device), &device);
+}
+
+#[test]
+fn reduced_resnet_for_32_pixels() {
+    resnet("reduced-resnet18-32", 32);
+}
+
+#[test]
+fn reduced_resnet_for_84_pixels() {
+    resnet("reduced-resnet18-84", 84);
+}
+
+#[test]
+fn evaluation_does_not_depend_on_threads() {
+    use std::sync::Arc;
+    use tagcl::stream::{Angles, Scaling, StreamKind, StreamSpec, TaskStream};
+    let device = Device::flex().autodiff();
+    let config = MlpConfig { inputs: 16, hidden: 8, classes: 10 };
+    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    let mut learner = NetworkLearner::new(network, Dropout::off(), &device);
+    let pixels = (0..16 * 50).map(|i| (i * 37 % 256) as u8).collect();
+    let labels = (0..50).map(|i| (i % 5) as u16).collect();
+    let set = Arc::new(ImageSet::new(ImageShape::new(1, 4, 4), pixels, labels, 5).unwrap());
+    let kind = StreamKind::Rotated(Angles::Exact);
+    let spec = StreamSpec { kind, tasks: 2, validation: 0.0, fraction: 1.0, scaling: Scaling::Unit };
+    let stream = TaskStream::from_sets(&spec, &set, &set, Seeds::new(1)).unwrap();
+    let one = learner.evaluate(&stream.tasks()[1].test, 7, 1);
+    assert_eq!(one.total, 50);
+    assert_eq!(one, learner.evaluate(&stream.tasks()[1].test, 7, 3));
+}
