@@ -1,7 +1,9 @@
 //! Continual learning with TAG.
 pub mod data;
-pub mod metrics;
+#[cfg(feature = "cli")]
+pub mod experiment;
 pub mod method;
+pub mod metrics;
 pub mod model;
 pub mod optim;
 pub mod seed;

@@ -1,0 +1,28 @@
+//! Data: bytes in, checked image sets out. Nothing here knows of tasks, models or runs.
+//!
+//! - [`mod@format`] holds the parsers. They see readers and bytes, never paths or the network, and
+//!   trust no size that a header states: memory grows with the bytes that really arrive.
+//! - [`source`] holds one file a data set: the names it goes by in a data folder, what to expect
+//!   of it, its licence; and the functions [`load`], [`locate`], [`status`], [`verify`] and
+//!   [`import`].
+//! - [`embedded`] is the small real sample that ships with the program.
+//! - [`ImageSet`] and [`Dataset`] are what all of it ends in.
+//!
+//! Every error is a [`DataError`] that names the file, the value found, the value expected and
+//! what to do about it.
+
+pub mod embedded;
+pub mod error;
+pub mod format;
+pub mod image_set;
+pub mod source;
+
+#[cfg(test)]
+mod testing;
+
+pub use error::DataError;
+pub use image_set::{Dataset, ImageSet, ImageShape};
+pub use source::{
+    DataName, FileReport, Form, ImportReport, Located, SetReport, Status, VerifyReport, import,
+    load, locate, status, verify,
+};

@@ -1,0 +1,54 @@
+//! CIFAR-100 with its fine labels: one training and one test file, binary or pickled.
+
+use super::layout::{Encoding, Layout, Member, Role, Split};
+use super::{DataName, Source};
+use crate::data::format::cifar::{CifarKind, SHAPE};
+
+pub(super) const SOURCE: Source = Source {
+    name: DataName::Cifar100,
+    description: "objects and animals: 100 classes, 50000 + 10000 images, 3x32x32",
+    licence: "no licence file; for research, cite Krizhevsky 2009",
+    homepage: "https://www.cs.toronto.edu/~kriz/cifar.html",
+    get: "cifar-100-binary.tar.gz (or cifar-100-python.tar.gz)",
+    shape: SHAPE,
+    classes: 100,
+    train: 50_000,
+    test: 10_000,
+    layouts: &[
+        Layout {
+            encoding: Encoding::CifarBinary(CifarKind::Cifar100Fine),
+            folders: &["cifar-100-binary"],
+            archives: &["cifar-100-binary"],
+            members: &[
+                Member {
+                    split: Split::Train,
+                    role: Role::Records,
+                    names: &["train.bin"],
+                },
+                Member {
+                    split: Split::Test,
+                    role: Role::Records,
+                    names: &["test.bin"],
+                },
+            ],
+        },
+        Layout {
+            encoding: Encoding::CifarPython(CifarKind::Cifar100Fine),
+            folders: &["cifar-100-python"],
+            archives: &["cifar-100-python"],
+            members: &[
+                Member {
+                    split: Split::Train,
+                    role: Role::Records,
+                    names: &["train"],
+                },
+                Member {
+                    split: Split::Test,
+                    role: Role::Records,
+                    names: &["test"],
+                },
+            ],
+        },
+    ],
+    checksums: &[],
+};

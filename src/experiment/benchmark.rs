@@ -1,0 +1,204 @@
+//! The benchmarks and the learning rates that were published for them.
+//!
+//! Owns the names of benchmarks, models, methods and optimizers, each with a one-line description that `tagcl list`
+//! prints, and the hyper-parameters of the released scripts (REFERENCE of the paper's repository at 187d4df,
+//! `scripts/*.sh`, and `replicate_experiment_mnist.sh` at f6afd10 for the MNIST streams).
+
+use crate::data::{DataName, ImageShape};
+
+/// A closed list of names, each with a description.
+pub trait Named: Copy + PartialEq + 'static {
+    /// What the setting is called in messages (`benchmark`, `optimizer`).
+    const WHAT: &'static str;
+    /// All values, in the order they are listed.
+    const ALL: &'static [Self];
+    /// The name in settings.
+    fn name(self) -> &'static str;
+    /// One sentence.
+    fn description(self) -> &'static str;
+
+    /// The value of this name.
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|x| x.name() == name)
+    }
+}
+
+macro_rules! named {
+    ($(#[$doc:meta])* $type:ident, $what:literal, { $($(#[$vdoc:meta])* $variant:ident = $name:literal: $description:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $type {
+            $(#[doc = $description] #[serde(rename = $name)] $variant,)*
+        }
+        impl Named for $type {
+            const WHAT: &'static str = $what;
+            const ALL: &'static [Self] = &[$(Self::$variant),*];
+            fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+            fn description(self) -> &'static str {
+                match self { $(Self::$variant => $description),* }
+            }
+        }
+    };
+}
+
+named! {
+    /// Which stream of tasks.
+    Benchmark, "benchmark", {
+        SplitCifar100 = "split-cifar100": "CIFAR-100 split by class; 20 tasks of 5 classes in the paper.",
+        SplitCifar10 = "split-cifar10": "CIFAR-10 split by class; 5 tasks of 2 classes.",
+        SplitMnist = "split-mnist": "MNIST split by class; 5 tasks of 2 digits.",
+        SplitFashionMnist = "split-fashion-mnist": "Fashion-MNIST split by class; 5 tasks of 2 classes.",
+        RotatedMnist = "rotated-mnist": "MNIST turned by another angle in every task; 10 tasks (Figure 5a of the paper).",
+        PermutedMnist = "permuted-mnist": "MNIST under another pixel permutation in every task; 10 tasks.",
+    }
+}
+
+named! {
+    /// Which network.
+    ModelName, "model", {
+        Mlp = "mlp": "Two hidden layers with ReLU and dropout (256 wide in the paper).",
+        ReducedResNet18 = "reduced-resnet18": "The paper's ResNet-18 with a fifth of the channels and one convolution a block.",
+    }
+}
+
+named! {
+    /// Which method turns a batch into a gradient.
+    MethodName, "method", {
+        Plain = "plain": "The gradient of the present batch and nothing else.",
+    }
+}
+
+named! {
+    /// Which optimizer turns a gradient into an update.
+    OptimizerName, "optimizer", {
+        Sgd = "sgd": "Stochastic gradient descent, without momentum.",
+        RmsProp = "rmsprop": "RMSProp with PyTorch's defaults; state kept across tasks.",
+        Adagrad = "adagrad": "Adagrad with PyTorch's defaults; state kept across tasks.",
+        Adam = "adam": "Adam with PyTorch's defaults; state kept across tasks.",
+        TagRmsProp = "tag-rmsprop": "TAG with RMSProp's second moment: the paper's main method.",
+        TagAdagrad = "tag-adagrad": "TAG with Adagrad's accumulated squares.",
+        TagAdam = "tag-adam": "TAG with Adam's moments and bias correction.",
+    }
+}
+
+impl OptimizerName {
+    /// True for the three TAG optimizers.
+    #[must_use]
+    pub fn is_tag(self) -> bool {
+        matches!(self, Self::TagRmsProp | Self::TagAdagrad | Self::TagAdam)
+    }
+}
+
+/// How a benchmark cuts its data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BenchmarkKind {
+    /// By class.
+    Split,
+    /// By angle.
+    Rotated,
+    /// By permutation.
+    Permuted,
+}
+
+impl Benchmark {
+    /// The data set it is made of.
+    #[must_use]
+    pub fn data(self) -> DataName {
+        match self {
+            Self::SplitCifar100 => DataName::Cifar100,
+            Self::SplitCifar10 => DataName::Cifar10,
+            Self::SplitFashionMnist => DataName::FashionMnist,
+            Self::SplitMnist | Self::RotatedMnist | Self::PermutedMnist => DataName::Mnist,
+        }
+    }
+
+    /// How it cuts it.
+    #[must_use]
+    pub fn kind(self) -> BenchmarkKind {
+        match self {
+            Self::RotatedMnist => BenchmarkKind::Rotated,
+            Self::PermutedMnist => BenchmarkKind::Permuted,
+            _ => BenchmarkKind::Split,
+        }
+    }
+
+    /// Classes of the data set and shape of its images.
+    #[must_use]
+    pub fn images(self) -> (usize, ImageShape) {
+        match self {
+            Self::SplitCifar100 => (100, ImageShape::new(3, 32, 32)),
+            Self::SplitCifar10 => (10, ImageShape::new(3, 32, 32)),
+            _ => (10, ImageShape::new(1, 28, 28)),
+        }
+    }
+
+    /// Number of tasks unless told otherwise.
+    #[must_use]
+    pub fn tasks(self) -> usize {
+        match self {
+            Self::SplitCifar100 => 20,
+            Self::RotatedMnist | Self::PermutedMnist => 10,
+            _ => 5,
+        }
+    }
+
+    /// Network unless told otherwise.
+    #[must_use]
+    pub fn model(self) -> ModelName {
+        match self {
+            Self::SplitCifar100 | Self::SplitCifar10 => ModelName::ReducedResNet18,
+            _ => ModelName::Mlp,
+        }
+    }
+
+    /// The learning rate of the released scripts, where they have one for this pair.
+    #[must_use]
+    pub fn published_lr(self, optimizer: OptimizerName) -> Option<f64> {
+        use OptimizerName as O;
+        match (self, optimizer) {
+            (Self::SplitCifar100, O::Sgd) => Some(0.1),
+            (Self::SplitCifar100, O::RmsProp) => Some(0.005),
+            (Self::SplitCifar100, O::Adagrad) => Some(0.01),
+            (Self::SplitCifar100, O::Adam) => Some(0.005),
+            (Self::SplitCifar100, O::TagRmsProp) => Some(0.000_25),
+            (Self::SplitCifar100, O::TagAdagrad) => Some(0.005),
+            (Self::SplitCifar100, O::TagAdam) => Some(0.000_5),
+            (Self::RotatedMnist, O::Sgd) => Some(0.1),
+            (Self::RotatedMnist, O::RmsProp | O::TagRmsProp) => Some(0.000_25),
+            (Self::PermutedMnist, O::Sgd) => Some(0.01),
+            (Self::PermutedMnist, O::RmsProp | O::TagRmsProp) => Some(0.000_075),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_parse_back() {
+        fn check<N: Named + std::fmt::Debug>() {
+            for &value in N::ALL {
+                assert_eq!(N::parse(value.name()), Some(value));
+                assert!(value.description().ends_with('.'));
+            }
+        }
+        check::<Benchmark>();
+        check::<ModelName>();
+        check::<MethodName>();
+        check::<OptimizerName>();
+        assert_eq!(Benchmark::parse("split-cifar"), None);
+    }
+
+    #[test]
+    fn every_benchmark_divides_into_its_tasks() {
+        for &benchmark in Benchmark::ALL {
+            if benchmark.kind() == BenchmarkKind::Split {
+                assert_eq!(benchmark.images().0 % benchmark.tasks(), 0);
+            }
+        }
+    }
+}

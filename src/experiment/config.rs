@@ -1,0 +1,152 @@
+//! A run's resolved configuration and its identity.
+//!
+//! Owns [`RunConfig`], in which every choice is made and nothing is optional that matters: two runs with equal
+//! configurations give equal results, so the run's id is a hash of it.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named as _, OptimizerName};
+use crate::optim::{AlphaScope, BiasCorrection, Epsilon, TagBase, TagConfig};
+use crate::stream::{Angles, ClassOrder, Scaling, StreamKind, StreamSpec};
+
+/// Which images a benchmark's data set has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataChoice {
+    /// The whole data set, from the data folder.
+    Full,
+    /// The sample that ships with the program.
+    Embedded,
+}
+
+/// Which set of defaults: the released code's behaviour or the mended one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// As the released code behaves, for comparison with the published tables.
+    Released,
+    /// Defects mended, the method unchanged.
+    Corrected,
+}
+
+/// TAG's settings in a configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TagSettings {
+    /// Weight of the correlation.
+    pub b: f64,
+    /// Over what α is taken.
+    pub alpha_scope: AlphaScope,
+    /// Where ε stands.
+    pub epsilon: Epsilon,
+    /// Step count of Adam's bias correction.
+    pub bias_correction: BiasCorrection,
+}
+
+/// Everything that a run's result depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Stream of tasks.
+    pub benchmark: Benchmark,
+    /// Whole data set or sample.
+    pub data: DataChoice,
+    /// Number of tasks.
+    pub tasks: usize,
+    /// Order of the classes (split streams).
+    pub class_order: Option<ClassOrder>,
+    /// Angles (rotated streams).
+    pub angles: Option<Angles>,
+    /// Share of the training images set aside for validation.
+    pub validation: f64,
+    /// Share of the training images used.
+    pub fraction: f64,
+    /// Network.
+    pub model: ModelName,
+    /// Width of the hidden layers (MLP).
+    pub hidden: Option<usize>,
+    /// Dropout probability.
+    pub dropout: f64,
+    /// SHA-256 of the file of initial weights, if one was given.
+    pub init_sha256: Option<String>,
+    /// Method.
+    pub method: MethodName,
+    /// Optimizer.
+    pub optimizer: OptimizerName,
+    /// Learning rate of the first task before decay.
+    pub lr: f64,
+    /// Factor on the learning rate from task to task.
+    pub gamma: f64,
+    /// Task whose learning rate is `lr` unchanged: 0 as released (task 1 already has `lr·gamma`) or 1.
+    pub gamma_from: usize,
+    /// TAG's own settings.
+    pub tag: Option<TagSettings>,
+    /// Epochs per task.
+    pub epochs: usize,
+    /// Examples per training step.
+    pub batch_size: usize,
+    /// Which defaults were in force.
+    pub profile: Profile,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+impl RunConfig {
+    /// The run's folder name: readable parts, then eight hexadecimal digits of the configuration's hash.
+    #[must_use]
+    pub fn run_id(&self) -> String {
+        format!(
+            "{}-{}-{}-s{}-{}",
+            self.benchmark.name(),
+            self.method.name(),
+            self.optimizer.name(),
+            self.seed,
+            &self.hash()[..8]
+        )
+    }
+
+    /// Name of the group of runs that differ only in their seeds.
+    #[must_use]
+    pub fn group_hash(&self) -> String {
+        Self { seed: 0, ..self.clone() }.hash()
+    }
+
+    fn hash(&self) -> String {
+        let text = serde_json::to_string(self).unwrap_or_else(|e| e.to_string());
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The stream this run learns.
+    #[must_use]
+    pub fn stream(&self) -> StreamSpec {
+        let kind = match self.benchmark.kind() {
+            BenchmarkKind::Split => StreamKind::Split(self.class_order.unwrap_or_default()),
+            BenchmarkKind::Rotated => StreamKind::Rotated(self.angles.unwrap_or_default()),
+            BenchmarkKind::Permuted => StreamKind::Permuted,
+        };
+        let (tasks, validation, fraction) = (self.tasks, self.validation, self.fraction);
+        StreamSpec { kind, tasks, validation, fraction, scaling: Scaling::Unit }
+    }
+
+    /// The learning rate of task `t` (from 0).
+    #[must_use]
+    pub fn learning_rate(&self, t: usize) -> f64 {
+        let exponent = (t + 1).saturating_sub(self.gamma_from);
+        self.lr * self.gamma.powi(i32::try_from(exponent).unwrap_or(i32::MAX))
+    }
+
+    /// TAG's configuration, for the TAG optimizers.
+    #[must_use]
+    pub fn tag_config(&self) -> Option<TagConfig> {
+        let base = match self.optimizer {
+            OptimizerName::TagRmsProp => TagBase::RmsProp,
+            OptimizerName::TagAdagrad => TagBase::Adagrad,
+            OptimizerName::TagAdam => TagBase::Adam,
+            _ => return None,
+        };
+        let tag = self.tag.as_ref()?;
+        let (scope, epsilon, bias_correction) = (tag.alpha_scope, tag.epsilon, tag.bias_correction);
+        Some(TagConfig { base, b: tag.b, scope, epsilon, bias_correction })
+    }
+}
