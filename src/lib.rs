@@ -1,4 +1,6 @@
 //! Continual learning with TAG.
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod data;
 #[cfg(feature = "cli")]
 pub mod experiment;
@@ -6,5 +8,7 @@ pub mod method;
 pub mod metrics;
 pub mod model;
 pub mod optim;
+#[cfg(feature = "cli")]
+pub mod report;
 pub mod seed;
 pub mod stream;

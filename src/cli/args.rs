@@ -1,0 +1,234 @@
+//! What can be typed. Values stay text here: [`crate::experiment::settings`] checks them, wherever they come from.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Continual learning with TAG: train on task streams, compare optimizers and methods.
+#[derive(Debug, Parser)]
+#[command(name = "tagcl", version, about, arg_required_else_help = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// See the method work: all optimizers on rotated MNIST, from data that ships with the program (about a minute)
+    Demo(DemoArgs),
+    /// Train one configuration on a stream of tasks, over one or more seeds
+    Run(Box<RunArgs>),
+    /// Show, import or check data sets
+    Data(DataArgs),
+    /// List what can be named in a configuration
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Folder for run folders
+    #[arg(long, default_value = "runs/demo")]
+    pub(super) out: PathBuf,
+    /// Runs side by side [default: one a core]
+    #[arg(long)]
+    pub(super) jobs: Option<String>,
+    /// Print results as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Flags of `run`; each is also a key of the TOML file, with underscores.
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub(super) struct RunArgs {
+    /// TOML file of settings; flags beat it
+    pub(super) config: Option<PathBuf>,
+    /// Stream of tasks (tagcl list benchmarks)
+    #[arg(long)]
+    pub(super) benchmark: Option<String>,
+    /// Data folder, or `embedded` for the MNIST sample in the program [env: TAGCL_DATA]
+    #[arg(long)]
+    pub(super) data: Option<String>,
+    /// Number of tasks
+    #[arg(long)]
+    pub(super) tasks: Option<String>,
+    /// Order of the classes of a split stream: fixed, seeded
+    #[arg(long)]
+    pub(super) class_order: Option<String>,
+    /// Angles of a rotated stream: exact, released
+    #[arg(long)]
+    pub(super) angles: Option<String>,
+    /// Share of the training images set aside for validation, in [0, 1)
+    #[arg(long)]
+    pub(super) validation: Option<String>,
+    /// Share of the training images used, in (0, 1]; for quick looks, marked in every output
+    #[arg(long)]
+    pub(super) fraction: Option<String>,
+    /// Network (tagcl list models)
+    #[arg(long)]
+    pub(super) model: Option<String>,
+    /// Width of the MLP's hidden layers
+    #[arg(long)]
+    pub(super) hidden: Option<String>,
+    /// Dropout probability, in [0, 1)
+    #[arg(long)]
+    pub(super) dropout: Option<String>,
+    /// Safetensors file of initial weights
+    #[arg(long)]
+    pub(super) init: Option<String>,
+    /// Method (tagcl list methods)
+    #[arg(long)]
+    pub(super) method: Option<String>,
+    /// Optimizer (tagcl list optimizers)
+    #[arg(long)]
+    pub(super) optimizer: Option<String>,
+    /// Learning rate [default: the published one for benchmark and optimizer]
+    #[arg(long)]
+    pub(super) lr: Option<String>,
+    /// Factor on the learning rate from task to task, in (0, 1]
+    #[arg(long)]
+    pub(super) gamma: Option<String>,
+    /// Task whose learning rate is --lr itself: 0 or 1
+    #[arg(long)]
+    pub(super) gamma_from: Option<String>,
+    /// TAG's weight of the correlation
+    #[arg(long)]
+    pub(super) b: Option<String>,
+    /// TAG's rule for α: cosine
+    #[arg(long)]
+    pub(super) alpha: Option<String>,
+    /// Over what TAG's α is taken: tensor, global
+    #[arg(long)]
+    pub(super) alpha_scope: Option<String>,
+    /// Where TAG adds 1e-8: outside or inside the root
+    #[arg(long)]
+    pub(super) epsilon: Option<String>,
+    /// What TAG-Adam's step count counts: per-task, per-epoch
+    #[arg(long)]
+    pub(super) bias_correction: Option<String>,
+    /// Epochs per task
+    #[arg(long)]
+    pub(super) epochs: Option<String>,
+    /// Examples per training step
+    #[arg(long)]
+    pub(super) batch_size: Option<String>,
+    /// Defaults: released (as the released code behaves), corrected
+    #[arg(long)]
+    pub(super) profile: Option<String>,
+    /// Seeds, as 1-5 or 1,3,7
+    #[arg(long)]
+    pub(super) seeds: Option<String>,
+    /// Folder for run folders [default: runs] [env: TAGCL_OUT]
+    #[arg(long)]
+    pub(super) out: Option<String>,
+    /// Runs side by side [default: one a core]
+    #[arg(long)]
+    pub(super) jobs: Option<String>,
+    /// Threads inside each run; results do not depend on it [default: 1]
+    #[arg(long)]
+    pub(super) threads: Option<String>,
+    /// Device: cpu
+    #[arg(long, default_value = "cpu")]
+    pub(super) device: String,
+    /// Print the resolved configuration and its estimated cost; run nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print results as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl RunArgs {
+    /// The settings that were typed, by key.
+    pub(super) fn typed(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("benchmark", &self.benchmark),
+            ("data", &self.data),
+            ("tasks", &self.tasks),
+            ("class_order", &self.class_order),
+            ("angles", &self.angles),
+            ("validation", &self.validation),
+            ("fraction", &self.fraction),
+            ("model", &self.model),
+            ("hidden", &self.hidden),
+            ("dropout", &self.dropout),
+            ("init", &self.init),
+            ("method", &self.method),
+            ("optimizer", &self.optimizer),
+            ("lr", &self.lr),
+            ("gamma", &self.gamma),
+            ("gamma_from", &self.gamma_from),
+            ("b", &self.b),
+            ("alpha", &self.alpha),
+            ("alpha_scope", &self.alpha_scope),
+            ("epsilon", &self.epsilon),
+            ("bias_correction", &self.bias_correction),
+            ("epochs", &self.epochs),
+            ("batch_size", &self.batch_size),
+            ("profile", &self.profile),
+            ("seeds", &self.seeds),
+            ("out", &self.out),
+            ("jobs", &self.jobs),
+            ("threads", &self.threads),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DataArgs {
+    #[command(subcommand)]
+    pub(super) command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DataCommand {
+    /// Show the data sets, where they are and what is missing
+    List {
+        /// Data folder
+        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        data: PathBuf,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a local archive or folder into the data folder, after checking it
+    Import {
+        /// Data set
+        name: String,
+        /// Archive or folder
+        path: PathBuf,
+        /// Data folder
+        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        data: PathBuf,
+    },
+    /// Recompute counts and checksums of a data set
+    Verify {
+        /// Data set
+        name: String,
+        /// Data folder
+        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        data: PathBuf,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// What to list
+    #[arg(value_enum)]
+    pub(super) what: Listed,
+    /// Print as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Listed {
+    Benchmarks,
+    Methods,
+    Optimizers,
+    Models,
+}

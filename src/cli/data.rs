@@ -1,0 +1,91 @@
+//! `tagcl data`: what is there, what is missing, putting it in place, checking it.
+
+use std::path::Path;
+
+use super::CliError;
+use super::args::{DataArgs, DataCommand};
+use super::printer::Printer;
+use crate::data::{self, DataName, VerifyReport};
+
+pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
+    match &args.command {
+        DataCommand::List { data, json } => {
+            list(data, *json, printer);
+            Ok(())
+        }
+        DataCommand::Import { name, path, data } => {
+            let report = data::import(parse(name)?, path, data)?;
+            let verb = if report.already_present { "already there, identical" } else { "imported" };
+            printer.note(&format!("{name}: {verb}: {}", report.path.display()));
+            print_report(&report.verified, printer);
+            Ok(())
+        }
+        DataCommand::Verify { name, data, json } => {
+            let report = data::verify(parse(name)?, data)?;
+            if *json {
+                printer.data(&to_json(&report));
+            } else {
+                print_report(&report, printer);
+            }
+            if report.is_ok() {
+                return Ok(());
+            }
+            Err(CliError::Failed(format!("{name}: {}", report.problems.join("; "))))
+        }
+    }
+}
+
+fn parse(name: &str) -> Result<DataName, CliError> {
+    name.parse().map_err(|e: data::DataError| CliError::Usage(e.to_string()))
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn list(folder: &Path, json: bool, printer: &Printer) {
+    let statuses = data::status(folder);
+    if json {
+        printer.data(&to_json(&statuses));
+        return;
+    }
+    printer.data(&format!("data folder: {}", folder.display()));
+    for status in statuses {
+        let place = match &status.located {
+            Some(l) => format!("{} ({:.1} MB)", l.path.display(), l.bytes as f64 / 1e6),
+            None => "absent".to_string(),
+        };
+        printer.data(&format!("\n{}: {place}", status.name));
+        printer.data(&format!("  {}", status.description));
+        printer.data(&format!("  licence: {}", status.licence));
+        if let Some(advice) = &status.advice {
+            printer.data(&format!("  {advice}"));
+        }
+    }
+    printer.data("\nmnist-sample: in the program (--data embedded)");
+    printer.data(&format!("  licence: {}", data::embedded::LICENCE));
+}
+
+fn print_report(report: &VerifyReport, printer: &Printer) {
+    printer.data(&format!("{} in {}", report.name, report.path.display()));
+    for file in &report.files {
+        printer.data(&format!("  {}  {:>11} bytes  sha256 {}", file.file, file.bytes, file.sha256));
+    }
+    for (part, set) in [("train", &report.train), ("test", &report.test)] {
+        let (least, most) = (set.class_counts.iter().min(), set.class_counts.iter().max());
+        let means: Vec<String> = set.channel_means.iter().map(|m| format!("{m:.4}")).collect();
+        printer.data(&format!(
+            "  {part}: {} images (official: {}), {} classes of {} to {}, channel means {}",
+            set.images,
+            set.expected_images,
+            set.class_counts.len(),
+            least.unwrap_or(&0),
+            most.unwrap_or(&0),
+            means.join(" ")
+        ));
+    }
+    printer.data(&format!("  sha256 of images and labels: {}", report.sha256));
+    for problem in &report.problems {
+        printer.data(&format!("  PROBLEM: {problem}"));
+    }
+}

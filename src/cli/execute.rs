@@ -1,0 +1,143 @@
+//! Executing a list of runs for a person: data, pool, progress, interruption, summary.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use super::CliError;
+use super::printer::Printer;
+use super::progress::Progress;
+use crate::data;
+use crate::experiment::benchmark::Benchmark;
+use crate::experiment::config::DataChoice;
+use crate::experiment::pool::{Pool, Status};
+use crate::experiment::result::RunResult;
+use crate::experiment::runner::SharedData;
+use crate::experiment::settings::PlannedRun;
+use crate::experiment::store::RunFolder;
+use crate::report::{Group, group, text_table};
+
+/// How to execute.
+pub(super) struct Execution<'a> {
+    pub(super) out: &'a Path,
+    pub(super) data: Option<&'a Path>,
+    pub(super) init: Option<&'a [u8]>,
+    pub(super) jobs: Option<usize>,
+    pub(super) threads: usize,
+    pub(super) json: bool,
+}
+
+/// The images of a benchmark.
+pub(super) fn load(
+    benchmark: Benchmark,
+    choice: DataChoice,
+    folder: Option<&Path>,
+    printer: &Printer,
+) -> Result<SharedData, CliError> {
+    let name = benchmark.data();
+    let data = match (choice, folder) {
+        (DataChoice::Embedded, _) => data::embedded::mnist_sample()?,
+        (DataChoice::Full, Some(folder)) => data::load(name, folder)?,
+        (DataChoice::Full, None) => {
+            let embedded = if name == data::DataName::Mnist {
+                ", or --data embedded for the sample in the program"
+            } else {
+                ""
+            };
+            return Err(CliError::Usage(format!(
+                "{name} is needed: give its folder with --data DIR (or TAGCL_DATA){embedded}"
+            )));
+        }
+    };
+    if let Some(note) = &data.note {
+        printer.note(&format!("data: {note}"));
+    }
+    Ok(SharedData::new(data))
+}
+
+/// Executes the runs, prints the summary, and fails if any run did.
+pub(super) fn execute(
+    runs: &[PlannedRun],
+    how: &Execution<'_>,
+    printer: &Printer,
+) -> Result<Vec<Group>, CliError> {
+    let Some(first) = runs.first() else { return Ok(Vec::new()) };
+    let stop = interruption()?;
+    let data = load(first.config.benchmark, first.config.data, how.data, printer)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = how.jobs.unwrap_or((cores / how.threads.max(1)).max(1));
+    let pool = Pool { out: how.out, data: &data, init: how.init, jobs, threads: how.threads, stop: &stop };
+    let progress = Progress::new(printer, runs.len());
+    let statuses = pool.execute(runs, &progress);
+
+    let results: Vec<RunResult> = statuses
+        .iter()
+        .filter_map(|status| match status {
+            Status::Done(result) | Status::Found(result) => Some((**result).clone()),
+            _ => None,
+        })
+        .collect();
+    let groups = group(&results);
+    if how.json {
+        printer.data(&format!("{:#}", to_json(runs, &statuses, &groups, how.out)));
+    } else if !groups.is_empty() {
+        printer.data(&text_table(&groups));
+    }
+    printer.note(&format!("results: {}", how.out.display()));
+    let failed: Vec<_> = runs
+        .iter()
+        .zip(&statuses)
+        .filter_map(|(run, status)| match status {
+            Status::Failed(error) => Some((run.config.run_id(), error)),
+            _ => None,
+        })
+        .collect();
+    for (id, error) in &failed {
+        printer.note(&format!("failed: {id}: {error}"));
+    }
+    if stop.load(Ordering::Relaxed) && statuses.iter().any(|s| matches!(s, Status::Interrupted)) {
+        return Err(CliError::Interrupted);
+    }
+    if failed.is_empty() { Ok(groups) } else { Err(CliError::Runs { failed: failed.len(), all: runs.len() }) }
+}
+
+/// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the program at once.
+fn interruption() -> Result<Arc<AtomicBool>, CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|e| CliError::Failed(format!("cannot listen for Ctrl-C: {e}")))?;
+    Ok(stop)
+}
+
+fn to_json(runs: &[PlannedRun], statuses: &[Status], groups: &[Group], out: &Path) -> serde_json::Value {
+    let rows: Vec<_> = runs
+        .iter()
+        .zip(statuses)
+        .map(|(run, status)| {
+            let id = run.config.run_id();
+            let folder = RunFolder::new(out, &id);
+            let (status, result, error) = match status {
+                Status::Done(r) => ("done", Some(r), None),
+                Status::Found(r) => ("found", Some(r), None),
+                Status::Failed(e) => ("failed", None, Some(e.to_string())),
+                Status::Interrupted => ("interrupted", None, None),
+            };
+            json!({
+                "run_id": id,
+                "seed": run.config.seed,
+                "status": status,
+                "folder": folder.path(),
+                "metrics": result.map(|r| r.metrics),
+                "error": error,
+            })
+        })
+        .collect();
+    json!({"runs": rows, "summary": groups})
+}

@@ -1,0 +1,86 @@
+//! The program: arguments in, runs executed, tables out.
+//!
+//! Owns everything a person sees. Data goes to standard output, everything else to standard error; exit codes are 0
+//! (done), 1 (a run failed), 2 (bad usage or configuration) and 130 (interrupted; the same command goes on).
+
+mod args;
+mod data;
+mod demo;
+mod execute;
+mod list;
+mod printer;
+mod progress;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::experiment::RunError;
+use crate::experiment::settings::SettingError;
+use args::{Cli, Command};
+use printer::Printer;
+
+/// Why the program ends with a code other than 0.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// Bad usage or configuration.
+    #[error("{0}")]
+    Usage(String),
+    /// Something needed cannot be had.
+    #[error("{0}")]
+    Failed(String),
+    /// Some runs failed; they were reported one by one.
+    #[error("{failed} of {all} runs failed")]
+    Runs {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        all: usize,
+    },
+    /// The user asked to stop.
+    #[error("interrupted; finished runs are kept, and the same command runs what is left")]
+    Interrupted,
+}
+
+impl From<SettingError> for CliError {
+    fn from(error: SettingError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Setting(_) | RunError::Stream(_) => Self::Usage(error.to_string()),
+            RunError::Interrupted => Self::Interrupted,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<crate::data::DataError> for CliError {
+    fn from(error: crate::data::DataError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Runs the program on the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new();
+    let done = match cli.command {
+        Command::Demo(args) => demo::demo(&args, &printer),
+        Command::Run(args) => run::run(&args, &printer),
+        Command::Data(args) => data::data(&args, &printer),
+        Command::List(args) => list::list(&args, &printer),
+    };
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    printer.note(&format!("error: {error}"));
+    ExitCode::from(match error {
+        CliError::Usage(_) => 2,
+        CliError::Failed(_) | CliError::Runs { .. } => 1,
+        CliError::Interrupted => 130,
+    })
+}

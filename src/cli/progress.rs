@@ -1,0 +1,139 @@
+//! What is seen while runs go on: a bar a run on a terminal, plain lines elsewhere.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::printer::Printer;
+use crate::experiment::pool::{Status, Watcher};
+use crate::experiment::runner::Event;
+use crate::experiment::settings::PlannedRun;
+
+/// Shows the progress of a list of runs.
+pub(super) struct Progress<'a> {
+    printer: &'a Printer,
+    runs: usize,
+    bars: Option<MultiProgress>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    active: HashMap<usize, Active>,
+    ended: usize,
+}
+
+struct Active {
+    began: Instant,
+    tasks: usize,
+    steps: usize,
+    step: usize,
+    bar: Option<ProgressBar>,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(printer: &'a Printer, runs: usize) -> Self {
+        let bars = printer.is_terminal().then(MultiProgress::new);
+        Self { printer, runs, bars, state: Mutex::new(State::default()) }
+    }
+
+    fn begin(&self, run: &PlannedRun, tasks: usize, steps: usize) -> Active {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new(steps as u64));
+            let template = "{prefix} {bar:24} {pos}/{len} steps, {per_sec}, {eta} left {msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("━━─"));
+            }
+            bar.set_prefix(short(run));
+            bar
+        });
+        Active { began: Instant::now(), tasks, steps, step: 0, bar }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => {
+                let _ = bars.println(text);
+            }
+            None => self.printer.note(text),
+        }
+    }
+}
+
+/// Method, optimizer and seed: what tells the runs of one command apart.
+fn short(run: &PlannedRun) -> String {
+    use crate::experiment::benchmark::Named as _;
+    let c = &run.config;
+    let mut text = c.benchmark.name().to_string();
+    if c.method != crate::experiment::benchmark::MethodName::Plain {
+        let _ = write!(text, " {}", c.method.name());
+    }
+    let _ = write!(text, " {} seed {}", c.optimizer.name(), c.seed);
+    text
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+fn duration(seconds: f64) -> String {
+    let seconds = if seconds.is_finite() { seconds.max(0.0).round() as u64 } else { 0 };
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+impl Watcher for Progress<'_> {
+    fn event(&self, index: usize, run: &PlannedRun, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::RunBegan { tasks, steps } = event {
+            state.active.insert(index, self.begin(run, *tasks, *steps));
+            return;
+        }
+        let Some(active) = state.active.get_mut(&index) else { return };
+        match event {
+            Event::Step { step, .. } => {
+                active.step = *step;
+                if let Some(bar) = &active.bar {
+                    bar.set_position(*step as u64);
+                }
+            }
+            Event::Evaluated { task, accuracies, .. } => {
+                let accuracy = mean(accuracies);
+                let text = format!("task {task}/{}, accuracy {accuracy:.1}%", active.tasks);
+                if let Some(bar) = &active.bar {
+                    bar.set_message(format!("({text})"));
+                    return;
+                }
+                let elapsed = active.began.elapsed().as_secs_f64();
+                let rate = active.step as f64 / elapsed.max(1e-9);
+                let left = duration((active.steps - active.step) as f64 / rate.max(1e-9));
+                let line = format!("{}: {text}, {rate:.0} steps/s, {left} left", short(run));
+                drop(state);
+                self.line(&line);
+            }
+            Event::RunBegan { .. } | Event::EpochEnded { .. } => {}
+        }
+    }
+
+    fn ended(&self, index: usize, run: &PlannedRun, status: &Status) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = state.active.remove(&index).and_then(|active| active.bar) {
+            bar.finish_and_clear();
+        }
+        state.ended += 1;
+        let count = format!("[{}/{}]", state.ended, self.runs);
+        drop(state);
+        let result = match status {
+            Status::Done(r) => {
+                let (m, s) = (&r.metrics, r.cost.wall_s);
+                format!("accuracy {:.2}%, forgetting {:.3}, {}", m.average_accuracy, m.forgetting, duration(s))
+            }
+            Status::Found(_) => "complete already, not run again".to_string(),
+            Status::Failed(error) => format!("FAILED: {error}"),
+            Status::Interrupted => "interrupted".to_string(),
+        };
+        self.line(&format!("{count} {}: {result}", short(run)));
+    }
+}

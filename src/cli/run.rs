@@ -1,0 +1,87 @@
+//! `tagcl run`: one configuration, one or more seeds.
+
+use super::CliError;
+use super::args::RunArgs;
+use super::execute::{Execution, execute, load};
+use super::printer::Printer;
+use crate::experiment::cost::{Estimate, estimate};
+use crate::experiment::runner::sha256;
+use crate::experiment::settings::{Origin, Plan, Settings};
+
+pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
+    if args.device != "cpu" {
+        return Err(CliError::Usage(format!("unknown device `{}`; known: cpu", args.device)));
+    }
+    let mut settings = settings(args)?;
+    let init = match settings.plan()?.init {
+        None => None,
+        Some(path) => {
+            let bytes = std::fs::read(&path)
+                .map_err(|e| CliError::Failed(format!("cannot read {}: {e}", path.display())))?;
+            settings.set("init_sha256", &sha256(&bytes), Origin::CommandLine)?;
+            Some(bytes)
+        }
+    };
+    let plan = settings.plan()?;
+    if args.dry_run {
+        return dry_run(&plan, args.json, printer);
+    }
+    let how = Execution {
+        out: &plan.out,
+        data: plan.data.as_deref(),
+        init: init.as_deref(),
+        jobs: plan.jobs,
+        threads: plan.threads,
+        json: args.json,
+    };
+    execute(&plan.runs, &how, printer).map(|_| ())
+}
+
+fn settings(args: &RunArgs) -> Result<Settings, CliError> {
+    let mut settings = match &args.config {
+        None => Settings::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| CliError::Usage(format!("cannot read {}: {e}", path.display())))?;
+            Settings::from_toml(&text, &path.display().to_string())?
+        }
+    };
+    for (key, variable) in [("data", "TAGCL_DATA"), ("out", "TAGCL_OUT")] {
+        if let Ok(value) = std::env::var(variable) {
+            settings.set(key, &value, Origin::Environment(variable))?;
+        }
+    }
+    for (key, value) in args.typed() {
+        settings.set(key, value, Origin::CommandLine)?;
+    }
+    Ok(settings)
+}
+
+fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
+    let Some(first) = plan.runs.first() else { return Ok(()) };
+    let (train, test) = if plan.data_missing || plan.data.is_some() {
+        first.config.benchmark.data().counts()
+    } else {
+        let data = load(first.config.benchmark, first.config.data, None, printer)?;
+        (data.train.len(), data.test.len())
+    };
+    let cost = estimate(&first.config, train, test)?;
+    let runs = plan.runs.len();
+    if json {
+        let ids: Vec<_> = plan.runs.iter().map(|r| r.config.run_id()).collect();
+        let value = serde_json::json!({"runs": ids, "config": first.config, "cost_per_run": cost});
+        printer.data(&format!("{value:#}"));
+        return Ok(());
+    }
+    printer.data(&first.toml);
+    let Estimate { parameters, steps, evaluated_images, optimizer_state_bytes, seconds } = cost;
+    let megabytes = optimizer_state_bytes as f64 / 1e6;
+    printer.data(&format!(
+        "# {runs} run(s) into {}; each: {parameters} parameters, {steps} training steps, \
+         {evaluated_images} images evaluated,\n# {megabytes:.1} MB of optimizer state at the end, about {:.0} s \
+         on one core of this machine (timed over four steps)",
+        plan.out.display(),
+        seconds.ceil()
+    ));
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Reports: many results, one table.
+//!
+//! Owns the grouping of runs that differ only in their seeds and the summary of each group. Everything is computed from
+//! [`RunResult`]s, so old result folders can be reported anew.
+
+mod table;
+
+pub use table::text_table;
+
+use serde::Serialize;
+
+use crate::experiment::config::{DataChoice, RunConfig};
+use crate::experiment::result::RunResult;
+use crate::metrics::mean_std;
+
+/// Mean and population standard deviation of one figure over seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Population standard deviation, as in the paper's tables.
+    pub std: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let (mean, std) = mean_std(&values.collect::<Vec<_>>()).unwrap_or((f64::NAN, f64::NAN));
+        Self { mean, std }
+    }
+}
+
+/// The runs of one configuration over its seeds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// The configuration of the first run.
+    pub config: RunConfig,
+    /// Seeds, in the order of the results.
+    pub seeds: Vec<u64>,
+    /// Number of runs.
+    pub n: usize,
+    /// Percent.
+    pub average_accuracy: Spread,
+    /// Fraction; the maximum over earlier tasks' ends, as the paper defines it.
+    pub forgetting: Spread,
+    /// Fraction; the maximum over all times, as the released code computes it.
+    pub forgetting_released: Spread,
+    /// Percent.
+    pub learning_accuracy: Spread,
+    /// Percentage points.
+    pub backward_transfer: Spread,
+    /// Seconds a run.
+    pub wall_s: Spread,
+    /// What a reader must know before comparing: samples, fractions.
+    pub marks: Vec<String>,
+}
+
+/// Groups results that differ only in their seeds, in the order of their first appearance.
+#[must_use]
+pub fn group(results: &[RunResult]) -> Vec<Group> {
+    let mut groups: Vec<(String, Vec<&RunResult>)> = Vec::new();
+    for result in results {
+        let key = result.config.group_hash();
+        match groups.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, members)) => members.push(result),
+            None => groups.push((key, vec![result])),
+        }
+    }
+    groups.iter().filter_map(|(_, members)| summarise(members)).collect()
+}
+
+fn summarise(members: &[&RunResult]) -> Option<Group> {
+    let first = members.first()?;
+    let spread = |figure: &dyn Fn(&RunResult) -> f64| Spread::of(members.iter().map(|r| figure(r)));
+    let mut marks = Vec::new();
+    if first.config.fraction < 1.0 {
+        marks.push(format!("{}% of the training images", 100.0 * first.config.fraction));
+    }
+    if first.config.data == DataChoice::Embedded {
+        marks.push(first.provenance.data_note.clone().unwrap_or_else(|| "embedded sample".to_string()));
+    }
+    Some(Group {
+        config: first.config.clone(),
+        seeds: members.iter().map(|r| r.config.seed).collect(),
+        n: members.len(),
+        average_accuracy: spread(&|r| r.metrics.average_accuracy),
+        forgetting: spread(&|r| r.metrics.forgetting),
+        forgetting_released: spread(&|r| r.metrics.forgetting_released),
+        learning_accuracy: spread(&|r| r.metrics.learning_accuracy),
+        backward_transfer: spread(&|r| r.metrics.backward_transfer),
+        wall_s: spread(&|r| r.cost.wall_s),
+        marks,
+    })
+}
