@@ -4,6 +4,11 @@ pub mod cli;
 pub mod data;
 #[cfg(feature = "cli")]
 pub mod experiment;
+#[allow(
+    unsafe_code,
+    reason = "the one module of hand-written kernels; each block argues its safety"
+)]
+pub mod kernels;
 pub mod method;
 pub mod metrics;
 pub mod model;

@@ -22,7 +22,9 @@ pub struct TaskMatrix {
 
 /// A row that does not fit.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("row {row} of the matrix must have {expected} finite values (tasks 1..={expected}), not {found}")]
+#[error(
+    "row {row} of the matrix must have {expected} finite values (tasks 1..={expected}), not {found}"
+)]
 pub struct MatrixError {
     row: usize,
     expected: usize,
@@ -50,7 +52,11 @@ impl TaskMatrix {
         let expected = self.rows.len() + 1;
         let found = row.iter().filter(|x| x.is_finite()).count();
         if row.len() != expected || found != expected {
-            return Err(MatrixError { row: expected, expected, found });
+            return Err(MatrixError {
+                row: expected,
+                expected,
+                found,
+            });
         }
         self.rows.push(row);
         Ok(())
@@ -87,14 +93,18 @@ impl Metrics {
         let tasks = last.len();
         let own: Vec<f64> = rows.iter().filter_map(|row| row.last().copied()).collect();
         let best_before = |j: usize| {
-            earlier.iter().filter_map(|row| row.get(j).copied()).fold(f64::NEG_INFINITY, f64::max)
+            earlier
+                .iter()
+                .filter_map(|row| row.get(j).copied())
+                .fold(f64::NEG_INFINITY, f64::max)
         };
         let past = || last.iter().take(tasks - 1).enumerate();
         Some(Self {
             average_accuracy: mean(last.iter().copied()),
             learning_accuracy: mean(own.iter().copied()),
             forgetting: mean(past().map(|(j, now)| best_before(j) - now)) / 100.0,
-            forgetting_released: mean(past().map(|(j, now)| best_before(j).max(*now) - now)) / 100.0,
+            forgetting_released: mean(past().map(|(j, now)| best_before(j).max(*now) - now))
+                / 100.0,
             backward_transfer: mean(past().zip(&own).map(|((_, now), own)| now - own)),
         })
     }
@@ -126,7 +136,9 @@ mod tests {
     fn matrix() -> impl Strategy<Value = TaskMatrix> {
         (1_usize..8)
             .prop_flat_map(|tasks| {
-                (1..=tasks).map(|n| prop::collection::vec(0.0..100.0_f64, n)).collect::<Vec<_>>()
+                (1..=tasks)
+                    .map(|n| prop::collection::vec(0.0..100.0_f64, n))
+                    .collect::<Vec<_>>()
             })
             .prop_map(|rows| TaskMatrix::new(rows).unwrap())
     }
@@ -156,7 +168,10 @@ mod tests {
     #[test]
     fn one_task_forgets_nothing() {
         let m = Metrics::of(&TaskMatrix::new(vec![vec![80.0]]).unwrap()).unwrap();
-        assert_eq!((m.average_accuracy, m.forgetting, m.backward_transfer), (80.0, 0.0, 0.0));
+        assert_eq!(
+            (m.average_accuracy, m.forgetting, m.backward_transfer),
+            (80.0, 0.0, 0.0)
+        );
     }
 
     #[test]

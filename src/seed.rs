@@ -25,7 +25,9 @@ impl Seeds {
     #[must_use]
     pub fn stream(&self, name: &str) -> SeedStream {
         let digest = Sha256::digest(format!("tagcl/{}/{name}", self.run));
-        SeedStream { rng: ChaCha8Rng::from_seed(digest.into()) }
+        SeedStream {
+            rng: ChaCha8Rng::from_seed(digest.into()),
+        }
     }
 }
 
@@ -100,7 +102,10 @@ mod tests {
         }
         assert_eq!(counts.len(), 6);
         // Chi-squared with 5 degrees of freedom: 20.5 has probability 0.001.
-        let chi: f64 = counts.values().map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0).sum();
+        let chi: f64 = counts
+            .values()
+            .map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0)
+            .sum();
         assert!(chi < 20.5, "chi-squared {chi}");
     }
 

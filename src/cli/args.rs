@@ -171,7 +171,9 @@ impl RunArgs {
             ("jobs", &self.jobs),
             ("threads", &self.threads),
         ];
-        all.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect()
+        all.into_iter()
+            .filter_map(|(key, value)| Some((key, value.as_deref()?)))
+            .collect()
     }
 }
 

@@ -15,7 +15,11 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
         }
         DataCommand::Import { name, path, data } => {
             let report = data::import(parse(name)?, path, data)?;
-            let verb = if report.already_present { "already there, identical" } else { "imported" };
+            let verb = if report.already_present {
+                "already there, identical"
+            } else {
+                "imported"
+            };
             printer.note(&format!("{name}: {verb}: {}", report.path.display()));
             print_report(&report.verified, printer);
             Ok(())
@@ -30,13 +34,17 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
             if report.is_ok() {
                 return Ok(());
             }
-            Err(CliError::Failed(format!("{name}: {}", report.problems.join("; "))))
+            Err(CliError::Failed(format!(
+                "{name}: {}",
+                report.problems.join("; ")
+            )))
         }
     }
 }
 
 fn parse(name: &str) -> Result<DataName, CliError> {
-    name.parse().map_err(|e: data::DataError| CliError::Usage(e.to_string()))
+    name.parse()
+        .map_err(|e: data::DataError| CliError::Usage(e.to_string()))
 }
 
 fn to_json(value: &impl serde::Serialize) -> String {
@@ -69,11 +77,18 @@ fn list(folder: &Path, json: bool, printer: &Printer) {
 fn print_report(report: &VerifyReport, printer: &Printer) {
     printer.data(&format!("{} in {}", report.name, report.path.display()));
     for file in &report.files {
-        printer.data(&format!("  {}  {:>11} bytes  sha256 {}", file.file, file.bytes, file.sha256));
+        printer.data(&format!(
+            "  {}  {:>11} bytes  sha256 {}",
+            file.file, file.bytes, file.sha256
+        ));
     }
     for (part, set) in [("train", &report.train), ("test", &report.test)] {
         let (least, most) = (set.class_counts.iter().min(), set.class_counts.iter().max());
-        let means: Vec<String> = set.channel_means.iter().map(|m| format!("{m:.4}")).collect();
+        let means: Vec<String> = set
+            .channel_means
+            .iter()
+            .map(|m| format!("{m:.4}"))
+            .collect();
         printer.data(&format!(
             "  {part}: {} images (official: {}), {} classes of {} to {}, channel means {}",
             set.images,

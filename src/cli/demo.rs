@@ -47,8 +47,14 @@ pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
         runs.extend(plan.runs);
     }
     printer.note("Ten tasks, one after another: MNIST digits, turned 30° further in each task.");
-    let how =
-        Execution { out: &args.out, data: None, init: None, jobs, threads: 1, json: args.json };
+    let how = Execution {
+        out: &args.out,
+        data: None,
+        init: None,
+        jobs,
+        threads: 1,
+        json: args.json,
+    };
     let groups = execute(&runs, &how, printer)?;
     if !args.json {
         printer.data(&moral(&groups));
@@ -59,9 +65,11 @@ pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
 /// What the table shows, in two sentences made of its own numbers.
 fn moral(groups: &[Group]) -> String {
     let find = |name| groups.iter().find(|g| g.config.optimizer == name);
-    let (Some(sgd), Some(naive), Some(tag)) =
-        (find(OptimizerName::Sgd), find(OptimizerName::RmsProp), find(OptimizerName::TagRmsProp))
-    else {
+    let (Some(sgd), Some(naive), Some(tag)) = (
+        find(OptimizerName::Sgd),
+        find(OptimizerName::RmsProp),
+        find(OptimizerName::TagRmsProp),
+    ) else {
         return String::new();
     };
     let (a, b) = (naive.average_accuracy.mean, tag.average_accuracy.mean);

@@ -63,12 +63,21 @@ pub(super) fn execute(
     how: &Execution<'_>,
     printer: &Printer,
 ) -> Result<Vec<Group>, CliError> {
-    let Some(first) = runs.first() else { return Ok(Vec::new()) };
+    let Some(first) = runs.first() else {
+        return Ok(Vec::new());
+    };
     let stop = interruption()?;
     let data = load(first.config.benchmark, first.config.data, how.data, printer)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = how.jobs.unwrap_or((cores / how.threads.max(1)).max(1));
-    let pool = Pool { out: how.out, data: &data, init: how.init, jobs, threads: how.threads, stop: &stop };
+    let pool = Pool {
+        out: how.out,
+        data: &data,
+        init: how.init,
+        jobs,
+        threads: how.threads,
+        stop: &stop,
+    };
     let progress = Progress::new(printer, runs.len());
     let statuses = pool.execute(runs, &progress);
 
@@ -100,7 +109,14 @@ pub(super) fn execute(
     if stop.load(Ordering::Relaxed) && statuses.iter().any(|s| matches!(s, Status::Interrupted)) {
         return Err(CliError::Interrupted);
     }
-    if failed.is_empty() { Ok(groups) } else { Err(CliError::Runs { failed: failed.len(), all: runs.len() }) }
+    if failed.is_empty() {
+        Ok(groups)
+    } else {
+        Err(CliError::Runs {
+            failed: failed.len(),
+            all: runs.len(),
+        })
+    }
 }
 
 /// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the program at once.
@@ -116,7 +132,12 @@ fn interruption() -> Result<Arc<AtomicBool>, CliError> {
     Ok(stop)
 }
 
-fn to_json(runs: &[PlannedRun], statuses: &[Status], groups: &[Group], out: &Path) -> serde_json::Value {
+fn to_json(
+    runs: &[PlannedRun],
+    statuses: &[Status],
+    groups: &[Group],
+    out: &Path,
+) -> serde_json::Value {
     let rows: Vec<_> = runs
         .iter()
         .zip(statuses)

@@ -76,7 +76,9 @@ pub fn main() -> ExitCode {
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => list::list(&args, &printer),
     };
-    let Err(error) = done else { return ExitCode::SUCCESS };
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
     printer.note(&format!("error: {error}"));
     ExitCode::from(match error {
         CliError::Usage(_) => 2,

@@ -37,7 +37,12 @@ struct Active {
 impl<'a> Progress<'a> {
     pub(super) fn new(printer: &'a Printer, runs: usize) -> Self {
         let bars = printer.is_terminal().then(MultiProgress::new);
-        Self { printer, runs, bars, state: Mutex::new(State::default()) }
+        Self {
+            printer,
+            runs,
+            bars,
+            state: Mutex::new(State::default()),
+        }
     }
 
     fn begin(&self, run: &PlannedRun, tasks: usize, steps: usize) -> Active {
@@ -50,7 +55,13 @@ impl<'a> Progress<'a> {
             bar.set_prefix(short(run));
             bar
         });
-        Active { began: Instant::now(), tasks, steps, step: 0, bar }
+        Active {
+            began: Instant::now(),
+            tasks,
+            steps,
+            step: 0,
+            bar,
+        }
     }
 
     fn line(&self, text: &str) {
@@ -80,7 +91,11 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 fn duration(seconds: f64) -> String {
-    let seconds = if seconds.is_finite() { seconds.max(0.0).round() as u64 } else { 0 };
+    let seconds = if seconds.is_finite() {
+        seconds.max(0.0).round() as u64
+    } else {
+        0
+    };
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
@@ -91,7 +106,9 @@ impl Watcher for Progress<'_> {
             state.active.insert(index, self.begin(run, *tasks, *steps));
             return;
         }
-        let Some(active) = state.active.get_mut(&index) else { return };
+        let Some(active) = state.active.get_mut(&index) else {
+            return;
+        };
         match event {
             Event::Step { step, .. } => {
                 active.step = *step;
@@ -99,7 +116,9 @@ impl Watcher for Progress<'_> {
                     bar.set_position(*step as u64);
                 }
             }
-            Event::Evaluated { task, accuracies, .. } => {
+            Event::Evaluated {
+                task, accuracies, ..
+            } => {
                 let accuracy = mean(accuracies);
                 let text = format!("task {task}/{}, accuracy {accuracy:.1}%", active.tasks);
                 if let Some(bar) = &active.bar {
@@ -128,7 +147,12 @@ impl Watcher for Progress<'_> {
         let result = match status {
             Status::Done(r) => {
                 let (m, s) = (&r.metrics, r.cost.wall_s);
-                format!("accuracy {:.2}%, forgetting {:.3}, {}", m.average_accuracy, m.forgetting, duration(s))
+                format!(
+                    "accuracy {:.2}%, forgetting {:.3}, {}",
+                    m.average_accuracy,
+                    m.forgetting,
+                    duration(s)
+                )
             }
             Status::Found(_) => "complete already, not run again".to_string(),
             Status::Failed(error) => format!("FAILED: {error}"),

@@ -10,7 +10,10 @@ use crate::experiment::settings::{Origin, Plan, Settings};
 
 pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
     if args.device != "cpu" {
-        return Err(CliError::Usage(format!("unknown device `{}`; known: cpu", args.device)));
+        return Err(CliError::Usage(format!(
+            "unknown device `{}`; known: cpu",
+            args.device
+        )));
     }
     let mut settings = settings(args)?;
     let init = match settings.plan()?.init {
@@ -58,7 +61,9 @@ fn settings(args: &RunArgs) -> Result<Settings, CliError> {
 }
 
 fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
-    let Some(first) = plan.runs.first() else { return Ok(()) };
+    let Some(first) = plan.runs.first() else {
+        return Ok(());
+    };
     let (train, test) = if plan.data_missing || plan.data.is_some() {
         first.config.benchmark.data().counts()
     } else {
@@ -74,7 +79,13 @@ fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
         return Ok(());
     }
     printer.data(&first.toml);
-    let Estimate { parameters, steps, evaluated_images, optimizer_state_bytes, seconds } = cost;
+    let Estimate {
+        parameters,
+        steps,
+        evaluated_images,
+        optimizer_state_bytes,
+        seconds,
+    } = cost;
     let megabytes = optimizer_state_bytes as f64 / 1e6;
     printer.data(&format!(
         "# {runs} run(s) into {}; each: {parameters} parameters, {steps} training steps, \

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named as _, OptimizerName};
+use super::benchmark::{
+    Benchmark, BenchmarkKind, MethodName, ModelName, Named as _, OptimizerName,
+};
 use crate::optim::{AlphaScope, BiasCorrection, Epsilon, TagBase, TagConfig};
 use crate::stream::{Angles, ClassOrder, Scaling, StreamKind, StreamSpec};
 
@@ -109,12 +111,19 @@ impl RunConfig {
     /// Name of the group of runs that differ only in their seeds.
     #[must_use]
     pub fn group_hash(&self) -> String {
-        Self { seed: 0, ..self.clone() }.hash()
+        Self {
+            seed: 0,
+            ..self.clone()
+        }
+        .hash()
     }
 
     fn hash(&self) -> String {
         let text = serde_json::to_string(self).unwrap_or_else(|e| e.to_string());
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(text)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// The stream this run learns.
@@ -126,7 +135,13 @@ impl RunConfig {
             BenchmarkKind::Permuted => StreamKind::Permuted,
         };
         let (tasks, validation, fraction) = (self.tasks, self.validation, self.fraction);
-        StreamSpec { kind, tasks, validation, fraction, scaling: Scaling::Unit }
+        StreamSpec {
+            kind,
+            tasks,
+            validation,
+            fraction,
+            scaling: Scaling::Unit,
+        }
     }
 
     /// The learning rate of task `t` (from 0).
@@ -147,6 +162,12 @@ impl RunConfig {
         };
         let tag = self.tag.as_ref()?;
         let (scope, epsilon, bias_correction) = (tag.alpha_scope, tag.epsilon, tag.bias_correction);
-        Some(TagConfig { base, b: tag.b, scope, epsilon, bias_correction })
+        Some(TagConfig {
+            base,
+            b: tag.b,
+            scope,
+            epsilon,
+            bias_correction,
+        })
     }
 }

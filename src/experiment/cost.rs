@@ -33,14 +33,18 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
     let (classes, shape) = config.benchmark.images();
     let split = matches!(config.stream().kind, StreamKind::Split(_));
     let per_task = |images: usize| if split { images / config.tasks } else { images };
-    let head = if split { classes } else { classes * config.tasks };
+    let head = if split {
+        classes
+    } else {
+        classes * config.tasks
+    };
     let kept = per_task(train) as f64 * (1.0 - config.validation) * config.fraction;
     let steps = (kept.round() as usize).div_ceil(config.batch_size) * config.epochs * config.tasks;
     let evaluated_images = per_task(test) * config.tasks * (config.tasks + 1) / 2;
 
     let mut config = config.clone();
     config.init_sha256 = None;
-    let mut learner = build_learner(&config, head, None)?;
+    let mut learner = build_learner(&config, head, None, 1)?;
     let parameters = learner.layout().len();
     let mut optimizer = build_optimizer(&config, learner.as_ref())?;
     let size = config.batch_size.min(512);
@@ -51,16 +55,20 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
         slices: vec![0..head / config.tasks; size],
     };
     // A TAG step grows with the past tasks: half of them is the mean.
-    let past = if config.optimizer.is_tag() { config.tasks / 2 } else { 0 };
+    let past = if config.optimizer.is_tag() {
+        config.tasks / 2
+    } else {
+        0
+    };
     for _ in 0..past {
         optimizer.begin_task();
         optimizer.end_task();
     }
     optimizer.begin_task();
-    let mut times = Vec::new();
+    let (mut times, mut gradient) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         let began = Instant::now();
-        let (_, gradient) = learner.gradient(&batch)?;
+        learner.gradient(&batch, &mut gradient)?;
         learner.update(&mut |theta| optimizer.step(theta, &gradient, 1e-6))?;
         times.push(began.elapsed().as_secs_f64());
     }
@@ -76,5 +84,11 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
         _ => 1,
     };
     let optimizer_state_bytes = vectors * parameters * size_of::<f32>();
-    Ok(Estimate { parameters, steps, evaluated_images, optimizer_state_bytes, seconds })
+    Ok(Estimate {
+        parameters,
+        steps,
+        evaluated_images,
+        optimizer_state_bytes,
+        seconds,
+    })
 }

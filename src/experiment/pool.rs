@@ -64,7 +64,9 @@ impl Pool<'_> {
                         let Some(run) = runs.get(index) else { return };
                         let status = self.one(index, run, watcher);
                         watcher.ended(index, run, &status);
-                        let mut statuses = statuses.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        let mut statuses = statuses
+                            .lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner);
                         if let Some(slot) = statuses.get_mut(index) {
                             *slot = Some(status);
                         }
@@ -72,8 +74,13 @@ impl Pool<'_> {
                 });
             }
         });
-        let statuses = statuses.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        statuses.into_iter().map(|status| status.unwrap_or(Status::Interrupted)).collect()
+        let statuses = statuses
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        statuses
+            .into_iter()
+            .map(|status| status.unwrap_or(Status::Interrupted))
+            .collect()
     }
 
     fn one(&self, index: usize, run: &PlannedRun, watcher: &dyn Watcher) -> Status {
@@ -88,20 +95,31 @@ impl Pool<'_> {
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(ToString::to_string);
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                Status::Failed(RunError::Panic(text.unwrap_or_else(|| "unknown panic".to_string())))
+                Status::Failed(RunError::Panic(
+                    text.unwrap_or_else(|| "unknown panic".to_string()),
+                ))
             }
         }
     }
 
-    fn run(&self, index: usize, run: &PlannedRun, watcher: &dyn Watcher) -> Result<Status, RunError> {
+    fn run(
+        &self,
+        index: usize,
+        run: &PlannedRun,
+        watcher: &dyn Watcher,
+    ) -> Result<Status, RunError> {
         let folder = RunFolder::new(self.out, &run.config.run_id());
         if let Some(result) = folder.result(&run.config)? {
             return Ok(Status::Found(Box::new(result)));
         }
         folder.prepare(&run.config, &run.toml)?;
         let mut events = folder.events()?;
-        let input =
-            RunInput { data: self.data, init: self.init, threads: self.threads, stop: self.stop };
+        let input = RunInput {
+            data: self.data,
+            init: self.init,
+            threads: self.threads,
+            stop: self.stop,
+        };
         let outcome = train(&run.config, &input, &mut |event| {
             watcher.event(index, run, event);
             event.to_json().map_or(Ok(()), |line| events.append(line))

@@ -60,14 +60,26 @@ impl AlphaResult {
     pub fn of(record: &AlphaRecord, layout: &Layout) -> Self {
         let table = |value: &dyn Fn(usize, usize) -> Option<f64>| {
             (0..record.tasks())
-                .map(|t| (0..=t).filter_map(|tau| value(t, tau)).map(|x| (x * 1e6).round() / 1e6).collect())
+                .map(|t| {
+                    (0..=t)
+                        .filter_map(|tau| value(t, tau))
+                        .map(|x| (x * 1e6).round() / 1e6)
+                        .collect()
+                })
                 .collect()
         };
-        let per_tensor = layout.slots().iter().enumerate().map(|(n, slot)| TensorAlpha {
-            tensor: slot.name.clone(),
-            mean: table(&|t, tau| record.of_tensor(t, tau, n)),
-        });
-        Self { mean: table(&|t, tau| record.mean(t, tau)), per_tensor: per_tensor.collect() }
+        let per_tensor = layout
+            .slots()
+            .iter()
+            .enumerate()
+            .map(|(n, slot)| TensorAlpha {
+                tensor: slot.name.clone(),
+                mean: table(&|t, tau| record.of_tensor(t, tau, n)),
+            });
+        Self {
+            mean: table(&|t, tau| record.mean(t, tau)),
+            per_tensor: per_tensor.collect(),
+        }
     }
 }
 

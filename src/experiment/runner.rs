@@ -21,7 +21,9 @@ use super::settings::SettingError;
 use crate::data::{Dataset, ImageSet};
 use crate::method::{Method, Plain};
 use crate::metrics::{Metrics, TaskMatrix};
-use crate::model::{Dropout, Learner, MlpConfig, NetworkLearner, ReducedResNetConfig};
+use crate::model::{
+    Dropout, KernelResNet, Learner, MlpConfig, NetworkLearner, ReducedResNetConfig,
+};
 use crate::optim::{Naive, NaiveKind, Optimizer, Tag};
 use crate::seed::Seeds;
 use crate::stream::TaskStream;
@@ -47,7 +49,12 @@ impl SharedData {
     #[must_use]
     pub fn new(data: Dataset) -> Self {
         let sha256 = data.sha256();
-        Self { train: Arc::new(data.train), test: Arc::new(data.test), sha256, note: data.note }
+        Self {
+            train: Arc::new(data.train),
+            test: Arc::new(data.test),
+            sha256,
+            note: data.note,
+        }
     }
 }
 
@@ -95,12 +102,18 @@ impl Event {
     #[must_use]
     pub fn to_json(&self) -> Option<serde_json::Value> {
         Some(match self {
-            Self::RunBegan { tasks, steps } => json!({"event": "run-began", "tasks": tasks, "steps": steps}),
+            Self::RunBegan { tasks, steps } => {
+                json!({"event": "run-began", "tasks": tasks, "steps": steps})
+            }
             Self::Step { .. } => return None,
             Self::EpochEnded { task, epoch, loss } => {
                 json!({"event": "epoch-ended", "task": task, "epoch": epoch, "loss": loss})
             }
-            Self::Evaluated { task, accuracies, losses } => {
+            Self::Evaluated {
+                task,
+                accuracies,
+                losses,
+            } => {
                 json!({"event": "evaluated", "task": task, "accuracies": accuracies, "losses": losses})
             }
         })
@@ -135,6 +148,7 @@ pub fn build_learner(
     config: &RunConfig,
     classes: usize,
     init: Option<&[u8]>,
+    threads: usize,
 ) -> Result<Box<dyn Learner>, RunError> {
     let device = Device::flex().autodiff();
     let seeds = Seeds::new(config.seed);
@@ -144,12 +158,32 @@ pub fn build_learner(
     let mut learner: Box<dyn Learner> = match config.model {
         ModelName::Mlp => {
             let inputs = image.channels * image.height * image.width;
-            let mlp = MlpConfig { inputs, hidden: config.hidden.unwrap_or(256), classes };
-            Box::new(NetworkLearner::new(mlp.init(&mut stream, &device), dropout, &device))
+            let mlp = MlpConfig {
+                inputs,
+                hidden: config.hidden.unwrap_or(256),
+                classes,
+            };
+            Box::new(NetworkLearner::new(
+                mlp.init(&mut stream, &device),
+                dropout,
+                &device,
+            ))
         }
         ModelName::ReducedResNet18 => {
-            let resnet = ReducedResNetConfig { image, width: 20, classes };
-            Box::new(NetworkLearner::new(resnet.init(&mut stream, &device), dropout, &device))
+            let resnet = ReducedResNetConfig {
+                image,
+                width: 20,
+                classes,
+            };
+            if stock_kernels() {
+                Box::new(NetworkLearner::new(
+                    resnet.init(&mut stream, &device),
+                    dropout,
+                    &device,
+                ))
+            } else {
+                Box::new(KernelResNet::new(&resnet, &mut stream, dropout, threads)?)
+            }
         }
     };
     if let Some(expected) = &config.init_sha256 {
@@ -160,24 +194,39 @@ pub fn build_learner(
         let found = sha256(bytes);
         if found != *expected {
             let remedy = format!("its checksum must be {expected}, but the file given has {found}");
-            return Err(SettingError::Missing { key: "init", remedy }.into());
+            return Err(SettingError::Missing {
+                key: "init",
+                remedy,
+            }
+            .into());
         }
         learner.load(bytes)?;
     }
     Ok(learner)
 }
 
+/// True where `TAGCL_KERNELS=stock` asks for Burn's own operations instead of this crate's CPU kernels.
+fn stock_kernels() -> bool {
+    std::env::var_os("TAGCL_KERNELS").is_some_and(|value| value == "stock")
+}
+
 /// SHA-256 in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The optimizer of a configuration for this learner.
 ///
 /// # Errors
 /// [`RunError::Optimizer`] for hyper-parameters out of range.
-pub fn build_optimizer(config: &RunConfig, learner: &dyn Learner) -> Result<Box<dyn Optimizer>, RunError> {
+pub fn build_optimizer(
+    config: &RunConfig,
+    learner: &dyn Learner,
+) -> Result<Box<dyn Optimizer>, RunError> {
     let kind = match config.optimizer {
         OptimizerName::Sgd => NaiveKind::Sgd,
         OptimizerName::RmsProp => NaiveKind::RmsProp,
@@ -207,10 +256,15 @@ pub fn train(
     observer: &mut dyn FnMut(&Event) -> Result<(), RunError>,
 ) -> Result<Outcome, RunError> {
     let began = Instant::now();
-    let provenance = Provenance::now(&input.data.sha256, input.data.note.as_deref(), input.threads);
+    let provenance = Provenance::now(
+        &input.data.sha256,
+        input.data.note.as_deref(),
+        input.threads,
+    );
     let seeds = Seeds::new(config.seed);
-    let stream = TaskStream::from_sets(&config.stream(), &input.data.train, &input.data.test, seeds)?;
-    let learner = build_learner(config, stream.classes(), input.init)?;
+    let stream =
+        TaskStream::from_sets(&config.stream(), &input.data.train, &input.data.test, seeds)?;
+    let learner = build_learner(config, stream.classes(), input.init, input.threads)?;
     let optimizer = build_optimizer(config, learner.as_ref())?;
     let mut run = Run {
         config,
@@ -223,9 +277,17 @@ pub fn train(
         accuracy: TaskMatrix::default(),
         loss: TaskMatrix::default(),
     };
-    let steps = run.stream.tasks().iter().map(|t| t.train.len().div_ceil(config.batch_size)).sum::<usize>();
+    let steps = run
+        .stream
+        .tasks()
+        .iter()
+        .map(|t| t.train.len().div_ceil(config.batch_size))
+        .sum::<usize>();
     let tasks = run.stream.tasks().len();
-    observer(&Event::RunBegan { tasks, steps: steps * config.epochs })?;
+    observer(&Event::RunBegan {
+        tasks,
+        steps: steps * config.epochs,
+    })?;
     for t in 0..tasks {
         run.learn(t, observer)?;
         run.evaluate(t, observer)?;
@@ -255,41 +317,65 @@ impl Run<'_> {
         observer: &mut dyn FnMut(&Event) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         let began = Instant::now();
-        let Some(task) = self.stream.tasks().get(t) else { return Ok(()) };
+        let Some(task) = self.stream.tasks().get(t) else {
+            return Ok(());
+        };
         let lr = self.config.learning_rate(t);
         self.method.begin_task(t, self.learner.as_mut())?;
         self.optimizer.begin_task();
         let mut step_in_task = 0;
+        let mut gradient = Vec::new();
         for epoch in 0..self.config.epochs {
             self.optimizer.begin_epoch();
             let mut order: Vec<usize> = (0..task.train.len()).collect();
-            Seeds::new(self.config.seed).stream(&format!("shuffle/{t}/{epoch}")).shuffle(&mut order);
+            Seeds::new(self.config.seed)
+                .stream(&format!("shuffle/{t}/{epoch}"))
+                .shuffle(&mut order);
             let (mut loss_sum, mut batches) = (0.0, 0.0_f64);
             for positions in order.chunks(self.config.batch_size) {
                 if self.input.stop.load(Ordering::Relaxed) {
                     return Err(RunError::Interrupted);
                 }
                 step_in_task += 1;
-                let not_finite =
-                    |what: String| RunError::NonFinite { task: t + 1, step: step_in_task, what, lr };
+                let not_finite = |what: String| RunError::NonFinite {
+                    task: t + 1,
+                    step: step_in_task,
+                    what,
+                    lr,
+                };
                 let batch = task.train.batch(positions);
-                let (loss, gradient) = self.method.gradient(self.learner.as_mut(), &batch)?;
+                let loss = self
+                    .method
+                    .gradient(self.learner.as_mut(), &batch, &mut gradient)?;
                 if !loss.is_finite() {
                     return Err(not_finite("the loss".to_string()));
                 }
                 let optimizer = &mut self.optimizer;
-                self.learner.update(&mut |theta| optimizer.step(theta, &gradient, lr as f32))?;
-                if let Some(slot) = self.learner.layout().first_non_finite(self.learner.parameters()) {
+                self.learner
+                    .update(&mut |theta| optimizer.step(theta, &gradient, lr as f32))?;
+                if let Some(slot) = self
+                    .learner
+                    .layout()
+                    .first_non_finite(self.learner.parameters())
+                {
                     return Err(not_finite(format!("the parameter tensor `{}`", slot.name)));
                 }
                 self.cost.steps += 1;
                 self.cost.samples += batch.len();
                 loss_sum += f64::from(loss);
                 batches += 1.0;
-                observer(&Event::Step { task: t + 1, step: self.cost.steps, loss })?;
+                observer(&Event::Step {
+                    task: t + 1,
+                    step: self.cost.steps,
+                    loss,
+                })?;
             }
             let loss = loss_sum / batches.max(1.0);
-            observer(&Event::EpochEnded { task: t + 1, epoch: epoch + 1, loss })?;
+            observer(&Event::EpochEnded {
+                task: t + 1,
+                epoch: epoch + 1,
+                loss,
+            })?;
         }
         self.method.end_task(t, task, self.learner.as_mut())?;
         self.optimizer.end_task();
@@ -309,18 +395,29 @@ impl Run<'_> {
             if self.input.stop.load(Ordering::Relaxed) {
                 return Err(RunError::Interrupted);
             }
-            let evaluation = self.learner.evaluate(&task.test, EVALUATION_BATCH, self.input.threads);
+            let evaluation =
+                self.learner
+                    .evaluate(&task.test, EVALUATION_BATCH, self.input.threads)?;
             accuracies.push(evaluation.accuracy());
             losses.push(evaluation.loss());
         }
         self.cost.eval_s += began.elapsed().as_secs_f64();
         let not_finite = |_| {
             let what = "the loss on a test set".to_string();
-            RunError::NonFinite { task: t + 1, step: 0, what, lr: self.config.learning_rate(t) }
+            RunError::NonFinite {
+                task: t + 1,
+                step: 0,
+                what,
+                lr: self.config.learning_rate(t),
+            }
         };
         self.accuracy.push(accuracies.clone()).map_err(not_finite)?;
         self.loss.push(losses.clone()).map_err(not_finite)?;
-        observer(&Event::Evaluated { task: t + 1, accuracies, losses })
+        observer(&Event::Evaluated {
+            task: t + 1,
+            accuracies,
+            losses,
+        })
     }
 
     fn finish(mut self, provenance: Provenance) -> Result<Outcome, RunError> {
@@ -328,7 +425,10 @@ impl Run<'_> {
         self.cost.replay_bytes = self.method.memory_bytes();
         self.cost.replayed_samples = self.method.replayed_samples();
         self.cost.peak_rss_bytes = peak_rss_bytes();
-        let weights = self.learner.weights().map_err(crate::model::LearnerError::from)?;
+        let weights = self
+            .learner
+            .weights()
+            .map_err(crate::model::LearnerError::from)?;
         let metrics = Metrics::of(&self.accuracy)
             .ok_or(RunError::Stream(crate::stream::StreamError::NoTasks))?;
         let result = RunResult {
@@ -338,7 +438,10 @@ impl Run<'_> {
             metrics,
             accuracy_matrix: self.accuracy,
             loss_matrix: self.loss,
-            alpha: self.optimizer.alpha().map(|record| AlphaResult::of(record, self.learner.layout())),
+            alpha: self
+                .optimizer
+                .alpha()
+                .map(|record| AlphaResult::of(record, self.learner.layout())),
             cost: self.cost,
             provenance,
         };

@@ -100,30 +100,57 @@ impl fmt::Display for Origin {
 /// All keys, with what they mean.
 pub const KEYS: &[(&str, &str)] = &[
     ("benchmark", "stream of tasks (tagcl list benchmarks)"),
-    ("data", "data folder, or `embedded` for the MNIST sample that ships with the program"),
+    (
+        "data",
+        "data folder, or `embedded` for the MNIST sample that ships with the program",
+    ),
     ("tasks", "number of tasks"),
-    ("class_order", "order of the classes of a split stream: fixed, seeded"),
+    (
+        "class_order",
+        "order of the classes of a split stream: fixed, seeded",
+    ),
     ("angles", "angles of a rotated stream: exact, released"),
-    ("validation", "share of the training images set aside, in [0, 1)"),
-    ("fraction", "share of the training images used, in (0, 1]; for quick looks"),
+    (
+        "validation",
+        "share of the training images set aside, in [0, 1)",
+    ),
+    (
+        "fraction",
+        "share of the training images used, in (0, 1]; for quick looks",
+    ),
     ("model", "network (tagcl list models)"),
     ("hidden", "width of the MLP's hidden layers"),
     ("dropout", "dropout probability, in [0, 1)"),
     ("init", "safetensors file of initial weights"),
-    ("init_sha256", "checksum that the file of initial weights must have"),
+    (
+        "init_sha256",
+        "checksum that the file of initial weights must have",
+    ),
     ("method", "method (tagcl list methods)"),
     ("optimizer", "optimizer (tagcl list optimizers)"),
     ("lr", "learning rate"),
-    ("gamma", "factor on the learning rate from task to task, in (0, 1]"),
-    ("gamma_from", "task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1"),
+    (
+        "gamma",
+        "factor on the learning rate from task to task, in (0, 1]",
+    ),
+    (
+        "gamma_from",
+        "task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1",
+    ),
     ("b", "TAG's weight of the correlation"),
     ("alpha", "TAG's rule for α: cosine"),
     ("alpha_scope", "over what TAG's α is taken: tensor, global"),
     ("epsilon", "where TAG adds 1e-8: outside or inside the root"),
-    ("bias_correction", "what TAG-Adam's step count counts: per-task, per-epoch"),
+    (
+        "bias_correction",
+        "what TAG-Adam's step count counts: per-task, per-epoch",
+    ),
     ("epochs", "epochs per task"),
     ("batch_size", "examples per training step"),
-    ("profile", "defaults: released (as the released code behaves) or corrected"),
+    (
+        "profile",
+        "defaults: released (as the released code behaves) or corrected",
+    ),
     ("seeds", "seeds, as 1-5 or 1,3,7"),
     ("out", "folder for run folders"),
     ("jobs", "runs side by side"),
@@ -183,7 +210,11 @@ pub fn parse_name<N: Named>(found: &str) -> Result<N, SettingError> {
     N::parse(found).ok_or_else(|| unknown(N::WHAT, found, N::ALL.iter().map(|x| x.name())))
 }
 
-fn unknown<'a>(what: &str, found: &str, known: impl Iterator<Item = &'a str> + Clone) -> SettingError {
+fn unknown<'a>(
+    what: &str,
+    found: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> SettingError {
     SettingError::Unknown {
         what: what.to_string(),
         found: found.to_string(),
@@ -200,7 +231,11 @@ pub fn parse_seeds(text: &str) -> Result<Vec<u64>, String> {
     const MOST: u64 = 10_000;
     let mut seeds = Vec::new();
     for part in text.split(',').map(str::trim) {
-        let number = |s: &str| s.trim().parse::<u64>().map_err(|_| format!("`{part}` is no seed or range"));
+        let number = |s: &str| {
+            s.trim()
+                .parse::<u64>()
+                .map_err(|_| format!("`{part}` is no seed or range"))
+        };
         let (first, last) = match part.split_once('-') {
             Some((first, last)) => (number(first)?, number(last)?),
             None => (number(part)?, number(part)?),
@@ -224,17 +259,21 @@ impl Settings {
     /// # Errors
     /// [`SettingError::Toml`], or [`SettingError::Unknown`] for a key that does not exist.
     pub fn from_toml(text: &str, path: &str) -> Result<Self, SettingError> {
-        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| SettingError::Toml {
-            path: path.to_string(),
-            reason: e.to_string(),
-        })?;
+        let table: toml::Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| SettingError::Toml {
+                path: path.to_string(),
+                reason: e.to_string(),
+            })?;
         let mut settings = Self::default();
         for (key, value) in table {
             let text = match value {
                 toml::Value::String(text) => text,
-                toml::Value::Array(items) if key == "seeds" => {
-                    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-                }
+                toml::Value::Array(items) if key == "seeds" => items
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(","),
                 other => other.to_string(),
             };
             settings.set(&key, &text, Origin::File(path.to_string()))?;
@@ -265,7 +304,12 @@ impl Settings {
             Some((text, origin)) => (text.clone(), origin.to_string()),
             None => (String::new(), String::new()),
         };
-        SettingError::Range { key, found, origin, range }
+        SettingError::Range {
+            key,
+            found,
+            origin,
+            range,
+        }
     }
 
     fn real(
@@ -275,8 +319,13 @@ impl Settings {
         fits: impl Fn(f64) -> bool,
         range: &'static str,
     ) -> Result<f64, SettingError> {
-        let Some(text) = self.text(key) else { return Ok(default) };
-        let value = text.parse::<f64>().ok().filter(|x| x.is_finite() && fits(*x));
+        let Some(text) = self.text(key) else {
+            return Ok(default);
+        };
+        let value = text
+            .parse::<f64>()
+            .ok()
+            .filter(|x| x.is_finite() && fits(*x));
         value.ok_or_else(|| self.range(key, range))
     }
 
@@ -287,7 +336,9 @@ impl Settings {
         limits: std::ops::RangeInclusive<usize>,
         range: &'static str,
     ) -> Result<usize, SettingError> {
-        let Some(text) = self.text(key) else { return Ok(default) };
+        let Some(text) = self.text(key) else {
+            return Ok(default);
+        };
         let value = text.parse::<usize>().ok().filter(|x| limits.contains(x));
         value.ok_or_else(|| self.range(key, range))
     }
@@ -302,15 +353,29 @@ impl Settings {
         default: T,
         choices: &[(&'static str, T)],
     ) -> Result<T, SettingError> {
-        let Some(text) = self.text(key) else { return Ok(default) };
-        let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        let Some(text) = self.text(key) else {
+            return Ok(default);
+        };
+        let found = choices
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, value)| *value);
         found.ok_or_else(|| unknown(key, text, choices.iter().map(|(name, _)| *name)))
     }
 
-    fn only_for(&self, keys: &[&'static str], applies: bool, only_for: &'static str) -> Result<(), SettingError> {
+    fn only_for(
+        &self,
+        keys: &[&'static str],
+        applies: bool,
+        only_for: &'static str,
+    ) -> Result<(), SettingError> {
         for &key in keys {
             if let (false, Some((_, origin))) = (applies, self.values.get(key)) {
-                return Err(SettingError::NoEffect { key, origin: origin.to_string(), only_for });
+                return Err(SettingError::NoEffect {
+                    key,
+                    origin: origin.to_string(),
+                    only_for,
+                });
             }
         }
         Ok(())
@@ -325,7 +390,10 @@ impl Settings {
             .map_err(|_| self.range("seeds", "seeds as 1-5 or 1,3,7, each once, at most 10,000"))?;
         let first = self.config(seeds.first().copied().unwrap_or(1))?;
         let runs = seeds.into_iter().map(|seed| {
-            let config = RunConfig { seed, ..first.clone() };
+            let config = RunConfig {
+                seed,
+                ..first.clone()
+            };
             let toml = self.to_toml(&config);
             PlannedRun { config, toml }
         });
@@ -338,7 +406,9 @@ impl Settings {
             init: self.text("init").map(PathBuf::from),
             out: PathBuf::from(self.text("out").unwrap_or("runs")),
             jobs: match self.text("jobs") {
-                Some(_) => Some(self.whole("jobs", 1, cores.clone(), "a whole number from 1 to 4096")?),
+                Some(_) => {
+                    Some(self.whole("jobs", 1, cores.clone(), "a whole number from 1 to 4096")?)
+                }
                 None => None,
             },
             threads: self.whole("threads", 1, cores, "a whole number from 1 to 4096")?,
@@ -346,43 +416,75 @@ impl Settings {
     }
 
     fn config(&self, seed: u64) -> Result<RunConfig, SettingError> {
-        let benchmark: Benchmark = self.name("benchmark")?.ok_or_else(|| SettingError::Missing {
-            key: "benchmark",
-            remedy: "give --benchmark NAME (tagcl list benchmarks shows them)".to_string(),
-        })?;
-        let profiles = [("released", Profile::Released), ("corrected", Profile::Corrected)];
+        let benchmark: Benchmark =
+            self.name("benchmark")?
+                .ok_or_else(|| SettingError::Missing {
+                    key: "benchmark",
+                    remedy: "give --benchmark NAME (tagcl list benchmarks shows them)".to_string(),
+                })?;
+        let profiles = [
+            ("released", Profile::Released),
+            ("corrected", Profile::Corrected),
+        ];
         let profile = self.choice("profile", Profile::Corrected, &profiles)?;
         let released = profile == Profile::Released;
         let model = self.name("model")?.unwrap_or(benchmark.model());
         let method = self.name("method")?.unwrap_or(MethodName::Plain);
         let optimizer = self.name("optimizer")?.unwrap_or(OptimizerName::Sgd);
         let kind = benchmark.kind();
-        self.only_for(&["class_order"], kind == BenchmarkKind::Split, "benchmarks split by class")?;
-        self.only_for(&["angles"], kind == BenchmarkKind::Rotated, "rotated benchmarks")?;
+        self.only_for(
+            &["class_order"],
+            kind == BenchmarkKind::Split,
+            "benchmarks split by class",
+        )?;
+        self.only_for(
+            &["angles"],
+            kind == BenchmarkKind::Rotated,
+            "rotated benchmarks",
+        )?;
         self.only_for(&["hidden"], model == ModelName::Mlp, "the mlp model")?;
         let tag_keys = ["b", "alpha", "alpha_scope", "epsilon", "bias_correction"];
         self.only_for(&tag_keys, optimizer.is_tag(), "the TAG optimizers")?;
         let orders = [("fixed", ClassOrder::Fixed), ("seeded", ClassOrder::Seeded)];
         let angles = [("exact", Angles::Exact), ("released", Angles::Released)];
-        let angles_default = if released { Angles::Released } else { Angles::Exact };
+        let angles_default = if released {
+            Angles::Released
+        } else {
+            Angles::Exact
+        };
         let positive = "a number above 0";
         let lr = match (self.text("lr"), benchmark.published_lr(optimizer)) {
             (None, None) => {
                 let (optimizer, benchmark) = (optimizer.name(), benchmark.name());
-                let remedy = format!("no learning rate was published for {optimizer} on {benchmark}; give --lr");
+                let remedy = format!(
+                    "no learning rate was published for {optimizer} on {benchmark}; give --lr"
+                );
                 return Err(SettingError::Missing { key: "lr", remedy });
             }
-            (_, published) => self.real("lr", published.unwrap_or_default(), |x| x > 0.0, positive)?,
+            (_, published) => {
+                self.real("lr", published.unwrap_or_default(), |x| x > 0.0, positive)?
+            }
         };
         let unit = |x: f64| (0.0..1.0).contains(&x);
         let share = |x: f64| x > 0.0 && x <= 1.0;
         let many = 1..=1_000_000;
         let config = RunConfig {
             benchmark,
-            data: if self.text("data") == Some("embedded") { DataChoice::Embedded } else { DataChoice::Full },
-            tasks: self.whole("tasks", benchmark.tasks(), 1..=1000, "a whole number from 1 to 1000")?,
+            data: if self.text("data") == Some("embedded") {
+                DataChoice::Embedded
+            } else {
+                DataChoice::Full
+            },
+            tasks: self.whole(
+                "tasks",
+                benchmark.tasks(),
+                1..=1000,
+                "a whole number from 1 to 1000",
+            )?,
             class_order: match kind {
-                BenchmarkKind::Split => Some(self.choice("class_order", ClassOrder::Fixed, &orders)?),
+                BenchmarkKind::Split => {
+                    Some(self.choice("class_order", ClassOrder::Fixed, &orders)?)
+                }
                 _ => None,
             },
             angles: match kind {
@@ -393,7 +495,9 @@ impl Settings {
             fraction: self.real("fraction", 1.0, share, "above 0 and at most 1")?,
             model,
             hidden: match model {
-                ModelName::Mlp => Some(self.whole("hidden", 256, 1..=65_536, "a whole number from 1 to 65536")?),
+                ModelName::Mlp => {
+                    Some(self.whole("hidden", 256, 1..=65_536, "a whole number from 1 to 65536")?)
+                }
                 ModelName::ReducedResNet18 => None,
             },
             dropout: self.real("dropout", 0.0, unit, "at least 0 and below 1")?,
@@ -403,7 +507,11 @@ impl Settings {
             lr,
             gamma: self.real("gamma", 1.0, share, "above 0 and at most 1")?,
             gamma_from: self.whole("gamma_from", usize::from(!released), 0..=1, "0 or 1")?,
-            tag: if optimizer.is_tag() { Some(self.tag(released)?) } else { None },
+            tag: if optimizer.is_tag() {
+                Some(self.tag(released)?)
+            } else {
+                None
+            },
             epochs: self.whole("epochs", 1, many.clone(), "a whole number from 1")?,
             batch_size: self.whole("batch_size", 10, many, "a whole number from 1")?,
             profile,
@@ -417,13 +525,28 @@ impl Settings {
     }
 
     fn tag(&self, released: bool) -> Result<TagSettings, SettingError> {
-        let corrections = [("per-task", BiasCorrection::PerTask), ("per-epoch", BiasCorrection::PerEpoch)];
-        let correction = if released { BiasCorrection::PerEpoch } else { BiasCorrection::PerTask };
-        let scopes = [("tensor", AlphaScope::Tensor), ("global", AlphaScope::Global)];
+        let corrections = [
+            ("per-task", BiasCorrection::PerTask),
+            ("per-epoch", BiasCorrection::PerEpoch),
+        ];
+        let correction = if released {
+            BiasCorrection::PerEpoch
+        } else {
+            BiasCorrection::PerTask
+        };
+        let scopes = [
+            ("tensor", AlphaScope::Tensor),
+            ("global", AlphaScope::Global),
+        ];
         let epsilons = [("outside", Epsilon::Outside), ("inside", Epsilon::Inside)];
         self.choice("alpha", (), &[("cosine", ())])?;
         Ok(TagSettings {
-            b: self.real("b", 5.0, |x| (0.0..=80.0).contains(&x), "a number from 0 to 80 (e^b must be a float)")?,
+            b: self.real(
+                "b",
+                5.0,
+                |x| (0.0..=80.0).contains(&x),
+                "a number from 0 to 80 (e^b must be a float)",
+            )?,
             alpha_scope: self.choice("alpha_scope", AlphaScope::Tensor, &scopes)?,
             epsilon: self.choice("epsilon", Epsilon::Outside, &epsilons)?,
             bias_correction: self.choice("bias_correction", correction, &corrections)?,
@@ -432,7 +555,8 @@ impl Settings {
 
     /// The configuration as a TOML file that gives the same configuration again, each value with its origin.
     fn to_toml(&self, config: &RunConfig) -> String {
-        let mut text = String::from("# Resolved configuration of one run; `tagcl run` takes this file.\n");
+        let mut text =
+            String::from("# Resolved configuration of one run; `tagcl run` takes this file.\n");
         let value = serde_json::to_value(config).unwrap_or_default();
         let tag = value.get("tag").cloned().unwrap_or_default();
         for (key, _) in KEYS {
@@ -440,7 +564,11 @@ impl Settings {
                 "seeds" => Some(config.seed.to_string().into()),
                 "data" if config.data == DataChoice::Full => None,
                 "alpha" => config.tag.as_ref().map(|_| "cosine".into()),
-                key => value.get(key).or_else(|| tag.get(key)).filter(|v| !v.is_null()).cloned(),
+                key => value
+                    .get(key)
+                    .or_else(|| tag.get(key))
+                    .filter(|v| !v.is_null())
+                    .cloned(),
             };
             if let Some(found) = found {
                 let default = match *key {
@@ -461,10 +589,14 @@ impl Settings {
 /// [`SettingError`] if it is not what [`Settings::plan`] writes.
 pub fn parse_config_toml(text: &str) -> Result<RunConfig, SettingError> {
     let plan = Settings::from_toml(text, "config.toml")?.plan()?;
-    plan.runs.into_iter().next().map(|run| run.config).ok_or_else(|| SettingError::Missing {
-        key: "seeds",
-        remedy: "the file names no seed".to_string(),
-    })
+    plan.runs
+        .into_iter()
+        .next()
+        .map(|run| run.config)
+        .ok_or_else(|| SettingError::Missing {
+            key: "seeds",
+            remedy: "the file names no seed".to_string(),
+        })
 }
 
 #[cfg(test)]
@@ -485,30 +617,64 @@ mod tests {
 
     #[test]
     fn the_command_line_beats_the_environment_beats_the_file() {
-        let mut s = Settings::from_toml("benchmark = 'split-cifar100'\nlr = 0.5\nseeds = [1, 2]\n", "a.toml").unwrap();
-        s.set("out", "env", Origin::Environment("TAGCL_OUT")).unwrap();
+        let mut s = Settings::from_toml(
+            "benchmark = 'split-cifar100'\nlr = 0.5\nseeds = [1, 2]\n",
+            "a.toml",
+        )
+        .unwrap();
+        s.set("out", "env", Origin::Environment("TAGCL_OUT"))
+            .unwrap();
         s.set("lr", "0.25", Origin::CommandLine).unwrap();
-        s.set("lr", "0.75", Origin::File("late.toml".to_string())).unwrap();
+        s.set("lr", "0.75", Origin::File("late.toml".to_string()))
+            .unwrap();
         let plan = s.plan().unwrap();
-        assert_eq!((plan.runs[1].config.lr, plan.runs[1].config.seed), (0.25, 2));
-        assert!(plan.runs[0].toml.contains("lr = 0.25  # from the command line"), "{}", plan.runs[0].toml);
-        assert!(plan.runs[0].toml.contains("benchmark = \"split-cifar100\"  # from a.toml"));
+        assert_eq!(
+            (plan.runs[1].config.lr, plan.runs[1].config.seed),
+            (0.25, 2)
+        );
+        assert!(
+            plan.runs[0]
+                .toml
+                .contains("lr = 0.25  # from the command line"),
+            "{}",
+            plan.runs[0].toml
+        );
+        assert!(
+            plan.runs[0]
+                .toml
+                .contains("benchmark = \"split-cifar100\"  # from a.toml")
+        );
     }
 
     #[test]
     fn a_written_configuration_reads_back_equal() {
         for optimizer in OptimizerName::ALL {
             for benchmark in ["split-cifar100", "rotated-mnist", "permuted-mnist"] {
-                let pairs = [("optimizer", optimizer.name()), ("benchmark", benchmark), ("lr", "0.0003"), ("seeds", "4")];
+                let pairs = [
+                    ("optimizer", optimizer.name()),
+                    ("benchmark", benchmark),
+                    ("lr", "0.0003"),
+                    ("seeds", "4"),
+                ];
                 let run = settings(&pairs).plan().unwrap().runs.remove(0);
-                assert_eq!(parse_config_toml(&run.toml).unwrap(), run.config, "{}", run.toml);
+                assert_eq!(
+                    parse_config_toml(&run.toml).unwrap(),
+                    run.config,
+                    "{}",
+                    run.toml
+                );
             }
         }
     }
 
     #[test]
     fn published_learning_rates_are_defaults_and_their_absence_is_said() {
-        let plan = settings(&[("benchmark", "split-cifar100"), ("optimizer", "tag-rmsprop")]).plan().unwrap();
+        let plan = settings(&[
+            ("benchmark", "split-cifar100"),
+            ("optimizer", "tag-rmsprop"),
+        ])
+        .plan()
+        .unwrap();
         assert_eq!(plan.runs[0].config.lr, 0.00025);
         let message = error(&[("benchmark", "rotated-mnist"), ("optimizer", "adam")]);
         assert!(message.contains("give --lr"), "{message}");
@@ -539,7 +705,9 @@ mod tests {
             let message = error(&[base, (key, value)]);
             assert!(message.contains(part), "{key} = {value}: {message}");
         }
-        let unknown = Settings::default().set("learning_rate", "1", Origin::CommandLine).unwrap_err();
+        let unknown = Settings::default()
+            .set("learning_rate", "1", Origin::CommandLine)
+            .unwrap_err();
         assert!(unknown.to_string().contains("unknown key `learning_rate`"));
         let near = Settings::from_toml("epoch = 3", "c.toml").unwrap_err();
         assert!(near.to_string().contains("did you mean `epochs`"), "{near}");
@@ -548,6 +716,8 @@ mod tests {
     #[test]
     fn seeds_are_ranges_and_lists() {
         assert_eq!(parse_seeds("1-3, 7"), Ok(vec![1, 2, 3, 7]));
-        assert!(parse_seeds("").is_err() && parse_seeds("a").is_err() && parse_seeds("-1").is_err());
+        assert!(
+            parse_seeds("").is_err() && parse_seeds("a").is_err() && parse_seeds("-1").is_err()
+        );
     }
 }

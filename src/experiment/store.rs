@@ -23,7 +23,11 @@ pub struct RunFolder {
 
 /// For `map_err`: an operation that the system refused.
 fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> RunError + 'a {
-    move |source| RunError::Io { action, path: path.to_path_buf(), source }
+    move |source| RunError::Io {
+        action,
+        path: path.to_path_buf(),
+        source,
+    }
 }
 
 /// Writes a whole file: temporary in the same folder, flush to disk, rename.
@@ -33,7 +37,10 @@ fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) 
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".tagcl-").suffix(".tmp").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".tagcl-")
+            .suffix(".tmp")
+            .tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -46,7 +53,9 @@ impl RunFolder {
     /// The folder of this run below `out`; nothing is created yet.
     #[must_use]
     pub fn new(out: &Path, run_id: &str) -> Self {
-        Self { path: out.join(run_id) }
+        Self {
+            path: out.join(run_id),
+        }
     }
 
     /// Where it is.
@@ -124,7 +133,11 @@ impl RunFolder {
 
     fn damaged(&self, path: &Path, reason: &str) -> RunError {
         let (path, folder) = (path.to_path_buf(), self.path.clone());
-        RunError::Damaged { path, folder, reason: reason.to_string() }
+        RunError::Damaged {
+            path,
+            folder,
+            reason: reason.to_string(),
+        }
     }
 
     fn compare(&self, found: &RunConfig, wanted: &RunConfig) -> Result<(), RunError> {
@@ -139,9 +152,17 @@ impl RunFolder {
         let difference = wanted
             .iter()
             .find(|(key, value)| found.get(*key) != Some(value))
-            .map(|(key, value)| format!("{key} is {} there, {value} here", found.get(key).unwrap_or(value)));
+            .map(|(key, value)| {
+                format!(
+                    "{key} is {} there, {value} here",
+                    found.get(key).unwrap_or(value)
+                )
+            });
         let difference = difference.unwrap_or_default();
-        Err(RunError::OtherConfiguration { folder: self.path.clone(), difference })
+        Err(RunError::OtherConfiguration {
+            folder: self.path.clone(),
+            difference,
+        })
     }
 }
 
@@ -161,7 +182,9 @@ impl EventLog {
         if let Some(fields) = event.as_object_mut() {
             fields.insert("time".to_string(), super::provenance::utc_now().into());
         }
-        self.file.write_all(format!("{event}\n").as_bytes()).map_err(io_error("write", &self.path))
+        self.file
+            .write_all(format!("{event}\n").as_bytes())
+            .map_err(io_error("write", &self.path))
     }
 }
 

@@ -20,7 +20,7 @@ pub trait Method: Send {
         Ok(())
     }
 
-    /// Loss of the batch and the gradient to step along, in the learner's layout.
+    /// Loss of the batch; the gradient to step along replaces what `gradient` held, in the learner's layout.
     ///
     /// # Errors
     /// [`LearnerError`] from the learner.
@@ -28,7 +28,8 @@ pub trait Method: Send {
         &mut self,
         learner: &mut dyn Learner,
         batch: &Batch,
-    ) -> Result<(f32, Vec<f32>), LearnerError>;
+        gradient: &mut Vec<f32>,
+    ) -> Result<f32, LearnerError>;
 
     /// Task `t` ends; `task` is what was trained on.
     ///

@@ -13,7 +13,8 @@ impl Method for Plain {
         &mut self,
         learner: &mut dyn Learner,
         batch: &Batch,
-    ) -> Result<(f32, Vec<f32>), LearnerError> {
-        learner.gradient(batch)
+        gradient: &mut Vec<f32>,
+    ) -> Result<f32, LearnerError> {
+        learner.gradient(batch, gradient)
     }
 }

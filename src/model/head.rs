@@ -9,6 +9,8 @@ use std::ops::Range;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use super::Evaluation;
+
 /// Far below any logit, yet its sums stay finite.
 const MASKED: f32 = -1e30;
 
@@ -22,12 +24,17 @@ const MASKED: f32 = -1e30;
 pub fn task_loss(logits: Tensor<2>, labels: &[usize], slices: &[Range<usize>]) -> Tensor<1> {
     let device = logits.device();
     let [rows, classes] = logits.dims();
-    let one_slice = slices.first().filter(|first| slices.iter().all(|s| s == *first));
+    let one_slice = slices
+        .first()
+        .filter(|first| slices.iter().all(|s| s == *first));
     let (logits, offset) = match one_slice {
         Some(slice) => (logits.narrow(1, slice.start, slice.len()), slice.start),
         None => (logits + outside_mask(classes, slices, &device), 0),
     };
-    let targets: Vec<i64> = labels.iter().map(|&label| (label - offset) as i64).collect();
+    let targets: Vec<i64> = labels
+        .iter()
+        .map(|&label| (label - offset) as i64)
+        .collect();
     let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [rows, 1]), &device);
     log_softmax(logits, 1).gather(1, targets).mean().neg()
 }
@@ -61,6 +68,26 @@ pub fn judge(logits: &[f32], label: usize, slice: Range<usize>) -> (f64, bool) {
     (max + sum.ln() - f64::from(*own), best + start == label)
 }
 
+/// [`judge`]s every row of logits `[batch, classes]`.
+#[must_use]
+pub fn judge_rows(
+    logits: &[f32],
+    classes: usize,
+    labels: &[usize],
+    slices: &[Range<usize>],
+) -> Evaluation {
+    let mut result = Evaluation::default();
+    for ((row, &label), slice) in logits.chunks(classes.max(1)).zip(labels).zip(slices) {
+        let (loss, correct) = judge(row, label, slice.clone());
+        result.add(&Evaluation {
+            correct: usize::from(correct),
+            total: 1,
+            loss_sum: loss,
+        });
+    }
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +100,10 @@ mod tests {
         let logits = logits(&Device::flex().autodiff());
         let loss = task_loss(logits.clone(), labels, slices);
         let gradient = logits.grad(&loss.backward()).unwrap();
-        (loss.into_scalar(), gradient.into_data().try_into_vec().unwrap())
+        (
+            loss.into_scalar(),
+            gradient.into_data().try_into_vec().unwrap(),
+        )
     }
 
     #[test]

@@ -19,7 +19,9 @@ fn uniform<const D: usize>(
     device: &Device,
 ) -> Param<Tensor<D>> {
     let bound = 1.0 / (fan_in as f32).sqrt();
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.symmetric(bound)).collect();
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| stream.symmetric(bound))
+        .collect();
     Param::from_data(TensorData::new(values, shape), device)
 }
 
@@ -73,7 +75,10 @@ impl Conv {
         device: &Device,
     ) -> Self {
         let shape = [outputs, inputs, size, size];
-        Self { weight: uniform(shape, inputs * size * size, stream, device), stride }
+        Self {
+            weight: uniform(shape, inputs * size * size, stream, device),
+            stride,
+        }
     }
 
     /// # Shapes
@@ -83,7 +88,12 @@ impl Conv {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let weight = self.weight.val();
         let padding = weight.dims()[2] / 2;
-        conv2d(x, weight, None, ConvOptions::new([self.stride; 2], [padding; 2], [1; 2], 1))
+        conv2d(
+            x,
+            weight,
+            None,
+            ConvOptions::new([self.stride; 2], [padding; 2], [1; 2], 1),
+        )
     }
 }
 
@@ -142,10 +152,14 @@ impl Norm {
     /// Takes a batch's mean and unbiased variance into the running statistics.
     pub fn absorb(&self, mean: Tensor<1>, unbiased_variance: Tensor<1>) {
         let blend = |old: Tensor<1>, new: Tensor<1>| {
-            old.mul_scalar(1.0 - Self::MOMENTUM).add(new.detach().mul_scalar(Self::MOMENTUM)).detach()
+            old.mul_scalar(1.0 - Self::MOMENTUM)
+                .add(new.detach().mul_scalar(Self::MOMENTUM))
+                .detach()
         };
-        self.running_mean.update(blend(self.running_mean.value_sync(), mean));
-        self.running_var.update(blend(self.running_var.value_sync(), unbiased_variance));
+        self.running_mean
+            .update(blend(self.running_mean.value_sync(), mean));
+        self.running_var
+            .update(blend(self.running_var.value_sync(), unbiased_variance));
     }
 }
 
@@ -160,21 +174,31 @@ impl Dropout {
     /// Lets everything through: evaluation, and training without dropout.
     #[must_use]
     pub fn off() -> Self {
-        Self { probability: 0.0, stream: None }
+        Self {
+            probability: 0.0,
+            stream: None,
+        }
     }
 
     /// Zeroes each value with this probability (in `[0, 1)`) and scales the others by `1 / (1 − probability)`.
     #[must_use]
     pub fn new(probability: f32, stream: SeedStream) -> Self {
         let stream = (probability > 0.0).then_some(stream);
-        Self { probability, stream }
+        Self {
+            probability,
+            stream,
+        }
     }
 
     /// The multipliers of the next `len` values, or `None` where everything passes.
     pub fn mask(&mut self, len: usize) -> Option<Vec<f32>> {
         let (drop, keep) = (self.probability, 1.0 / (1.0 - self.probability));
         let stream = self.stream.as_mut()?;
-        Some((0..len).map(|_| if stream.unit() < drop { 0.0 } else { keep }).collect())
+        Some(
+            (0..len)
+                .map(|_| if stream.unit() < drop { 0.0 } else { keep })
+                .collect(),
+        )
     }
 
     /// Applies dropout to a tensor of any shape.

@@ -5,15 +5,13 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::tensor::{Dtype, TensorView, serialize};
-
-use super::weights::{WeightsError, read_weights, take_weight};
+use super::weights::{FloatTensor, WeightsError, read_weights, take_weight, write_weights};
 use super::{Dropout, Network, head};
 use crate::optim::{Layout, OptimError, floats, read_gradients, read_parameters, write_parameters};
 use crate::stream::{Batch, Samples};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
 
 /// Why a learner cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +26,9 @@ pub enum LearnerError {
     /// A batch without examples.
     #[error("a batch without examples has no gradient")]
     EmptyBatch,
+    /// Images that the network cannot take.
+    #[error("the images do not fit the network: {0}")]
+    Size(String),
 }
 
 /// Result of an evaluation.
@@ -42,6 +43,13 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// Adds another batch's result.
+    pub fn add(&mut self, other: &Self) {
+        self.correct += other.correct;
+        self.total += other.total;
+        self.loss_sum += other.loss_sum;
+    }
+
     /// Percent correct.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
@@ -72,15 +80,24 @@ pub trait Learner: Send {
         change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
     ) -> Result<(), LearnerError>;
 
-    /// Mean loss of a batch in training mode and its gradient; batch-norm statistics take the batch in.
+    /// Mean loss of a batch in training mode; its gradient replaces what `gradient` held. Batch-norm statistics take
+    /// the batch in.
     ///
     /// # Errors
     /// [`LearnerError::EmptyBatch`].
-    fn gradient(&mut self, batch: &Batch) -> Result<(f32, Vec<f32>), LearnerError>;
+    fn gradient(&mut self, batch: &Batch, gradient: &mut Vec<f32>) -> Result<f32, LearnerError>;
 
-    /// Accuracy and loss in evaluation mode over all samples, in batches of `batch_size`, on `threads` threads. The
-    /// result does not depend on the number of threads.
-    fn evaluate(&mut self, samples: &Samples, batch_size: usize, threads: usize) -> Evaluation;
+    /// Accuracy and loss in evaluation mode over all samples, in batches of `batch_size`, on up to `threads` threads.
+    /// The result does not depend on the number of threads.
+    ///
+    /// # Errors
+    /// [`LearnerError`] if the images do not fit the network.
+    fn evaluate(
+        &mut self,
+        samples: &Samples,
+        batch_size: usize,
+        threads: usize,
+    ) -> Result<Evaluation, LearnerError>;
 
     /// Parameters and buffers as a safetensors file under the released PyTorch code's names.
     ///
@@ -112,10 +129,21 @@ impl<N: Network> NetworkLearner<N> {
     #[must_use]
     pub fn new(network: N, dropout: Dropout, device: &Device) -> Self {
         let paths = crate::optim::layout_of(&network);
-        let layout =
-            Layout::new(paths.slots().iter().map(|s| (N::released_name(&s.name), s.shape.clone())));
+        let layout = Layout::new(
+            paths
+                .slots()
+                .iter()
+                .map(|s| (N::released_name(&s.name), s.shape.clone())),
+        );
         let parameters = read_parameters(&network);
-        Self { network: Some(network), layout, parameters, dropout, device: device.clone(), batches: 0 }
+        Self {
+            network: Some(network),
+            layout,
+            parameters,
+            dropout,
+            device: device.clone(),
+            batches: 0,
+        }
     }
 
     /// The network as it is now.
@@ -123,13 +151,23 @@ impl<N: Network> NetworkLearner<N> {
     /// # Panics
     /// Never: the network is absent only inside [`Learner::update`] and [`Learner::load`].
     #[must_use]
-    #[expect(clippy::expect_used, reason = "an invariant of this type, not of its input")]
+    #[expect(
+        clippy::expect_used,
+        reason = "an invariant of this type, not of its input"
+    )]
     pub fn network(&self) -> &N {
-        self.network.as_ref().expect("the network is present between calls")
+        self.network
+            .as_ref()
+            .expect("the network is present between calls")
     }
 
     fn images(batch: &Batch, device: &Device) -> Tensor<4> {
-        let shape = [batch.len(), batch.shape.channels, batch.shape.height, batch.shape.width];
+        let shape = [
+            batch.len(),
+            batch.shape.channels,
+            batch.shape.height,
+            batch.shape.width,
+        ];
         Tensor::from_data(TensorData::new(batch.pixels.clone(), shape), device)
     }
 
@@ -142,17 +180,13 @@ impl<N: Network> NetworkLearner<N> {
 }
 
 fn judge_batch<N: Network>(network: &N, batch: &Batch, device: &Device) -> Evaluation {
-    let logits = network.forward(NetworkLearner::<N>::images(batch, device), &mut Dropout::off());
+    let logits = network.forward(
+        NetworkLearner::<N>::images(batch, device),
+        &mut Dropout::off(),
+    );
     let classes = logits.dims()[1];
     let logits = floats(logits.into_data());
-    let mut result = Evaluation::default();
-    for ((row, &label), slice) in logits.chunks(classes).zip(&batch.labels).zip(&batch.slices) {
-        let (loss, correct) = head::judge(row, label, slice.clone());
-        result.total += 1;
-        result.correct += usize::from(correct);
-        result.loss_sum += loss;
-    }
-    result
+    head::judge_rows(&logits, classes, &batch.labels, &batch.slices)
 }
 
 impl<N: Network> Learner for NetworkLearner<N> {
@@ -172,7 +206,7 @@ impl<N: Network> Learner for NetworkLearner<N> {
         self.write()
     }
 
-    fn gradient(&mut self, batch: &Batch) -> Result<(f32, Vec<f32>), LearnerError> {
+    fn gradient(&mut self, batch: &Batch, gradient: &mut Vec<f32>) -> Result<f32, LearnerError> {
         if batch.is_empty() {
             return Err(LearnerError::EmptyBatch);
         }
@@ -183,68 +217,69 @@ impl<N: Network> Learner for NetworkLearner<N> {
         self.batches += 1;
         let loss = head::task_loss(logits, &batch.labels, &batch.slices);
         let gradients = GradientsParams::from_grads(loss.backward(), self.network());
-        Ok((loss.into_scalar(), read_gradients(self.network(), gradients)))
+        *gradient = read_gradients(self.network(), gradients);
+        Ok(loss.into_scalar())
     }
 
-    fn evaluate(&mut self, samples: &Samples, batch_size: usize, threads: usize) -> Evaluation {
+    fn evaluate(
+        &mut self,
+        samples: &Samples,
+        batch_size: usize,
+        threads: usize,
+    ) -> Result<Evaluation, LearnerError> {
         let positions: Vec<usize> = (0..samples.len()).collect();
         let batches: Vec<&[usize]> = positions.chunks(batch_size.max(1)).collect();
         let network = self.network().valid();
         let device = self.device.clone().inner();
         let work = |batches: &[&[usize]]| -> Vec<Evaluation> {
-            batches.iter().map(|b| judge_batch(&network, &samples.batch(b), &device)).collect()
+            batches
+                .iter()
+                .map(|b| judge_batch(&network, &samples.batch(b), &device))
+                .collect()
         };
         let share = batches.len().div_ceil(threads.max(1)).max(1);
         let results: Vec<Evaluation> = if threads <= 1 {
             work(&batches)
         } else {
             std::thread::scope(|scope| {
-                let handles: Vec<_> =
-                    batches.chunks(share).map(|part| scope.spawn(|| work(part))).collect();
+                let handles: Vec<_> = batches
+                    .chunks(share)
+                    .map(|part| scope.spawn(|| work(part)))
+                    .collect();
                 handles
                     .into_iter()
-                    .flat_map(|h| h.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .flat_map(|h| {
+                        h.join()
+                            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                    })
                     .collect()
             })
         };
         // Summed batch by batch in order, so that the loss does not depend on the number of threads.
-        results.iter().fold(Evaluation::default(), |sum, one| Evaluation {
-            correct: sum.correct + one.correct,
-            total: sum.total + one.total,
-            loss_sum: sum.loss_sum + one.loss_sum,
-        })
+        let mut sum = Evaluation::default();
+        results.iter().for_each(|one| sum.add(one));
+        Ok(sum)
     }
 
     fn weights(&self) -> Result<Vec<u8>, WeightsError> {
-        let tensors = float_tensors(&self.network().valid(), N::released_name);
-        let mut blocks: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
-        for (name, shape, values) in tensors {
-            if let Some(norm) = name.strip_suffix(".running_var") {
-                let tracked = format!("{norm}.num_batches_tracked");
-                blocks.push((tracked, Dtype::I64, vec![], self.batches.to_le_bytes().to_vec()));
-            }
-            let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-            blocks.push((name, Dtype::F32, shape, bytes));
-        }
-        let format = |e: safetensors::SafeTensorError| WeightsError::Format(e.to_string());
-        let views = blocks
-            .iter()
-            .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(format)?;
-        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-        serialize(views, Some(metadata)).map_err(format)
+        write_weights(
+            &float_tensors(&self.network().valid(), N::released_name),
+            self.batches,
+        )
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), LearnerError> {
         let file = read_weights(bytes)?;
         let mut values = HashMap::new();
-        for (path, shape, _) in float_tensors(self.network(), str::to_string) {
-            let taken = take_weight(&file, &N::released_name(&path), &shape)?;
-            values.insert(path, taken);
+        for tensor in float_tensors(self.network(), str::to_string) {
+            let taken = take_weight(&file, &N::released_name(&tensor.name), &tensor.shape)?;
+            values.insert(tensor.name, taken);
         }
         if let Some(network) = self.network.take() {
-            let network = network.map(&mut Replace { path: Vec::new(), values });
+            let network = network.map(&mut Replace {
+                path: Vec::new(),
+                values,
+            });
             self.parameters = read_parameters(&network);
             self.network = Some(network);
         }
@@ -253,11 +288,11 @@ impl<N: Network> Learner for NetworkLearner<N> {
 }
 
 /// All float tensors, buffers included: name, shape, values.
-fn float_tensors<M: Module>(module: &M, rename: fn(&str) -> String) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+fn float_tensors<M: Module>(module: &M, rename: fn(&str) -> String) -> Vec<FloatTensor> {
     struct Collect {
         path: Vec<String>,
         rename: fn(&str) -> String,
-        tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
+        tensors: Vec<FloatTensor>,
     }
     impl ModuleVisitor for Collect {
         fn enter_module(&mut self, name: &str, _container: &str) {
@@ -270,10 +305,18 @@ fn float_tensors<M: Module>(module: &M, rename: fn(&str) -> String) -> Vec<(Stri
             let value = param.val();
             let (shape, data) = (value.shape().to_vec(), value.into_data());
             let name = (self.rename)(&self.path.join("."));
-            self.tensors.push((name, shape, floats(data)));
+            self.tensors.push(FloatTensor {
+                name,
+                shape,
+                values: floats(data),
+            });
         }
     }
-    let mut collect = Collect { path: Vec::new(), rename, tensors: Vec::new() };
+    let mut collect = Collect {
+        path: Vec::new(),
+        rename,
+        tensors: Vec::new(),
+    };
     module.visit(&mut collect);
     collect.tensors
 }
@@ -292,7 +335,9 @@ impl ModuleMapper for Replace {
         self.path.pop();
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(values) = self.values.remove(&self.path.join(".")) else { return param };
+        let Some(values) = self.values.remove(&self.path.join(".")) else {
+            return param;
+        };
         let trained = param.is_require_grad();
         let (id, old, mapper) = param.consume();
         let value = Tensor::from_data(TensorData::new(values, old.shape()), &old.device());

@@ -9,12 +9,14 @@ mod layers;
 mod learner;
 mod mlp;
 mod resnet;
+mod resnet_kernels;
 mod weights;
 
 pub use layers::{Conv, Dropout, Linear, Norm};
 pub use learner::{Evaluation, Learner, LearnerError, NetworkLearner};
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{Block, ReducedResNet, ReducedResNetConfig};
+pub use resnet_kernels::KernelResNet;
 pub use weights::{WeightsError, read_weights};
 
 use burn::module::Module;

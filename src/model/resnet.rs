@@ -42,7 +42,12 @@ pub struct Block {
 }
 
 impl Block {
-    fn new([inputs, outputs]: [usize; 2], stride: usize, stream: &mut SeedStream, device: &Device) -> Self {
+    fn new(
+        [inputs, outputs]: [usize; 2],
+        stride: usize,
+        stream: &mut SeedStream,
+        device: &Device,
+    ) -> Self {
         let changes = stride != 1 || inputs != outputs;
         Self {
             conv1: Conv::new([inputs, outputs], 3, stride, stream, device),
@@ -120,7 +125,10 @@ fn pooled(side: usize) -> usize {
 impl Network for ReducedResNet {
     fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
-        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
+        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
+            .into_iter()
+            .flatten()
+        {
             x = block.forward(x, dropout);
         }
         let pooled = avg_pool2d(x, AvgPoolOptions::new([POOL; 2]).with_stride([POOL; 2]));
@@ -131,6 +139,8 @@ impl Network for ReducedResNet {
         if !path.starts_with("layer") {
             return path.to_string();
         }
-        path.replace(".shortcut.", ".shortcut.0.").replace(".bn1.", ".bn1.0.").replace(".bn2.", ".bn2.0.")
+        path.replace(".shortcut.", ".shortcut.0.")
+            .replace(".bn1.", ".bn1.0.")
+            .replace(".bn2.", ".bn2.0.")
     }
 }

@@ -1,11 +1,45 @@
 //! Weights on disk: safetensors under the released PyTorch code's names.
 //!
-//! Owns reading them back with every check (type, shape, missing and unknown names); writing is
-//! [`Learner::weights`](super::Learner::weights).
+//! Owns writing them, so that PyTorch's `load_state_dict` takes them whole, and reading them back with every check
+//! (type, shape, missing names).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+
+/// A named tensor of single-precision values.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct FloatTensor {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+/// A safetensors file of these tensors; beside every running variance stands `num_batches_tracked`.
+pub(super) fn write_weights(
+    tensors: &[FloatTensor],
+    batches: i64,
+) -> Result<Vec<u8>, WeightsError> {
+    let mut blocks: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    for tensor in tensors {
+        if let Some(norm) = tensor.name.strip_suffix(".running_var") {
+            let tracked = format!("{norm}.num_batches_tracked");
+            blocks.push((tracked, Dtype::I64, vec![], batches.to_le_bytes().to_vec()));
+        }
+        let bytes = tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        blocks.push((tensor.name.clone(), Dtype::F32, tensor.shape.clone(), bytes));
+    }
+    let format = |e: safetensors::SafeTensorError| WeightsError::Format(e.to_string());
+    let views = blocks
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(format)?;
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    serialize(views, Some(metadata)).map_err(format)
+}
 
 /// Why a weights file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +81,9 @@ pub enum WeightsError {
 ///
 /// # Errors
 /// [`WeightsError::Format`] and [`WeightsError::Type`].
-pub fn read_weights(bytes: &[u8]) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>, WeightsError> {
+pub fn read_weights(
+    bytes: &[u8],
+) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>, WeightsError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
     let mut weights = BTreeMap::new();
     for (name, view) in file.tensors() {
@@ -58,7 +94,12 @@ pub fn read_weights(bytes: &[u8]) -> Result<BTreeMap<String, (Vec<usize>, Vec<f3
                 weights.insert(name, (view.shape().to_vec(), values));
             }
             Dtype::I64 | Dtype::I32 => {}
-            other => return Err(WeightsError::Type { name, found: format!("{other:?}") }),
+            other => {
+                return Err(WeightsError::Type {
+                    name,
+                    found: format!("{other:?}"),
+                });
+            }
         }
     }
     Ok(weights)
@@ -70,12 +111,24 @@ pub(super) fn take_weight(
     shape: &[usize],
 ) -> Result<Vec<f32>, WeightsError> {
     let Some((found, values)) = weights.get(name) else {
-        let available = weights.keys().take(8).cloned().collect::<Vec<_>>().join(", ");
-        return Err(WeightsError::Missing { name: name.to_string(), available });
+        let available = weights
+            .keys()
+            .take(8)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(WeightsError::Missing {
+            name: name.to_string(),
+            available,
+        });
     };
     if found != shape {
         let (expected, found) = (shape.to_vec(), found.clone());
-        return Err(WeightsError::Shape { name: name.to_string(), expected, found });
+        return Err(WeightsError::Shape {
+            name: name.to_string(),
+            expected,
+            found,
+        });
     }
     Ok(values.clone())
 }

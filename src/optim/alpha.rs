@@ -26,7 +26,10 @@ pub struct AlphaRecord {
 
 impl AlphaRecord {
     pub(super) fn new(tensors: usize) -> Self {
-        Self { tensors, tasks: Vec::new() }
+        Self {
+            tensors,
+            tasks: Vec::new(),
+        }
     }
 
     pub(super) fn begin_task(&mut self) {
@@ -63,13 +66,18 @@ impl AlphaRecord {
     /// Mean α(t,τ) over the tensors, each tensor counting once as in the released code's logs.
     #[must_use]
     pub fn mean(&self, t: usize, tau: usize) -> Option<f64> {
-        let sum = (0..self.tensors).map(|n| self.of_tensor(t, tau, n)).sum::<Option<f64>>()?;
+        let sum = (0..self.tensors)
+            .map(|n| self.of_tensor(t, tau, n))
+            .sum::<Option<f64>>()?;
         Some(sum / self.tensors as f64)
     }
 
     /// The record as numbers: per task the step count followed by the sums.
     pub(super) fn flat(&self) -> Vec<f64> {
-        self.tasks.iter().flat_map(|(n, sums)| std::iter::once(*n as f64).chain(sums.iter().copied())).collect()
+        self.tasks
+            .iter()
+            .flat_map(|(n, sums)| std::iter::once(*n as f64).chain(sums.iter().copied()))
+            .collect()
     }
 
     /// Length of [`Self::flat`] after `tasks` tasks.
@@ -82,7 +90,9 @@ impl AlphaRecord {
         let mut rest = flat.iter().copied();
         for t in 0..tasks {
             let steps = rest.next().unwrap_or(0.0) as usize;
-            record.tasks.push((steps, rest.by_ref().take((t + 1) * tensors).collect()));
+            record
+                .tasks
+                .push((steps, rest.by_ref().take((t + 1) * tensors).collect()));
         }
         record
     }

@@ -30,7 +30,11 @@ impl Layout {
         let mut layout = Self::default();
         for (name, shape) in tensors {
             let end = layout.len + shape.iter().product::<usize>();
-            layout.slots.push(TensorSlot { name, shape, range: layout.len..end });
+            layout.slots.push(TensorSlot {
+                name,
+                shape,
+                range: layout.len..end,
+            });
             layout.len = end;
         }
         layout
@@ -61,9 +65,11 @@ impl Layout {
         if values.iter().map(|x| x - x).sum::<f32>() == 0.0 {
             return None;
         }
-        self.slots
-            .iter()
-            .find(|slot| values.get(slot.range.clone()).is_some_and(|v| v.iter().any(|x| !x.is_finite())))
+        self.slots.iter().find(|slot| {
+            values
+                .get(slot.range.clone())
+                .is_some_and(|v| v.iter().any(|x| !x.is_finite()))
+        })
     }
 }
 
@@ -79,6 +85,9 @@ mod tests {
         let mut values = vec![1.0; 10];
         assert_eq!(layout.first_non_finite(&values), None);
         values[7] = f32::NEG_INFINITY;
-        assert_eq!(layout.first_non_finite(&values).map(|s| s.name.as_str()), Some("b"));
+        assert_eq!(
+            layout.first_non_finite(&values).map(|s| s.name.as_str()),
+            Some("b")
+        );
     }
 }

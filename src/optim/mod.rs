@@ -21,8 +21,8 @@ mod tag;
 
 pub use alpha::{AlphaRecord, AlphaScope};
 pub use layout::{Layout, TensorSlot};
-pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};
 pub(crate) use module::floats;
+pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};
 pub use naive::{Naive, NaiveKind};
 pub use state::{OptimError, State};
 pub use tag::{BiasCorrection, Epsilon, Tag, TagBase, TagConfig};
@@ -69,5 +69,13 @@ pub trait Optimizer: Send {
 
 /// Checks that a vector belongs to the layout.
 fn check_length(what: &'static str, found: usize, expected: usize) -> Result<(), OptimError> {
-    if found == expected { Ok(()) } else { Err(OptimError::Length { what, expected, found }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(OptimError::Length {
+            what,
+            expected,
+            found,
+        })
+    }
 }

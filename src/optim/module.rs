@@ -28,7 +28,8 @@ pub fn layout_of<M: Module>(module: &M) -> Layout {
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if param.is_require_grad() {
-                self.tensors.push((self.path.join("."), param.lazy_shape().to_vec()));
+                self.tensors
+                    .push((self.path.join("."), param.lazy_shape().to_vec()));
             }
         }
     }
@@ -40,7 +41,9 @@ pub fn layout_of<M: Module>(module: &M) -> Layout {
 /// The values of a float tensor's data, in single precision.
 #[expect(clippy::expect_used, reason = "data converted to f32 is f32")]
 pub(crate) fn floats(data: TensorData) -> Vec<f32> {
-    data.convert::<f32>().try_into_vec().expect("converted to f32 above")
+    data.convert::<f32>()
+        .try_into_vec()
+        .expect("converted to f32 above")
 }
 
 /// The trainable parameters, flat, in the order of [`layout_of`].
@@ -74,12 +77,16 @@ pub fn read_gradients<M: Module>(module: &M, gradients: GradientsParams) -> Vec<
             match self.gradients.remove::<D>(param.id) {
                 Some(gradient) => self.values.extend(floats(gradient.into_data())),
                 None => {
-                    self.values.resize(self.values.len() + param.lazy_shape().num_elements(), 0.0);
+                    self.values
+                        .resize(self.values.len() + param.lazy_shape().num_elements(), 0.0);
                 }
             }
         }
     }
-    let mut read = Read { gradients, values: Vec::new() };
+    let mut read = Read {
+        gradients,
+        values: Vec::new(),
+    };
     module.visit(&mut read);
     read.values
 }
@@ -111,9 +118,16 @@ pub fn write_parameters<M: Module>(module: M, parameters: &[f32]) -> Result<M, O
     }
     let expected = layout_of(&module).len();
     super::check_length("the parameter vector", parameters.len(), expected)?;
-    let mut write = Write { rest: parameters, short: false };
+    let mut write = Write {
+        rest: parameters,
+        short: false,
+    };
     let module = module.map(&mut write);
-    super::check_length("the parameter vector", parameters.len(), parameters.len() - write.rest.len())?;
+    super::check_length(
+        "the parameter vector",
+        parameters.len(),
+        parameters.len() - write.rest.len(),
+    )?;
     Ok(module)
 }
 

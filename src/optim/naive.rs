@@ -43,9 +43,23 @@ impl Naive {
     /// A fresh optimizer for a model with this many parameters.
     #[must_use]
     pub fn new(kind: NaiveKind, parameters: usize) -> Self {
-        let first = if kind == NaiveKind::Adam { vec![0.0; parameters] } else { Vec::new() };
-        let second = if kind == NaiveKind::Sgd { Vec::new() } else { vec![0.0; parameters] };
-        Self { kind, parameters, steps: 0, first, second }
+        let first = if kind == NaiveKind::Adam {
+            vec![0.0; parameters]
+        } else {
+            Vec::new()
+        };
+        let second = if kind == NaiveKind::Sgd {
+            Vec::new()
+        } else {
+            vec![0.0; parameters]
+        };
+        Self {
+            kind,
+            parameters,
+            steps: 0,
+            first,
+            second,
+        }
     }
 }
 
@@ -122,8 +136,12 @@ impl Optimizer for Naive {
 mod tests {
     use super::*;
 
-    const KINDS: [NaiveKind; 4] =
-        [NaiveKind::Sgd, NaiveKind::RmsProp, NaiveKind::Adagrad, NaiveKind::Adam];
+    const KINDS: [NaiveKind; 4] = [
+        NaiveKind::Sgd,
+        NaiveKind::RmsProp,
+        NaiveKind::Adagrad,
+        NaiveKind::Adam,
+    ];
 
     #[test]
     fn a_restored_optimizer_takes_the_same_next_step() {
@@ -134,7 +152,8 @@ mod tests {
                 a.step(&mut theta, &[0.1, -0.2, 0.3], 0.01).unwrap();
             }
             let mut b = Naive::new(kind, 3);
-            b.restore(State::from_bytes(&a.state().to_bytes().unwrap()).unwrap()).unwrap();
+            b.restore(State::from_bytes(&a.state().to_bytes().unwrap()).unwrap())
+                .unwrap();
             let mut other = theta.clone();
             a.step(&mut theta, &[0.3, 0.1, -0.1], 0.01).unwrap();
             b.step(&mut other, &[0.3, 0.1, -0.1], 0.01).unwrap();
@@ -145,8 +164,14 @@ mod tests {
     #[test]
     fn foreign_vectors_and_records_are_refused() {
         let mut adam = Naive::new(NaiveKind::Adam, 3);
-        assert!(matches!(adam.step(&mut [0.0; 2], &[0.0; 2], 0.1), Err(OptimError::Length { .. })));
-        assert!(adam.restore(Naive::new(NaiveKind::Adam, 4).state()).is_err());
+        assert!(matches!(
+            adam.step(&mut [0.0; 2], &[0.0; 2], 0.1),
+            Err(OptimError::Length { .. })
+        ));
+        assert!(
+            adam.restore(Naive::new(NaiveKind::Adam, 4).state())
+                .is_err()
+        );
         assert!(adam.restore(Naive::new(NaiveKind::Sgd, 3).state()).is_err());
     }
 }

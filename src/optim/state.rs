@@ -66,7 +66,10 @@ impl State {
     /// An empty snapshot of the optimizer of this kind.
     #[must_use]
     pub fn new(kind: &str) -> Self {
-        Self { kind: kind.to_string(), ..Self::default() }
+        Self {
+            kind: kind.to_string(),
+            ..Self::default()
+        }
     }
 
     /// Name of the optimizer that made it.
@@ -92,11 +95,16 @@ impl State {
         if self.kind == kind {
             return Ok(());
         }
-        Err(OptimError::Kind { expected: kind.to_string(), found: self.kind.clone() })
+        Err(OptimError::Kind {
+            expected: kind.to_string(),
+            found: self.kind.clone(),
+        })
     }
 
     pub(super) fn counter(&self, name: &str) -> Result<usize, OptimError> {
-        let field = || OptimError::Field { name: name.to_string() };
+        let field = || OptimError::Field {
+            name: name.to_string(),
+        };
         usize::try_from(*self.counters.get(name).ok_or_else(field)?).map_err(|_| field())
     }
 
@@ -104,14 +112,18 @@ impl State {
         self.arrays
             .remove(name)
             .filter(|values| values.len() == len)
-            .ok_or_else(|| OptimError::Field { name: name.to_string() })
+            .ok_or_else(|| OptimError::Field {
+                name: name.to_string(),
+            })
     }
 
     pub(super) fn take_sums(&mut self, name: &str, len: usize) -> Result<Vec<f64>, OptimError> {
         self.sums
             .remove(name)
             .filter(|values| values.len() == len)
-            .ok_or_else(|| OptimError::Field { name: name.to_string() })
+            .ok_or_else(|| OptimError::Field {
+                name: name.to_string(),
+            })
     }
 
     /// The snapshot as bytes of a safetensors file.
@@ -120,21 +132,41 @@ impl State {
     /// [`OptimError::Format`] if the arrays cannot be written (never for a snapshot made by an optimizer).
     pub fn to_bytes(&self) -> Result<Vec<u8>, OptimError> {
         let floats = self.arrays.iter().map(|(name, values)| {
-            (name, Dtype::F32, values.len(), values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
+            (
+                name,
+                Dtype::F32,
+                values.len(),
+                values
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes())
+                    .collect::<Vec<u8>>(),
+            )
         });
         let doubles = self.sums.iter().map(|(name, values)| {
-            (name, Dtype::F64, values.len(), values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
+            (
+                name,
+                Dtype::F64,
+                values.len(),
+                values
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes())
+                    .collect::<Vec<u8>>(),
+            )
         });
         let blocks: Vec<_> = floats.chain(doubles).collect();
         let views = blocks
             .iter()
-            .map(|(name, dtype, len, bytes)| Ok((name.as_str(), TensorView::new(*dtype, vec![*len], bytes)?)))
+            .map(|(name, dtype, len, bytes)| {
+                Ok((name.as_str(), TensorView::new(*dtype, vec![*len], bytes)?))
+            })
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|e| OptimError::Format(e.to_string()))?;
         let counters =
             serde_json::to_string(&self.counters).map_err(|e| OptimError::Format(e.to_string()))?;
-        let metadata =
-            HashMap::from([("kind".to_string(), self.kind.clone()), ("counters".to_string(), counters)]);
+        let metadata = HashMap::from([
+            ("kind".to_string(), self.kind.clone()),
+            ("counters".to_string(), counters),
+        ]);
         serialize(views, Some(metadata)).map_err(|e| OptimError::Format(e.to_string()))
     }
 
@@ -147,22 +179,35 @@ impl State {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format(&e))?;
         let metadata = header.metadata().clone().unwrap_or_default();
         let text = |key: &str| {
-            metadata.get(key).cloned().ok_or_else(|| OptimError::Field { name: key.to_string() })
+            metadata.get(key).cloned().ok_or_else(|| OptimError::Field {
+                name: key.to_string(),
+            })
         };
         let mut state = Self::new(&text("kind")?);
         state.counters = serde_json::from_str(&text("counters")?).map_err(|e| format(&e))?;
-        for (name, view) in SafeTensors::deserialize(bytes).map_err(|e| format(&e))?.tensors() {
+        for (name, view) in SafeTensors::deserialize(bytes)
+            .map_err(|e| format(&e))?
+            .tensors()
+        {
             match view.dtype() {
                 Dtype::F32 => {
                     let (chunks, _) = view.data().as_chunks::<4>();
-                    state.arrays.insert(name, chunks.iter().map(|c| f32::from_le_bytes(*c)).collect());
+                    state.arrays.insert(
+                        name,
+                        chunks.iter().map(|c| f32::from_le_bytes(*c)).collect(),
+                    );
                 }
                 Dtype::F64 => {
                     let (chunks, _) = view.data().as_chunks::<8>();
-                    state.sums.insert(name, chunks.iter().map(|c| f64::from_le_bytes(*c)).collect());
+                    state.sums.insert(
+                        name,
+                        chunks.iter().map(|c| f64::from_le_bytes(*c)).collect(),
+                    );
                 }
                 other => {
-                    return Err(OptimError::Format(format!("array `{name}` has the type {other:?}")));
+                    return Err(OptimError::Format(format!(
+                        "array `{name}` has the type {other:?}"
+                    )));
                 }
             }
         }
@@ -181,8 +226,17 @@ mod tests {
         state.put_sums("alpha", vec![0.1]);
         let mut back = State::from_bytes(&state.to_bytes().unwrap()).unwrap();
         assert_eq!(back, state);
-        assert!(matches!(back.expect_kind("sgd"), Err(OptimError::Kind { .. })));
-        assert!(matches!(back.take("first", 4), Err(OptimError::Field { .. })));
-        assert!(matches!(State::from_bytes(b"nonsense"), Err(OptimError::Format(_))));
+        assert!(matches!(
+            back.expect_kind("sgd"),
+            Err(OptimError::Kind { .. })
+        ));
+        assert!(matches!(
+            back.take("first", 4),
+            Err(OptimError::Field { .. })
+        ));
+        assert!(matches!(
+            State::from_bytes(b"nonsense"),
+            Err(OptimError::Format(_))
+        ));
     }
 }

@@ -14,7 +14,12 @@
 //! `V` by 1 rather than by e^−b (eq. 4, p. 15, says so too). A tensor whose moment is zero has cosine 0, so α = 1;
 //! the released code divides by zero there.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use crate::kernels::Workers;
+use crate::kernels::tag::{Base, Dots, Step, TagPlan};
 
 use super::{AlphaRecord, AlphaScope, Layout, OptimError, Optimizer, State, check_length};
 
@@ -91,7 +96,7 @@ impl Default for TagConfig {
 
 const BETA1: f32 = 0.9;
 const EPSILON: f32 = 1e-8;
-/// Positions handled together, so that their moments stay in the first-level cache over all past tasks.
+/// Terms of a scalar product that are summed in single precision.
 const BLOCK: usize = 1024;
 
 /// Frozen moments of a finished task.
@@ -115,7 +120,7 @@ struct Present {
 ///
 /// Memory: two vectors of the model's size per finished task and two for the one under way, allocated when a task
 /// begins. Time per step grows with the number of finished tasks by one pass over those vectors.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tag {
     config: TagConfig,
     layout: Layout,
@@ -124,6 +129,8 @@ pub struct Tag {
     record: AlphaRecord,
     /// This step's weights, `[tau][tensor]` with τ = t last.
     alphas: Vec<f32>,
+    plan: TagPlan,
+    workers: Arc<Workers>,
 }
 
 impl Tag {
@@ -133,10 +140,32 @@ impl Tag {
     /// [`OptimError::HyperParameter`] for a negative or non-finite `b`.
     pub fn new(config: TagConfig, layout: Layout) -> Result<Self, OptimError> {
         if !(config.b.is_finite() && config.b >= 0.0) {
-            return Err(OptimError::HyperParameter { name: "b", value: config.b, range: "a finite number ≥ 0" });
+            return Err(OptimError::HyperParameter {
+                name: "b",
+                value: config.b,
+                range: "a finite number ≥ 0",
+            });
         }
         let record = AlphaRecord::new(layout.slots().len());
-        Ok(Self { config, layout, past: Vec::new(), present: None, record, alphas: Vec::new() })
+        let plan = TagPlan::new(
+            layout
+                .slots()
+                .iter()
+                .map(|slot| slot.range.clone())
+                .collect(),
+        );
+        let workers = Arc::new(Workers::new(1));
+        let (past, alphas) = (Vec::new(), Vec::new());
+        Ok(Self {
+            config,
+            layout,
+            past,
+            present: None,
+            record,
+            alphas,
+            plan,
+            workers,
+        })
     }
 
     /// Number of finished tasks in the knowledge base.
@@ -159,74 +188,42 @@ impl Tag {
         }
     }
 
-    fn beta2(&self) -> f32 {
-        if self.config.base == TagBase::Adam { 0.999 } else { 0.99 }
+    /// Eq. (2): this step's weights `[tau][tensor]`, τ = t last.
+    fn weights(&self, dots: &Dots) -> Vec<Vec<f32>> {
+        let tensors = self.layout.slots().len();
+        let weight = |cosine: f64| weight(self.config.b, cosine);
+        let mut rows: Vec<Vec<f32>> = match self.config.scope {
+            AlphaScope::Tensor => dots
+                .cosines()
+                .into_iter()
+                .map(|row| row.into_iter().map(weight).collect())
+                .collect(),
+            AlphaScope::Global => dots
+                .global_cosines()
+                .into_iter()
+                .map(|cosine| vec![weight(cosine); tensors])
+                .collect(),
+        };
+        let own = if self.past.is_empty() {
+            1.0
+        } else {
+            (-self.config.b).exp() as f32
+        };
+        rows.push(vec![own; tensors]);
+        rows
     }
 
-    /// Eq. (2): this step's α for every tensor and past task, from the moments as they are now.
-    fn weigh(&mut self, first: &[f32]) {
-        let tensors = self.layout.slots().len();
-        let tasks = self.past.len();
-        let own = if tasks == 0 { 1.0 } else { (-self.config.b).exp() as f32 };
-        self.alphas.clear();
-        self.alphas.resize((tasks + 1) * tensors, own);
-        if tasks == 0 {
-            return;
-        }
-        let norms: Vec<f64> = self.layout.slots().iter().map(|s| dot_at(first, first, s)).collect();
-        let dots: Vec<Vec<f64>> = self
-            .past
-            .iter()
-            .map(|p| self.layout.slots().iter().map(|s| dot_at(first, &p.direction, s)).collect())
-            .collect();
-        for (tau, dots) in dots.iter().enumerate() {
-            let row = &mut self.alphas[tau * tensors..(tau + 1) * tensors];
-            match self.config.scope {
-                AlphaScope::Tensor => {
-                    for ((alpha, dot), norm) in row.iter_mut().zip(dots).zip(&norms) {
-                        *alpha = weight(self.config.b, *dot, *norm);
-                    }
-                }
-                AlphaScope::Global => {
-                    row.fill(weight(self.config.b, dots.iter().sum(), norms.iter().sum()));
-                }
-            }
-        }
-    }
-
-    /// Eqs. (3), (5), (6): moves the parameters along `numerator` over the root of the weighted second moments.
-    fn descend(&self, parameters: &mut [f32], numerator: &[f32], second: &[f32], rate: f32, root_scale: f32) {
-        let tensors = self.layout.slots().len();
-        let inside = if self.config.epsilon == Epsilon::Inside { EPSILON } else { 0.0 };
-        let outside = EPSILON - inside;
-        let mut weighted = [0.0_f32; BLOCK];
-        for (n, slot) in self.layout.slots().iter().enumerate() {
-            let own = self.alphas[self.past.len() * tensors + n];
-            for start in slot.range.clone().step_by(BLOCK) {
-                let range = start..slot.range.end.min(start + BLOCK);
-                let weighted = &mut weighted[..range.len()];
-                for (w, v) in weighted.iter_mut().zip(&second[range.clone()]) {
-                    *w = own * v;
-                }
-                for (tau, past) in self.past.iter().enumerate() {
-                    let alpha = self.alphas[tau * tensors + n];
-                    for (w, v) in weighted.iter_mut().zip(&past.second[range.clone()]) {
-                        *w += alpha * v;
-                    }
-                }
-                let ps = parameters[range.clone()].iter_mut().zip(&numerator[range]);
-                for ((p, g), w) in ps.zip(weighted.iter()) {
-                    *p -= rate * g / ((w + inside).sqrt() * root_scale + outside);
-                }
-            }
+    fn kernel_base(&self) -> Base {
+        match self.config.base {
+            TagBase::RmsProp => Base::RmsProp { beta2: 0.99 },
+            TagBase::Adagrad => Base::Adagrad,
+            TagBase::Adam => Base::Adam { beta2: 0.999 },
         }
     }
 }
 
-/// `exp(−b cos)`; a zero vector on either side has cosine 0.
-fn weight(b: f64, dot_with_unit: f64, squared_norm: f64) -> f32 {
-    let cosine = if squared_norm > 0.0 { dot_with_unit / squared_norm.sqrt() } else { 0.0 };
-    // Rounding may carry the cosine a little over 1; α stays within [e^−b, e^b].
+/// `exp(−b cos)`. Rounding may carry the cosine a little over 1; α stays within `[e^−b, e^b]`.
+fn weight(b: f64, cosine: f64) -> f32 {
     (-b * cosine.clamp(-1.0, 1.0)).exp() as f32
 }
 
@@ -247,13 +244,21 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
             }
         }
         total += lanes.iter().map(|&x| f64::from(x)).sum::<f64>();
-        total += a_rest.iter().zip(b_rest).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+        total += a_rest
+            .iter()
+            .zip(b_rest)
+            .map(|(x, y)| f64::from(x * y))
+            .sum::<f64>();
     }
     total
 }
 
 fn scale(values: &mut [f32], squared_norm: f64) {
-    let factor = if squared_norm > 0.0 { 1.0 / squared_norm.sqrt() } else { 0.0 };
+    let factor = if squared_norm > 0.0 {
+        1.0 / squared_norm.sqrt()
+    } else {
+        0.0
+    };
     for x in values {
         *x = (f64::from(*x) * factor) as f32;
     }
@@ -263,12 +268,18 @@ impl Optimizer for Tag {
     fn begin_task(&mut self) {
         self.end_task();
         let zeros = || vec![0.0; self.layout.len()];
-        self.present = Some(Present { first: zeros(), second: zeros(), steps: 0 });
+        self.present = Some(Present {
+            first: zeros(),
+            second: zeros(),
+            steps: 0,
+        });
         self.record.begin_task();
     }
 
     fn begin_epoch(&mut self) {
-        if let (Some(present), BiasCorrection::PerEpoch) = (&mut self.present, self.config.bias_correction) {
+        if let (Some(present), BiasCorrection::PerEpoch) =
+            (&mut self.present, self.config.bias_correction)
+        {
             present.steps = 0;
         }
     }
@@ -283,31 +294,45 @@ impl Optimizer for Tag {
         check_length("the gradient", gradient.len(), self.layout.len())?;
         let mut present = self.present.take().ok_or(OptimError::NoTask)?;
         present.steps += 1;
-        let beta2 = self.beta2();
-        for (m, g) in present.first.iter_mut().zip(gradient) {
-            *m = BETA1 * *m + (1.0 - BETA1) * g;
-        }
-        let pairs = present.second.iter_mut().zip(gradient);
-        match self.config.base {
-            TagBase::Adagrad => pairs.for_each(|(v, g)| *v += g * g),
-            _ => pairs.for_each(|(v, g)| *v = beta2 * *v + (1.0 - beta2) * g * g),
-        }
-        self.weigh(&present.first);
+        let base = self.kernel_base();
+        let directions: Vec<&[f32]> = self.past.iter().map(|p| p.direction.as_slice()).collect();
+        let (first, second) = (&mut present.first, &mut present.second);
+        let dots = self.plan.moments_and_dots(
+            &self.workers,
+            base,
+            BETA1,
+            gradient,
+            first,
+            second,
+            &directions,
+        );
+        let weights = self.weights(&dots);
+        self.alphas = weights.concat();
         self.record.add_step(&self.alphas);
-        if self.config.base == TagBase::Adam {
-            let n = i32::try_from(present.steps).unwrap_or(i32::MAX);
-            let rate = f64::from(learning_rate) / (1.0 - f64::from(BETA1).powi(n));
-            let root_scale = 1.0 / (1.0 - f64::from(beta2).powi(n)).sqrt();
-            self.descend(parameters, &present.first, &present.second, rate as f32, root_scale as f32);
-        } else {
-            self.descend(parameters, gradient, &present.second, learning_rate, 1.0);
-        }
+        let mut step = Step::new(base, BETA1, present.steps as u64, learning_rate, EPSILON);
+        step.epsilon_inside = self.config.epsilon == Epsilon::Inside;
+        let past: Vec<&[f32]> = self.past.iter().map(|p| p.second.as_slice()).collect();
+        self.plan.apply(
+            &self.workers,
+            step,
+            &weights,
+            parameters,
+            gradient,
+            first,
+            second,
+            &past,
+        );
         self.present = Some(present);
         Ok(())
     }
 
     fn end_task(&mut self) {
-        let Some(Present { mut first, second, .. }) = self.present.take() else { return };
+        let Some(Present {
+            mut first, second, ..
+        }) = self.present.take()
+        else {
+            return;
+        };
         match self.config.scope {
             AlphaScope::Tensor => {
                 for slot in self.layout.slots() {
@@ -317,11 +342,19 @@ impl Optimizer for Tag {
                 }
             }
             AlphaScope::Global => {
-                let squared = self.layout.slots().iter().map(|s| dot_at(&first, &first, s)).sum();
+                let squared = self
+                    .layout
+                    .slots()
+                    .iter()
+                    .map(|s| dot_at(&first, &first, s))
+                    .sum();
                 scale(&mut first, squared);
             }
         }
-        self.past.push(PastTask { direction: first, second });
+        self.past.push(PastTask {
+            direction: first,
+            second,
+        });
     }
 
     fn state(&self) -> State {
@@ -355,7 +388,11 @@ impl Optimizer for Tag {
         let in_task = state.counter("in_task")? == 1;
         let present = if in_task {
             let (first, second) = (state.take("first", len)?, state.take("second", len)?);
-            Some(Present { first, second, steps: state.counter("steps")? })
+            Some(Present {
+                first,
+                second,
+                steps: state.counter("steps")?,
+            })
         } else {
             None
         };
@@ -385,7 +422,9 @@ mod tests {
     }
 
     fn gradient(task: usize, step: usize) -> Vec<f32> {
-        (0..43).map(|i| ((i * 7 + task * 13 + step * 5) as f32 * 0.37).sin()).collect()
+        (0..43)
+            .map(|i| ((i * 7 + task * 13 + step * 5) as f32 * 0.37).sin())
+            .collect()
     }
 
     fn run(tag: &mut Tag, theta: &mut [f32], task: usize, steps: std::ops::Range<usize>) {
@@ -397,7 +436,10 @@ mod tests {
     #[test]
     fn a_record_taken_inside_a_task_continues_to_the_same_bits() {
         for base in [TagBase::RmsProp, TagBase::Adagrad, TagBase::Adam] {
-            let config = TagConfig { base, ..TagConfig::default() };
+            let config = TagConfig {
+                base,
+                ..TagConfig::default()
+            };
             let mut a = Tag::new(config, layout()).unwrap();
             let mut theta = vec![0.1; 43];
             a.begin_task();
@@ -405,7 +447,8 @@ mod tests {
             a.begin_task();
             run(&mut a, &mut theta, 1, 0..2);
             let mut b = Tag::new(config, layout()).unwrap();
-            b.restore(State::from_bytes(&a.state().to_bytes().unwrap()).unwrap()).unwrap();
+            b.restore(State::from_bytes(&a.state().to_bytes().unwrap()).unwrap())
+                .unwrap();
             let mut other = theta.clone();
             run(&mut a, &mut theta, 1, 2..4);
             run(&mut b, &mut other, 1, 2..4);
@@ -431,11 +474,26 @@ mod tests {
     #[test]
     fn misuse_is_an_error() {
         let mut tag = Tag::new(TagConfig::default(), layout()).unwrap();
-        assert!(matches!(tag.step(&mut [0.0; 43], &[0.0; 43], 0.1), Err(OptimError::NoTask)));
+        assert!(matches!(
+            tag.step(&mut [0.0; 43], &[0.0; 43], 0.1),
+            Err(OptimError::NoTask)
+        ));
         tag.begin_task();
-        assert!(matches!(tag.step(&mut [0.0; 43], &[0.0; 42], 0.1), Err(OptimError::Length { .. })));
+        assert!(matches!(
+            tag.step(&mut [0.0; 43], &[0.0; 42], 0.1),
+            Err(OptimError::Length { .. })
+        ));
         for b in [f64::NAN, -1.0, f64::INFINITY] {
-            assert!(Tag::new(TagConfig { b, ..TagConfig::default() }, layout()).is_err());
+            assert!(
+                Tag::new(
+                    TagConfig {
+                        b,
+                        ..TagConfig::default()
+                    },
+                    layout()
+                )
+                .is_err()
+            );
         }
     }
 

@@ -65,7 +65,10 @@ pub fn group(results: &[RunResult]) -> Vec<Group> {
             None => groups.push((key, vec![result])),
         }
     }
-    groups.iter().filter_map(|(_, members)| summarise(members)).collect()
+    groups
+        .iter()
+        .filter_map(|(_, members)| summarise(members))
+        .collect()
 }
 
 fn summarise(members: &[&RunResult]) -> Option<Group> {
@@ -73,10 +76,19 @@ fn summarise(members: &[&RunResult]) -> Option<Group> {
     let spread = |figure: &dyn Fn(&RunResult) -> f64| Spread::of(members.iter().map(|r| figure(r)));
     let mut marks = Vec::new();
     if first.config.fraction < 1.0 {
-        marks.push(format!("{}% of the training images", 100.0 * first.config.fraction));
+        marks.push(format!(
+            "{}% of the training images",
+            100.0 * first.config.fraction
+        ));
     }
     if first.config.data == DataChoice::Embedded {
-        marks.push(first.provenance.data_note.clone().unwrap_or_else(|| "embedded sample".to_string()));
+        marks.push(
+            first
+                .provenance
+                .data_note
+                .clone()
+                .unwrap_or_else(|| "embedded sample".to_string()),
+        );
     }
     Some(Group {
         config: first.config.clone(),

@@ -46,9 +46,15 @@ pub fn text_table(groups: &[Group]) -> String {
             pair(group.learning_accuracy, 2),
             format!("{:.1}", group.wall_s.mean),
         ];
-        let names = [benchmark, config.method.name().to_string(), config.optimizer.name().to_string()];
+        let names = [
+            benchmark,
+            config.method.name().to_string(),
+            config.optimizer.name().to_string(),
+        ];
         let names = names.into_iter().map(Cell::new);
-        let figures = figures.into_iter().map(|f| Cell::new(f).set_alignment(CellAlignment::Right));
+        let figures = figures
+            .into_iter()
+            .map(|f| Cell::new(f).set_alignment(CellAlignment::Right));
         table.add_row(names.chain(figures));
     }
     let mut text = table.to_string();

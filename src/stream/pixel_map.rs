@@ -59,7 +59,11 @@ impl PixelMap {
 
 /// Sine and cosine of right angles are exact, as Pillow rounds them too.
 fn snap(x: f64) -> f64 {
-    if (x - x.round()).abs() < 1e-15 { x.round() } else { x }
+    if (x - x.round()).abs() < 1e-15 {
+        x.round()
+    } else {
+        x
+    }
 }
 
 /// Degrees from one task to the next for a stream of this many tasks, as in the released code: the whole circle for
@@ -106,7 +110,9 @@ mod tests {
     #[test]
     fn angles_are_the_released_ones() {
         // REFERENCE: -16.5, 8.5, 41.9, 73.7, 107.3, 130.6, 166.9, 183.2, 211.1, 258.5.
-        let expected = [-16.5, 8.5, 41.9, 73.7, 107.3, 130.6, 166.9, 183.2, 211.1, 258.5];
+        let expected = [
+            -16.5, 8.5, 41.9, 73.7, 107.3, 130.6, 166.9, 183.2, 211.1, 258.5,
+        ];
         for (angle, expected) in released_angles(10).iter().zip(expected) {
             assert!((angle - expected).abs() < 0.051, "{angle} {expected}");
         }
@@ -117,14 +123,26 @@ mod tests {
         let shape = ImageShape::new(1, 3, 3);
         let plane = [1, 2, 3, 4, 5, 6, 7, 8, 9];
         assert_eq!(apply(&PixelMap::rotation(shape, 0.0), &plane), plane);
-        assert_eq!(apply(&PixelMap::rotation(shape, 90.0), &plane), [3, 6, 9, 2, 5, 8, 1, 4, 7]);
-        assert_eq!(apply(&PixelMap::rotation(shape, 180.0), &plane), [9, 8, 7, 6, 5, 4, 3, 2, 1]);
-        assert_eq!(apply(&PixelMap::rotation(shape, -90.0), &plane), [7, 4, 1, 8, 5, 2, 9, 6, 3]);
+        assert_eq!(
+            apply(&PixelMap::rotation(shape, 90.0), &plane),
+            [3, 6, 9, 2, 5, 8, 1, 4, 7]
+        );
+        assert_eq!(
+            apply(&PixelMap::rotation(shape, 180.0), &plane),
+            [9, 8, 7, 6, 5, 4, 3, 2, 1]
+        );
+        assert_eq!(
+            apply(&PixelMap::rotation(shape, -90.0), &plane),
+            [7, 4, 1, 8, 5, 2, 9, 6, 3]
+        );
     }
 
     #[test]
     fn corners_of_a_slanted_image_are_empty() {
-        let turned = apply(&PixelMap::rotation(ImageShape::new(1, 5, 5), 45.0), &[9; 25]);
+        let turned = apply(
+            &PixelMap::rotation(ImageShape::new(1, 5, 5), 45.0),
+            &[9; 25],
+        );
         assert_eq!((turned[0], turned[4], turned[12]), (0, 0, 9));
     }
 

@@ -111,7 +111,9 @@ impl Samples {
                 continue;
             };
             match &self.map {
-                None => batch.pixels.extend(image.iter().map(|&x| table[x as usize])),
+                None => batch
+                    .pixels
+                    .extend(image.iter().map(|&x| table[x as usize])),
                 Some(map) => {
                     for plane in image.chunks_exact(plane.max(1)) {
                         map.apply(plane, |x| batch.pixels.push(table[x as usize]));
@@ -131,7 +133,13 @@ mod tests {
 
     #[test]
     fn scalings_reach_both_ends() {
-        assert_eq!((Scaling::Unit.table()[0], Scaling::Unit.table()[255]), (0.0, 1.0));
-        assert_eq!((Scaling::Signed.table()[0], Scaling::Signed.table()[255]), (-1.0, 1.0));
+        assert_eq!(
+            (Scaling::Unit.table()[0], Scaling::Unit.table()[255]),
+            (0.0, 1.0)
+        );
+        assert_eq!(
+            (Scaling::Signed.table()[0], Scaling::Signed.table()[255]),
+            (-1.0, 1.0)
+        );
     }
 }

@@ -152,13 +152,25 @@ impl TaskStream {
                 validation = Some(held);
             }
             if spec.fraction < 1.0 {
-                split_off(&mut fit, 1.0 - spec.fraction, seeds, &format!("fraction/{t}"));
+                split_off(
+                    &mut fit,
+                    1.0 - spec.fraction,
+                    seeds,
+                    &format!("fraction/{t}"),
+                );
             }
             require(!fit.is_empty(), t, "training")?;
             require(!test.is_empty(), t, "test")?;
-            tasks.push(Task { train: fit, validation, test });
+            tasks.push(Task {
+                train: fit,
+                validation,
+                test,
+            });
         }
-        Ok(Self { classes: per_task * tasks.len(), tasks })
+        Ok(Self {
+            classes: per_task * tasks.len(),
+            tasks,
+        })
     }
 
     /// The tasks in order.
@@ -175,7 +187,11 @@ impl TaskStream {
 }
 
 fn require(there: bool, t: usize, part: &'static str) -> Result<(), StreamError> {
-    if there { Ok(()) } else { Err(StreamError::Empty { task: t + 1, part }) }
+    if there {
+        Ok(())
+    } else {
+        Err(StreamError::Empty { task: t + 1, part })
+    }
 }
 
 /// Takes a seeded share (rounded to nearest) out of the samples, leaving both parts in their old order.
@@ -187,7 +203,11 @@ fn split_off(samples: &mut Samples, share: f64, seeds: Seeds, name: &str) -> Sam
     for &i in order.iter().take(count) {
         chosen[i] = true;
     }
-    let mut taken = Samples { indices: Vec::new(), labels: Vec::new(), ..samples.clone() };
+    let mut taken = Samples {
+        indices: Vec::new(),
+        labels: Vec::new(),
+        ..samples.clone()
+    };
     let (mut indices, mut labels) = (Vec::new(), Vec::new());
     for (i, chosen) in chosen.into_iter().enumerate() {
         let (index, label) = (samples.indices[i], samples.labels[i]);
@@ -251,17 +271,31 @@ impl StreamSpec {
         }
         if !(self.validation >= 0.0 && self.validation < 1.0) {
             let (name, value) = ("validation", self.validation);
-            return Err(StreamError::Share { name, value, range: "at least 0 and below 1" });
+            return Err(StreamError::Share {
+                name,
+                value,
+                range: "at least 0 and below 1",
+            });
         }
         if !(self.fraction > 0.0 && self.fraction <= 1.0) {
             let (name, value) = ("fraction", self.fraction);
-            return Err(StreamError::Share { name, value, range: "above 0 and at most 1" });
+            return Err(StreamError::Share {
+                name,
+                value,
+                range: "above 0 and at most 1",
+            });
         }
         if matches!(self.kind, StreamKind::Split(_)) && !classes.is_multiple_of(self.tasks) {
-            let divisors: Vec<String> =
-                (1..=classes).filter(|d| classes.is_multiple_of(*d)).map(|d| d.to_string()).collect();
+            let divisors: Vec<String> = (1..=classes)
+                .filter(|d| classes.is_multiple_of(*d))
+                .map(|d| d.to_string())
+                .collect();
             let (tasks, divisors) = (self.tasks, divisors.join(", "));
-            return Err(StreamError::Uneven { classes, tasks, divisors });
+            return Err(StreamError::Uneven {
+                classes,
+                tasks,
+                divisors,
+            });
         }
         Ok(())
     }
@@ -282,7 +316,11 @@ impl StreamSpec {
                         for head in owned.clone() {
                             heads[dealt[head]] = Some(head as u32);
                         }
-                        View { heads, classes: owned, map: None }
+                        View {
+                            heads,
+                            classes: owned,
+                            map: None,
+                        }
                     })
                     .collect()
             }
@@ -338,7 +376,13 @@ mod tests {
     }
 
     fn spec(kind: StreamKind, tasks: usize) -> StreamSpec {
-        StreamSpec { kind, tasks, validation: 0.0, fraction: 1.0, scaling: Scaling::Unit }
+        StreamSpec {
+            kind,
+            tasks,
+            validation: 0.0,
+            fraction: 1.0,
+            scaling: Scaling::Unit,
+        }
     }
 
     proptest! {
@@ -370,17 +414,40 @@ mod tests {
 
     #[test]
     fn seven_tasks_of_a_hundred_classes_are_refused_with_the_way_out() {
-        let error = spec(StreamKind::Split(ClassOrder::Fixed), 7).check_classes(100).unwrap_err();
-        assert!(error.to_string().contains("1, 2, 4, 5, 10, 20, 25, 50, 100"), "{error}");
+        let error = spec(StreamKind::Split(ClassOrder::Fixed), 7)
+            .check_classes(100)
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("1, 2, 4, 5, 10, 20, 25, 50, 100"),
+            "{error}"
+        );
     }
 
     #[test]
     fn shares_out_of_range_are_refused() {
-        for (fraction, validation) in [(0.0, 0.0), (1.1, 0.0), (f64::NAN, 0.0), (1.0, 1.0), (1.0, f64::NAN)] {
-            let spec = StreamSpec { fraction, validation, ..spec(StreamKind::Permuted, 2) };
-            assert!(matches!(spec.check_classes(10), Err(StreamError::Share { .. })));
+        for (fraction, validation) in [
+            (0.0, 0.0),
+            (1.1, 0.0),
+            (f64::NAN, 0.0),
+            (1.0, 1.0),
+            (1.0, f64::NAN),
+        ] {
+            let spec = StreamSpec {
+                fraction,
+                validation,
+                ..spec(StreamKind::Permuted, 2)
+            };
+            assert!(matches!(
+                spec.check_classes(10),
+                Err(StreamError::Share { .. })
+            ));
         }
-        assert_eq!(spec(StreamKind::Permuted, 0).check_classes(10), Err(StreamError::NoTasks));
+        assert_eq!(
+            spec(StreamKind::Permuted, 0).check_classes(10),
+            Err(StreamError::NoTasks)
+        );
     }
 
     #[test]
@@ -398,7 +465,10 @@ mod tests {
     #[test]
     fn a_fraction_keeps_that_share() {
         let data = data(10, 10);
-        let spec = StreamSpec { fraction: 0.3, ..spec(StreamKind::Split(ClassOrder::Fixed), 2) };
+        let spec = StreamSpec {
+            fraction: 0.3,
+            ..spec(StreamKind::Split(ClassOrder::Fixed), 2)
+        };
         let stream = TaskStream::new(&spec, &data, Seeds::new(1)).unwrap();
         assert_eq!(stream.tasks()[1].train.len(), 15);
         assert_eq!(stream.tasks()[1].test.len(), 50);

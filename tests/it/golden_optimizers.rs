@@ -12,7 +12,12 @@ use tagcl::optim::{
 const TENSORS: [&str; 3] = ["conv", "weight", "bias"];
 
 fn golden(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).unwrap()
+    std::fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(name),
+    )
+    .unwrap()
 }
 
 fn json(name: &str) -> Value {
@@ -21,12 +26,20 @@ fn json(name: &str) -> Value {
 
 fn tensor(file: &SafeTensors, name: &str) -> Vec<f32> {
     let view = file.tensor(name).unwrap();
-    view.data().as_chunks::<4>().0.iter().map(|c| f32::from_le_bytes(*c)).collect()
+    view.data()
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|c| f32::from_le_bytes(*c))
+        .collect()
 }
 
 /// The three tensors of one step, as one flat vector.
 fn flat(file: &SafeTensors, prefix: &str, task: usize, step: usize) -> Vec<f32> {
-    TENSORS.iter().flat_map(|n| tensor(file, &format!("{prefix}/{task}/{step}/{n}"))).collect()
+    TENSORS
+        .iter()
+        .flat_map(|n| tensor(file, &format!("{prefix}/{task}/{step}/{n}")))
+        .collect()
 }
 
 fn layout(meta: &Value) -> Layout {
@@ -43,17 +56,27 @@ fn fill(len: usize, salt: f64, scale: f64) -> impl Iterator<Item = f32> {
 
 fn initial(layout: &Layout) -> Vec<f32> {
     let salted = layout.slots().iter().zip([1.0, 2.0, 3.0]);
-    salted.flat_map(|(slot, salt)| fill(slot.range.len(), salt, 0.3)).collect()
+    salted
+        .flat_map(|(slot, salt)| fill(slot.range.len(), salt, 0.3))
+        .collect()
 }
 
 /// Largest deviation relative to the larger of the golden value and 0.01 (the size of one step).
 fn deviation(found: &[f32], golden: &[f32]) -> f32 {
     assert_eq!(found.len(), golden.len());
-    found.iter().zip(golden).map(|(a, b)| (a - b).abs() / b.abs().max(0.01)).fold(0.0, f32::max)
+    found
+        .iter()
+        .zip(golden)
+        .map(|(a, b)| (a - b).abs() / b.abs().max(0.01))
+        .fold(0.0, f32::max)
 }
 
 /// Runs a case from the start; each step is also taken once from the golden parameters before it.
-fn check(case: &str, optimizer: &mut dyn Optimizer, mut each: impl FnMut(usize, usize, &dyn Optimizer)) {
+fn check(
+    case: &str,
+    optimizer: &mut dyn Optimizer,
+    mut each: impl FnMut(usize, usize, &dyn Optimizer),
+) {
     let (bytes, meta) = (golden("optimizers.safetensors"), json("optimizers.json"));
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let layout = layout(&meta);
@@ -68,12 +91,23 @@ fn check(case: &str, optimizer: &mut dyn Optimizer, mut each: impl FnMut(usize, 
             let moved: Vec<f32> = {
                 let old = theta.clone();
                 optimizer.step(&mut theta, &gradient, lr).unwrap();
-                theta.iter().zip(&old).zip(&before).map(|((new, old), b)| b + (new - old)).collect()
+                theta
+                    .iter()
+                    .zip(&old)
+                    .zip(&before)
+                    .map(|((new, old), b)| b + (new - old))
+                    .collect()
             };
             let one = deviation(&moved, &expected);
-            assert!(one < 1e-5, "{case}, task {task}, step {step}: one step deviates by {one:e}");
+            assert!(
+                one < 1e-5,
+                "{case}, task {task}, step {step}: one step deviates by {one:e}"
+            );
             let all = deviation(&theta, &expected);
-            assert!(all < 1e-4, "{case}, task {task}, step {step}: all steps deviate by {all:e}");
+            assert!(
+                all < 1e-4,
+                "{case}, task {task}, step {step}: all steps deviate by {all:e}"
+            );
             before = expected;
             each(task, step, optimizer);
         }
@@ -97,16 +131,21 @@ fn check_tag(case: &str, config: TagConfig) {
     for task in 0..3 {
         tag.begin_task();
         for step in 0..4 {
-            tag.step(&mut theta, &flat(&file, "grad", task, step), 0.01).unwrap();
+            tag.step(&mut theta, &flat(&file, "grad", task, step), 0.01)
+                .unwrap();
             for (n, name) in TENSORS.iter().enumerate() {
                 let row = rows
                     .iter()
                     .find(|r| r["task"] == task && r["step"] == step && r["tensor"] == *name)
                     .unwrap();
                 for (tau, golden) in row["alpha"].as_array().unwrap().iter().enumerate() {
-                    let (found, golden) = (tag.newest_alphas()[tau * 3 + n], golden.as_f64().unwrap());
+                    let (found, golden) =
+                        (tag.newest_alphas()[tau * 3 + n], golden.as_f64().unwrap());
                     let error = (f64::from(found) - golden).abs() / golden.max(1e-2);
-                    assert!(error < 1e-5, "{case} α({task},{tau}) of {name} at step {step}: {found} {golden}");
+                    assert!(
+                        error < 1e-5,
+                        "{case} α({task},{tau}) of {name} at step {step}: {found} {golden}"
+                    );
                     means[task][tau] += golden / 12.0;
                 }
             }
@@ -116,7 +155,10 @@ fn check_tag(case: &str, config: TagConfig) {
     for (t, row) in means.iter().enumerate() {
         for (tau, mean) in row.iter().enumerate().take(t + 1) {
             let found = tag.alpha().unwrap().mean(t, tau).unwrap();
-            assert!((found - mean).abs() < 1e-4 * mean.max(1.0), "mean α({t},{tau}): {found} {mean}");
+            assert!(
+                (found - mean).abs() < 1e-4 * mean.max(1.0),
+                "mean α({t},{tau}): {found} {mean}"
+            );
         }
     }
 }
@@ -128,27 +170,57 @@ fn tag_rmsprop() {
 
 #[test]
 fn tag_adagrad() {
-    check_tag("tag-adagrad", TagConfig { base: TagBase::Adagrad, ..TagConfig::default() });
+    check_tag(
+        "tag-adagrad",
+        TagConfig {
+            base: TagBase::Adagrad,
+            ..TagConfig::default()
+        },
+    );
 }
 
 #[test]
 fn tag_adam() {
-    check_tag("tag-adam", TagConfig { base: TagBase::Adam, ..TagConfig::default() });
+    check_tag(
+        "tag-adam",
+        TagConfig {
+            base: TagBase::Adam,
+            ..TagConfig::default()
+        },
+    );
 }
 
 #[test]
 fn tag_without_correlation() {
-    check_tag("tag-rmsprop-b0", TagConfig { b: 0.0, ..TagConfig::default() });
+    check_tag(
+        "tag-rmsprop-b0",
+        TagConfig {
+            b: 0.0,
+            ..TagConfig::default()
+        },
+    );
 }
 
 #[test]
 fn tag_with_one_alpha_for_the_whole_model() {
-    check_tag("tag-rmsprop-global-alpha", TagConfig { scope: AlphaScope::Global, ..TagConfig::default() });
+    check_tag(
+        "tag-rmsprop-global-alpha",
+        TagConfig {
+            scope: AlphaScope::Global,
+            ..TagConfig::default()
+        },
+    );
 }
 
 #[test]
 fn tag_with_epsilon_inside_the_root() {
-    check_tag("tag-rmsprop-eps-inside", TagConfig { epsilon: Epsilon::Inside, ..TagConfig::default() });
+    check_tag(
+        "tag-rmsprop-eps-inside",
+        TagConfig {
+            epsilon: Epsilon::Inside,
+            ..TagConfig::default()
+        },
+    );
 }
 
 #[test]
@@ -170,15 +242,30 @@ fn metrics_of_the_golden_matrix() {
     let golden = json("methods.json");
     let golden = &golden["metrics"];
     let rows: Vec<Vec<f64>> = serde_json::from_value(golden["R"].clone()).unwrap();
-    let percent = rows.iter().map(|r| r.iter().map(|x| x * 100.0).collect()).collect();
+    let percent = rows
+        .iter()
+        .map(|r| r.iter().map(|x| x * 100.0).collect())
+        .collect();
     let found = Metrics::of(&TaskMatrix::new(percent).unwrap()).unwrap();
     let expected = |name: &str| golden[name].as_f64().unwrap();
     let pairs = [
         (found.average_accuracy / 100.0, expected("average_accuracy")),
-        (found.learning_accuracy / 100.0, expected("learning_accuracy")),
-        (found.forgetting, expected("forgetting_paper_max_over_earlier_times")),
-        (found.forgetting_released, expected("forgetting_released_max_over_all_times")),
-        (found.backward_transfer / 100.0, expected("bwt_over_T_minus_1")),
+        (
+            found.learning_accuracy / 100.0,
+            expected("learning_accuracy"),
+        ),
+        (
+            found.forgetting,
+            expected("forgetting_paper_max_over_earlier_times"),
+        ),
+        (
+            found.forgetting_released,
+            expected("forgetting_released_max_over_all_times"),
+        ),
+        (
+            found.backward_transfer / 100.0,
+            expected("bwt_over_T_minus_1"),
+        ),
     ];
     for (found, expected) in pairs {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");

@@ -1,0 +1,252 @@
+//! Convolutions over channels-last images: a vector is a piece of the output channels of one pixel.
+//!
+//! Up to three vectors of channels times some pixels (of any images) fill the accumulators; weights are read once, in
+//! order, as vectors, and the input as broadcasts. Pixels are addressed through tables of offsets, so stride 2 and the
+//! phases of its backward pass need nothing special, and short rows cost nothing.
+
+use super::simd::{Level, Simd, dispatch};
+use super::transpose::{Matrix, transpose_slice};
+
+/// Offsets of the pixels of a batch: in the input (before any tap) and in the output, both of channel 0.
+pub(crate) struct PixelTable {
+    /// Both tables repeat their last entry [`PixelTable::SLACK`] times, so that a tile may run over the end: it then
+    /// computes the last pixel more than once and writes the same value again.
+    pub input: Vec<u32>,
+    pub output: Vec<u32>,
+    /// Pixels without the repeats.
+    pub count: usize,
+}
+
+impl PixelTable {
+    /// At least the pixels of a tile, less one.
+    const SLACK: usize = 16;
+
+    pub(crate) fn new(pixels: impl Iterator<Item = (usize, usize)>) -> Self {
+        let entry = |n: usize| {
+            assert!(
+                u32::try_from(n).is_ok(),
+                "an activation buffer holds 2^32 floats or more"
+            );
+            n as u32
+        };
+        let (mut input, mut output): (Vec<u32>, Vec<u32>) =
+            pixels.map(|(i, o)| (entry(i), entry(o))).unzip();
+        let count = input.len();
+        for table in [&mut input, &mut output] {
+            if let Some(&last) = table.last() {
+                table.resize(count + Self::SLACK, last);
+            }
+        }
+        Self {
+            input,
+            output,
+            count,
+        }
+    }
+}
+
+/// How the vectors of the output channels are grouped at a level, for `stored` channels (a multiple of 16).
+pub(crate) fn groups(level: Level, stored: usize) -> Vec<usize> {
+    let vectors = stored / level.lanes();
+    if level.lanes() == 16 {
+        // Threes as long as twos can take the rest.
+        let twos = match vectors % 3 {
+            _ if vectors == 1 => return vec![1],
+            0 => 0,
+            1 => 2,
+            _ => 1,
+        };
+        let mut groups = vec![3; (vectors - 2 * twos) / 3];
+        groups.extend(vec![2; twos]);
+        groups
+    } else {
+        vec![2; vectors / 2]
+    }
+}
+
+/// Steps of the inner loop by which weights are asked for in advance: they stream from the second-level cache.
+const AHEAD: usize = 6;
+
+/// Writes weights `[co, ci, t]` in the order in which [`conv`] reads them:
+/// `[group][inputs][taps][lanes of the group]`, zero beyond the last output channel.
+///
+/// `taps` and `transposed` as in [`super::conv_pixels::pack`]; taps are chosen only when transposed.
+pub(crate) fn pack(
+    level: Level,
+    weights: &[f32],
+    (co, ci, t): (usize, usize, usize),
+    taps: &[usize],
+    transposed: bool,
+    stored: usize,
+    packed: &mut Vec<f32>,
+) {
+    let (outputs, inputs) = if transposed { (ci, co) } else { (co, ci) };
+    let rows = inputs * taps.len();
+    packed.resize(rows * stored, 0.0);
+    let mut first = 0;
+    for group in groups(level, stored) {
+        let width = group * level.lanes();
+        let real = outputs.saturating_sub(first).min(width);
+        let head = &mut packed[first * rows..][..rows * width];
+        if real < width {
+            head.chunks_exact_mut(width)
+                .for_each(|row| row[real..].fill(0.0));
+        }
+        if transposed {
+            for (i, rows) in head.chunks_exact_mut(taps.len() * width).enumerate() {
+                let from = &weights[(i * ci + first) * t..][..real * t];
+                if taps.len() == t {
+                    let m = Matrix {
+                        rows: real,
+                        columns: t,
+                        from_row: t,
+                        to_row: width,
+                    };
+                    transpose_slice(level, &m, from, rows);
+                    continue;
+                }
+                for (row, &tap) in rows.chunks_exact_mut(width).zip(taps) {
+                    row.iter_mut()
+                        .zip(from.chunks_exact(t))
+                        .for_each(|(to, from)| *to = from[tap]);
+                }
+            }
+        } else {
+            debug_assert_eq!(taps.len(), t);
+            let m = Matrix {
+                rows: real,
+                columns: rows,
+                from_row: rows,
+                to_row: width,
+            };
+            transpose_slice(
+                level,
+                &m,
+                &weights[(first * rows).min(weights.len())..],
+                head,
+            );
+        }
+        first += width;
+    }
+}
+
+/// One convolution over channels-last images.
+#[derive(Clone, Copy)]
+pub(crate) struct ChannelConv<'a> {
+    /// Input channels that count (stored ones beyond are not read).
+    pub ci: usize,
+    /// Offset of every tap from the table's input, in floats.
+    pub taps: &'a [isize],
+    pub table: &'a PixelTable,
+    /// Pixels of the table to compute.
+    pub from: usize,
+    pub to: usize,
+    /// Vectors of the group of output channels, one of [`groups`], and its first channel.
+    pub group: usize,
+    pub first: usize,
+    /// Add to the output rather than overwrite it.
+    pub add: bool,
+}
+
+#[inline(always)]
+unsafe fn tile<S: Simd, const V: usize, const P: usize>(
+    c: &ChannelConv,
+    pixel: usize,
+    x: *const f32,
+    mut w: *const f32,
+    out: *mut f32,
+) {
+    // SAFETY: `pixel + P <= count + SLACK`, so the tables have the entries; addresses as promised to `conv`.
+    unsafe {
+        let (ins, outs) = (
+            c.table.input.as_ptr().add(pixel),
+            c.table.output.as_ptr().add(pixel),
+        );
+        let mut xs = [x; P];
+        for (p, at) in xs.iter_mut().enumerate() {
+            *at = x.add(*ins.add(p) as usize);
+        }
+        let mut acc = [[S::splat(0.0); V]; P];
+        if c.add {
+            for (p, acc) in acc.iter_mut().enumerate() {
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    *acc = S::load(out.add(*outs.add(p) as usize + v * S::LANES));
+                }
+            }
+        }
+        for i in 0..c.ci {
+            for &tap in c.taps {
+                let offset = tap + i as isize;
+                let mut ws = [S::splat(0.0); V];
+                for (v, weight) in ws.iter_mut().enumerate() {
+                    *weight = S::load(w.add(v * S::LANES));
+                    S::prefetch(w.wrapping_add((AHEAD * V + v) * S::LANES));
+                }
+                for (acc, x) in acc.iter_mut().zip(xs) {
+                    let x = S::splat(*x.offset(offset));
+                    for (acc, weight) in acc.iter_mut().zip(ws) {
+                        *acc = S::fma(x, weight, *acc);
+                    }
+                }
+                w = w.add(V * S::LANES);
+            }
+        }
+        for (p, acc) in acc.iter().enumerate() {
+            for (v, acc) in acc.iter().enumerate() {
+                S::store(out.add(*outs.add(p) as usize + v * S::LANES), *acc);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tiles<S: Simd, const V: usize, const P: usize>(
+    c: &ChannelConv,
+    x: *const f32,
+    w: *const f32,
+    out: *mut f32,
+) {
+    // SAFETY: passed on; a tile starts before `to <= count` and P <= SLACK.
+    unsafe {
+        let out = out.add(c.first);
+        let mut pixel = c.from;
+        while pixel < c.to {
+            tile::<S, V, P>(c, pixel, x, w, out);
+            pixel += P;
+        }
+    }
+}
+
+/// Pixels of a tile, for the choice of where to cut: ranges should be multiples of it.
+pub(crate) fn tile_pixels(level: Level, group: usize) -> usize {
+    match (level.lanes(), group) {
+        (16, 3) => 8,
+        (16, 2) => 10,
+        (16, _) => 16,
+        _ => 6,
+    }
+}
+
+#[inline(always)]
+unsafe fn generic<S: Simd>(c: &ChannelConv, x: *const f32, w: *const f32, out: *mut f32) {
+    // SAFETY: passed on. The arms are those of `tile_pixels`.
+    unsafe {
+        match (S::LANES, c.group) {
+            (16, 3) => tiles::<S, 3, 8>(c, x, w, out),
+            (16, 2) => tiles::<S, 2, 10>(c, x, w, out),
+            (16, _) => tiles::<S, 1, 16>(c, x, w, out),
+            _ => tiles::<S, 2, 6>(c, x, w, out),
+        }
+    }
+}
+
+dispatch! {
+    /// `out[output[q] + first + o] (+)= sum over i, t of w[i][t][o] * x[input[q] + taps[t] + i]` for the pixels `q` of
+    /// the table in `from..to` and the channels `o` of the group. Runs over `to` by less than a tile: the caller cuts
+    /// at multiples of [`tile_pixels`] or at the end.
+    ///
+    /// # Safety
+    /// `to <= table.count`; for every pixel of the table, tap and `i < ci`, the input is readable; `w` holds
+    /// `ci * taps.len() * group * lanes` floats packed for this level; the outputs are writable and nobody else's.
+    conv = generic(c: &ChannelConv, x: *const f32, w: *const f32, out: *mut f32)
+}

@@ -1,0 +1,170 @@
+//! Convolutions over planes: a vector is a piece of the run (neighbouring pixels), one output channel per register.
+//!
+//! Two vectors of positions times a block of output channels fill the accumulators; the weights of the block are read
+//! once, in order, as broadcasts, and a tap of the kernel is an unaligned load at a fixed offset. The same kernel does
+//!
+//! * the forward 3x3 convolution (nine taps) and the 1x1 shortcut (one tap);
+//! * stride 2, over an input split beforehand into its four phases, where each tap is a phase and a shift;
+//! * the gradient of the input: taps negated and weights transposed; at stride 2, each phase of the input is a
+//!   convolution of its own with one, two, two or four of the nine taps.
+
+use super::simd::{Level, Simd, dispatch};
+
+/// One convolution over planes of one grid.
+#[derive(Clone, Copy)]
+pub(crate) struct PixelConv<'a> {
+    /// Input channels and the floats between two of them.
+    pub ci: usize,
+    pub x_plane: usize,
+    /// Offset of every tap from the output's position.
+    pub taps: &'a [isize],
+    /// Output channels (a multiple of 4) and the floats between two of them.
+    pub co: usize,
+    pub out_plane: usize,
+    /// Positions to compute: a multiple of 16.
+    pub positions: usize,
+    /// Add to the output rather than overwrite it.
+    pub add: bool,
+}
+
+/// Output channels that share the accumulators, of `co` (a multiple of 4), at a level.
+pub(crate) fn block(level: Level, co: usize) -> usize {
+    let candidates: &[usize] = if level.lanes() == 16 {
+        &[10, 12, 8]
+    } else {
+        &[5]
+    };
+    candidates
+        .iter()
+        .copied()
+        .find(|b| co.is_multiple_of(*b))
+        .unwrap_or(4)
+}
+
+/// Writes weights `[co, ci, t]` in the order in which [`conv`] reads them: `[co / block][ci][taps][block]`.
+///
+/// `taps` names the taps to keep, of `t`. With `transposed`, `ci` and `co` of the *weights* swap roles: the result is
+/// for the convolution from `co` channels to `ci`.
+pub(crate) fn pack(
+    level: Level,
+    weights: &[f32],
+    (co, ci, t): (usize, usize, usize),
+    taps: &[usize],
+    transposed: bool,
+    packed: &mut Vec<f32>,
+) {
+    packed.clear();
+    let (outputs, inputs) = if transposed { (ci, co) } else { (co, ci) };
+    let (out_step, in_step) = if transposed { (t, ci * t) } else { (ci * t, t) };
+    let block = block(level, outputs);
+    for o in (0..outputs).step_by(block) {
+        for i in 0..inputs {
+            for &tap in taps {
+                packed.extend((o..o + block).map(|o| weights[o * out_step + i * in_step + tap]));
+            }
+        }
+    }
+}
+
+/// `V` vectors of positions times `B` output channels.
+///
+/// # Safety
+/// `x` plus any tap, `out`: see [`conv`].
+#[inline(always)]
+unsafe fn tile<S: Simd, const V: usize, const B: usize>(
+    c: &PixelConv,
+    x: *const f32,
+    mut w: *const f32,
+    out: *mut f32,
+) {
+    // SAFETY: all addresses lie in the ranges that `conv` was promised, see there.
+    unsafe {
+        let mut acc = [[S::splat(0.0); V]; B];
+        if c.add {
+            for (b, acc) in acc.iter_mut().enumerate() {
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    *acc = S::load(out.add(b * c.out_plane + v * S::LANES));
+                }
+            }
+        }
+        let mut plane = x;
+        for _ in 0..c.ci {
+            for &tap in c.taps {
+                let at = plane.offset(tap);
+                let mut xs = [S::splat(0.0); V];
+                for (v, x) in xs.iter_mut().enumerate() {
+                    *x = S::load(at.add(v * S::LANES));
+                }
+                for (b, acc) in acc.iter_mut().enumerate() {
+                    let weight = S::splat(*w.add(b));
+                    for (acc, x) in acc.iter_mut().zip(xs) {
+                        *acc = S::fma(x, weight, *acc);
+                    }
+                }
+                w = w.add(B);
+            }
+            plane = plane.add(c.x_plane);
+        }
+        for (b, acc) in acc.iter().enumerate() {
+            for (v, acc) in acc.iter().enumerate() {
+                S::store(out.add(b * c.out_plane + v * S::LANES), *acc);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn blocks<S: Simd, const B: usize>(
+    c: &PixelConv,
+    x: *const f32,
+    w: *const f32,
+    out: *mut f32,
+) {
+    // SAFETY: positions end at `c.positions` at most, block `o` has its channels and weights; see `conv`.
+    unsafe {
+        for o in 0..c.co / B {
+            let w = w.add(o * B * c.ci * c.taps.len());
+            let out = out.add(o * B * c.out_plane);
+            let mut p = 0;
+            while p + 2 * S::LANES <= c.positions {
+                tile::<S, 2, B>(c, x.add(p), w, out.add(p));
+                p += 2 * S::LANES;
+            }
+            if p < c.positions {
+                tile::<S, 1, B>(c, x.add(p), w, out.add(p));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn generic<S: Simd>(c: &PixelConv, x: *const f32, w: *const f32, out: *mut f32) {
+    // SAFETY: passed on. The arms are those of `block`.
+    unsafe {
+        if S::LANES == 16 {
+            if c.co.is_multiple_of(10) {
+                blocks::<S, 10>(c, x, w, out);
+            } else if c.co.is_multiple_of(12) {
+                blocks::<S, 12>(c, x, w, out);
+            } else if c.co.is_multiple_of(8) {
+                blocks::<S, 8>(c, x, w, out);
+            } else {
+                blocks::<S, 4>(c, x, w, out);
+            }
+        } else if c.co.is_multiple_of(5) {
+            blocks::<S, 5>(c, x, w, out);
+        } else {
+            blocks::<S, 4>(c, x, w, out);
+        }
+    }
+}
+
+dispatch! {
+    /// `out[o][p] (+)= sum over i, t of w[o][i][t] * x[i][p + taps[t]]` for `p` in `0..positions` of one image.
+    ///
+    /// # Safety
+    /// For every input channel `i`, tap and `p < positions`, `x[i * x_plane + p + tap]` is readable;
+    /// `w` holds `co * ci * taps.len()` floats packed for this level; for every output channel `o`,
+    /// `out[o * out_plane..][..positions]` is writable and nobody else's.
+    conv = generic(c: &PixelConv, x: *const f32, w: *const f32, out: *mut f32)
+}

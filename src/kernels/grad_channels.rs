@@ -1,0 +1,142 @@
+//! Gradients of convolution weights over channels-last images.
+//!
+//! A matrix product per tap: `dw[k][o] = sum over pixels of x[pixel + tap][channel] * dy[pixel][o]`. Some vectors of
+//! output channels times eight broadcast input channels fill the accumulators, and no lanes have to be added up. The
+//! pixels are walked in chunks whose output gradients stay in the first-level cache while all inputs pass by; between
+//! chunks the accumulators wait in memory, from where they are finally transposed to the order of the weights.
+
+use super::conv_channels::PixelTable;
+use super::simd::{Simd, dispatch};
+use super::transpose::{Matrix, transpose_in};
+
+/// Input channels of a tile; divides the stored channels.
+pub(crate) const INPUTS: usize = 8;
+/// Pixels of a chunk.
+const CHUNK: usize = 128;
+
+/// The weight gradient of one convolution, for one group of output channels and some input channels.
+#[derive(Clone, Copy)]
+pub(crate) struct ChannelGrad<'a> {
+    pub taps: &'a [isize],
+    /// `input` addresses x, `output` addresses dy.
+    pub table: &'a PixelTable,
+    /// Input channels to compute, multiples of [`INPUTS`] (the last may lie beyond `ci`, in stored zeros).
+    pub from: usize,
+    pub to: usize,
+    /// Real input channels, for the order of the weights.
+    pub ci: usize,
+    /// Vectors of the group, its first channel and how many of its channels are real.
+    pub group: usize,
+    pub first: usize,
+    pub real: usize,
+}
+
+#[inline(always)]
+unsafe fn tile<S: Simd, const V: usize>(
+    g: &ChannelGrad,
+    (from, to): (usize, usize),
+    x: *const f32,
+    dy: *const f32,
+    sums: *mut f32,
+) {
+    // SAFETY: table entries below `count`; addresses as promised to `grads`; `sums` has INPUTS rows of this tile.
+    unsafe {
+        let row = g.taps.len() * V * S::LANES;
+        let mut acc = [[S::splat(0.0); V]; INPUTS];
+        if from != 0 {
+            for (i, acc) in acc.iter_mut().enumerate() {
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    *acc = S::load(sums.add(i * row + v * S::LANES));
+                }
+            }
+        }
+        let (ins, outs) = (g.table.input.as_ptr(), g.table.output.as_ptr());
+        for q in from..to {
+            let x = x.offset(*ins.add(q) as isize);
+            let d = dy.add(*outs.add(q) as usize);
+            let mut ds = [S::splat(0.0); V];
+            for (v, ds) in ds.iter_mut().enumerate() {
+                *ds = S::load(d.add(v * S::LANES));
+            }
+            for (i, acc) in acc.iter_mut().enumerate() {
+                let x = S::splat(*x.add(i));
+                for (acc, d) in acc.iter_mut().zip(ds) {
+                    *acc = S::fma(x, d, *acc);
+                }
+            }
+        }
+        for (i, acc) in acc.iter().enumerate() {
+            for (v, acc) in acc.iter().enumerate() {
+                S::store(sums.add(i * row + v * S::LANES), *acc);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn walk<S: Simd, const V: usize>(
+    g: &ChannelGrad,
+    x: *const f32,
+    dy: *const f32,
+    scratch: *mut f32,
+    grads: *mut f32,
+) {
+    // SAFETY: passed on; row (channel, tap) of the scratch has V vectors; the weights written are those of real
+    // channels only.
+    unsafe {
+        let (t, width) = (g.taps.len(), V * S::LANES);
+        let dy = dy.add(g.first);
+        let mut chunk = 0;
+        while chunk < g.table.count {
+            let end = g.table.count.min(chunk + CHUNK);
+            let mut c = g.from;
+            while c < g.to {
+                for (k, &tap) in g.taps.iter().enumerate() {
+                    let sums = scratch.add(((c - g.from) * t + k) * width);
+                    // `x + tap` may lie before the buffer until the table's offset is added, hence the wrapping form.
+                    tile::<S, V>(g, (chunk, end), x.wrapping_offset(tap).add(c), dy, sums);
+                }
+                c += INPUTS;
+            }
+            chunk = end;
+        }
+        let channels = g.to.min(g.ci).saturating_sub(g.from);
+        let all = g.ci * t;
+        let m = Matrix {
+            rows: channels * t,
+            columns: g.real,
+            from_row: width,
+            to_row: all,
+        };
+        transpose_in::<S>(&m, scratch, grads.add(g.first * all + g.from * t));
+    }
+}
+
+#[inline(always)]
+unsafe fn generic<S: Simd>(
+    g: &ChannelGrad,
+    x: *const f32,
+    dy: *const f32,
+    scratch: *mut f32,
+    grads: *mut f32,
+) {
+    // SAFETY: passed on. The arms are the values of `conv_channels::groups`.
+    unsafe {
+        match g.group {
+            3 => walk::<S, 3>(g, x, dy, scratch, grads),
+            2 => walk::<S, 2>(g, x, dy, scratch, grads),
+            _ => walk::<S, 1>(g, x, dy, scratch, grads),
+        }
+    }
+}
+
+dispatch! {
+    /// Writes the gradients `[co, ci, taps]` of the output channels of the group and the input channels in `from..to`.
+    ///
+    /// # Safety
+    /// For every pixel of the table, `x[input + tap + channel]` and the group's vectors at `dy[output + first]` are
+    /// readable; `scratch` holds
+    /// `(to - from) * taps * group * lanes` floats; `grads` is the whole gradient, of which the channels named are
+    /// nobody else's.
+    grads = generic(g: &ChannelGrad, x: *const f32, dy: *const f32, scratch: *mut f32, grads: *mut f32)
+}

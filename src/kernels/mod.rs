@@ -1,0 +1,36 @@
+//! CPU kernels written by hand: the only place in the crate with `unsafe` code.
+//!
+//! * [`resnet`]: forward and backward pass of the whole trunk of the reduced ResNet-18, with its own bordered buffers;
+//! * [`tag`]: TAG's update, fused over the whole model;
+//! * [`head`]: the linear head with a class slice per example, and its loss.
+//!
+//! Everything here works on plain slices, knows nothing of tensors, and gives the same bits for any number of threads.
+//! What is unsafe is kept to two kinds: vector instructions on addresses inside buffers whose layout [`layout`]
+//! defines, and tasks of one job writing disjoint parts of a buffer ([`workers`]). The functions other modules can
+//! call are safe and check the lengths they are given.
+
+#![allow(
+    unsafe_code,
+    reason = "vector instructions, and tasks that write disjoint parts of a buffer"
+)]
+#![allow(
+    clippy::inline_always,
+    reason = "a kernel must be inlined into the function that enables its instruction set"
+)]
+
+mod conv_channels;
+mod conv_pixels;
+mod grad_channels;
+mod grad_pixels;
+pub mod head;
+mod layout;
+mod norm;
+mod norm_grad;
+pub mod resnet;
+mod simd;
+pub mod tag;
+mod transpose;
+mod workers;
+
+pub use simd::Level;
+pub use workers::Workers;

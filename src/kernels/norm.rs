@@ -1,0 +1,413 @@
+//! The elementwise passes between convolutions, forward: batch norm, `ReLU`, residual addition and dropout, fused,
+//! with the sums that the next pass needs. The backward passes are in [`super::norm_grad`].
+//!
+//! Every pass works on one image and is written once for both layouts: a *strip* is a channel (planes) or a vector of
+//! channels (channels last), and a step of it is a vector of positions or one position. Per-channel numbers come from
+//! arrays of [`Shape::stored`] floats, sums go to such arrays, one set per image, to be added up in the order of the
+//! images and in `f64` ([`combine_moments`]); so nothing depends on threads.
+//!
+//! With batch statistics over n values per channel (biased variance, as used to normalise):
+//! `y = a r + b`, `a = weight / sqrt(var + eps)`, `b = bias - a mean`.
+
+use super::layout::{Layout, Shape};
+use super::simd::{Simd, dispatch};
+
+/// Batch norm's epsilon, `PyTorch`'s default.
+pub(crate) const EPSILON: f64 = 1e-5;
+
+/// Runs a body for every step of a strip, four at a time, with the step `$i` and a constant `$k` that names one of
+/// [`CHAINS`] accumulators, so that additions do not wait for each other.
+macro_rules! each_step {
+    ($steps:expr, $i:ident, $k:ident, $body:block) => {
+        let steps: usize = $steps;
+        let mut next = 0;
+        while next + CHAINS <= steps {
+            each_step!(@one next, $i, $k, 0, $body);
+            each_step!(@one next + 1, $i, $k, 1, $body);
+            each_step!(@one next + 2, $i, $k, 2, $body);
+            each_step!(@one next + 3, $i, $k, 3, $body);
+            next += CHAINS;
+        }
+        while next < steps {
+            each_step!(@one next, $i, $k, 0, $body);
+            next += 1;
+        }
+    };
+    (@one $step:expr, $i:ident, $k:ident, $chain:literal, $body:block) => {{
+        const $k: usize = $chain;
+        let $i: usize = $step;
+        $body
+    }};
+}
+
+pub(crate) use each_step;
+
+/// Accumulators of a sum.
+pub(crate) const CHAINS: usize = 4;
+
+#[inline(always)]
+pub(crate) unsafe fn total<S: Simd>(sums: [S::V; CHAINS]) -> S::V {
+    // SAFETY: arithmetic only.
+    unsafe { S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])) }
+}
+
+/// The strips of one image.
+#[derive(Clone, Copy)]
+pub(crate) struct Strips<'a> {
+    pub(crate) last: bool,
+    /// Offset of the first pixel's channel 0, floats between strips (planes), channels as stored (last).
+    origin: usize,
+    plane: usize,
+    pub(crate) stored: usize,
+    /// Positions: padded run (planes) or run (last).
+    positions: usize,
+    /// Real pixels.
+    pixels: usize,
+    /// Ones at pixels, zeros at borders.
+    mask: &'a [f32],
+}
+
+impl<'a> Strips<'a> {
+    /// `mask` is the grid's.
+    pub(crate) fn new(shape: &Shape, mask: &'a [f32]) -> Self {
+        assert_eq!(mask.len(), shape.grid.run_padded, "mask of another grid");
+        let last = shape.layout == Layout::Last;
+        Self {
+            last,
+            origin: shape.origin,
+            plane: shape.grid.plane,
+            stored: shape.stored,
+            positions: if last {
+                shape.grid.run
+            } else {
+                shape.grid.run_padded
+            },
+            pixels: shape.grid.pixels(),
+            mask,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn count<S: Simd, const LAST: bool>(&self) -> usize {
+        if LAST {
+            self.stored / S::LANES
+        } else {
+            self.stored
+        }
+    }
+
+    /// Where a strip begins in the image, the steps it has, and the floats between two steps.
+    #[inline(always)]
+    pub(crate) fn strip<S: Simd, const LAST: bool>(&self, g: usize) -> (usize, usize, usize) {
+        if LAST {
+            (self.origin + g * S::LANES, self.positions, self.stored)
+        } else {
+            (
+                self.origin + g * self.plane,
+                self.positions / S::LANES,
+                S::LANES,
+            )
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn mask<S: Simd, const LAST: bool>(&self, step: usize) -> S::V {
+        // SAFETY: `step` is below the steps of a strip, and the mask has `positions` entries.
+        unsafe {
+            let mask = self.mask.as_ptr();
+            if LAST {
+                S::splat(*mask.add(step))
+            } else {
+                S::load(mask.add(step * S::LANES))
+            }
+        }
+    }
+}
+
+/// A strip's numbers from a per-channel array.
+#[inline(always)]
+pub(crate) unsafe fn get<S: Simd, const LAST: bool>(array: *const f32, g: usize) -> S::V {
+    // SAFETY: the array has `stored` entries.
+    unsafe {
+        if LAST {
+            S::load(array.add(g * S::LANES))
+        } else {
+            S::splat(*array.add(g))
+        }
+    }
+}
+
+/// A strip's sum into a per-channel array.
+#[inline(always)]
+pub(crate) unsafe fn put<S: Simd, const LAST: bool>(array: *mut f32, g: usize, sum: S::V) {
+    // SAFETY: the array has `stored` entries.
+    unsafe {
+        if LAST {
+            S::store(array.add(g * S::LANES), sum);
+        } else {
+            *array.add(g) = S::sum(sum);
+        }
+    }
+}
+
+/// Mean, and sum of squared distances from it, of one strip of `x`.
+#[inline(always)]
+unsafe fn moments<S: Simd, const LAST: bool>(
+    s: &Strips,
+    g: usize,
+    x: *const f32,
+    sum: [S::V; CHAINS],
+    out: *mut f32,
+) {
+    // SAFETY: as for the pass that calls it: `x` an image, `out` two arrays of `stored`.
+    unsafe {
+        put::<S, LAST>(
+            out,
+            g,
+            S::mul(total::<S>(sum), S::splat(1.0 / s.pixels as f32)),
+        );
+        let mean = get::<S, LAST>(out, g);
+        let (at, steps, stride) = s.strip::<S, LAST>(g);
+        let mut squares = [S::splat(0.0); CHAINS];
+        each_step!(steps, i, K, {
+            let d = S::and(
+                S::sub(S::load(x.add(at + i * stride)), mean),
+                s.mask::<S, LAST>(i),
+            );
+            squares[K] = S::fma(d, d, squares[K]);
+        });
+        put::<S, LAST>(out.add(s.stored), g, total::<S>(squares));
+    }
+}
+
+#[inline(always)]
+unsafe fn activate_in<S: Simd, const LAST: bool>(
+    s: &Strips,
+    relu: bool,
+    x: *mut f32,
+    out: *mut f32,
+) {
+    // SAFETY: `x` is an image of the shape, `out` two arrays of `stored`; strips lie inside both.
+    unsafe {
+        for g in 0..s.count::<S, LAST>() {
+            let (at, steps, stride) = s.strip::<S, LAST>(g);
+            let mut sum = [S::splat(0.0); CHAINS];
+            each_step!(steps, i, K, {
+                let p = x.add(at + i * stride);
+                let mut v = S::and(S::load(p), s.mask::<S, LAST>(i));
+                if relu {
+                    v = S::relu(v);
+                }
+                S::store(p, v);
+                sum[K] = S::add(sum[K], v);
+            });
+            moments::<S, LAST>(s, g, x, sum, out);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn activate_any<S: Simd>(s: &Strips, relu: bool, x: *mut f32, out: *mut f32) {
+    // SAFETY: passed on.
+    unsafe {
+        if s.last {
+            activate_in::<S, true>(s, relu, x, out);
+        } else {
+            activate_in::<S, false>(s, relu, x, out);
+        }
+    }
+}
+
+dispatch! {
+    /// `x = relu(x)` (or `x`), borders zeroed; `out` gets the image's per-channel means, then sums of squares about them.
+    ///
+    /// # Safety
+    /// `x` is an image of the strips' shape, `out` holds `2 * stored` floats; both nobody else's.
+    activate = activate_any(s: &Strips, relu: bool, x: *mut f32, out: *mut f32)
+}
+
+/// A norm applied: `y = a x + b` per channel, times the dropout multipliers if there are any.
+#[derive(Clone, Copy)]
+pub(crate) struct Affine {
+    pub a: *const f32,
+    pub b: *const f32,
+    /// An image of multipliers, or null.
+    pub dropout: *const f32,
+}
+
+#[inline(always)]
+unsafe fn residual_in<S: Simd, const LAST: bool, const DROP: bool>(
+    s: &Strips,
+    n: &Affine,
+    x: *const f32,
+    shortcut: *const f32,
+    y: *mut f32,
+    out: *mut f32,
+) {
+    // SAFETY: all are images of the shape; `out` two arrays, `a` and `b` one array of `stored`.
+    unsafe {
+        for g in 0..s.count::<S, LAST>() {
+            let (at, steps, stride) = s.strip::<S, LAST>(g);
+            let (a, b) = (get::<S, LAST>(n.a, g), get::<S, LAST>(n.b, g));
+            let mut sum = [S::splat(0.0); CHAINS];
+            each_step!(steps, i, K, {
+                let p = at + i * stride;
+                let mut v = S::fma(S::load(x.add(p)), a, b);
+                if DROP {
+                    v = S::mul(v, S::load(n.dropout.add(p)));
+                }
+                v = S::and(
+                    S::relu(S::add(v, S::load(shortcut.add(p)))),
+                    s.mask::<S, LAST>(i),
+                );
+                S::store(y.add(p), v);
+                sum[K] = S::add(sum[K], v);
+            });
+            moments::<S, LAST>(s, g, y, sum, out);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn residual_any<S: Simd>(
+    s: &Strips,
+    n: &Affine,
+    x: *const f32,
+    shortcut: *const f32,
+    y: *mut f32,
+    out: *mut f32,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        match (s.last, n.dropout.is_null()) {
+            (true, true) => residual_in::<S, true, false>(s, n, x, shortcut, y, out),
+            (true, false) => residual_in::<S, true, true>(s, n, x, shortcut, y, out),
+            (false, true) => residual_in::<S, false, false>(s, n, x, shortcut, y, out),
+            (false, false) => residual_in::<S, false, true>(s, n, x, shortcut, y, out),
+        }
+    }
+}
+
+dispatch! {
+    /// `y = relu(norm(x) + shortcut)`, borders zeroed; `out` as in [`activate`].
+    ///
+    /// # Safety
+    /// Images of the strips' shape, arrays of `stored` floats; `y` and `out` nobody else's; `y` may be `x`.
+    residual = residual_any(s: &Strips, n: &Affine, x: *const f32, shortcut: *const f32, y: *mut f32, out: *mut f32)
+}
+
+#[inline(always)]
+unsafe fn relu_residual_in<S: Simd, const LAST: bool>(
+    s: &Strips,
+    n: [&Affine; 2],
+    x: *const f32,
+    shortcut: *const f32,
+    y: *mut f32,
+) {
+    // SAFETY: images of the shape, arrays of `stored`.
+    unsafe {
+        for g in 0..s.count::<S, LAST>() {
+            let (at, steps, stride) = s.strip::<S, LAST>(g);
+            let (a1, b1) = (get::<S, LAST>(n[0].a, g), get::<S, LAST>(n[0].b, g));
+            let (a2, b2) = (get::<S, LAST>(n[1].a, g), get::<S, LAST>(n[1].b, g));
+            for i in 0..steps {
+                let p = at + i * stride;
+                let v = S::fma(S::relu(S::load(x.add(p))), a1, b1);
+                let v = S::relu(S::add(v, S::load(shortcut.add(p))));
+                S::store(y.add(p), S::and(S::fma(v, a2, b2), s.mask::<S, LAST>(i)));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn relu_residual_any<S: Simd>(
+    s: &Strips,
+    n: [&Affine; 2],
+    x: *const f32,
+    shortcut: *const f32,
+    y: *mut f32,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        if s.last {
+            relu_residual_in::<S, true>(s, n, x, shortcut, y);
+        } else {
+            relu_residual_in::<S, false>(s, n, x, shortcut, y);
+        }
+    }
+}
+
+dispatch! {
+    /// A block after its convolution, with both norms known: `y = norm2(relu(norm1(relu(x)) + shortcut))`, borders
+    /// zeroed. Without dropout.
+    ///
+    /// # Safety
+    /// Images of the strips' shape, arrays of `stored` floats; `y` nobody else's; it may be `x` or `shortcut`.
+    relu_residual = relu_residual_any(s: &Strips, n: [&Affine; 2], x: *const f32, shortcut: *const f32, y: *mut f32)
+}
+
+#[inline(always)]
+unsafe fn apply_in<S: Simd, const LAST: bool, const DROP: bool>(
+    s: &Strips,
+    n: &Affine,
+    relu: bool,
+    x: *const f32,
+    y: *mut f32,
+) {
+    // SAFETY: images of the shape, arrays of `stored`.
+    unsafe {
+        for g in 0..s.count::<S, LAST>() {
+            let (at, steps, stride) = s.strip::<S, LAST>(g);
+            let (a, b) = (get::<S, LAST>(n.a, g), get::<S, LAST>(n.b, g));
+            for i in 0..steps {
+                let p = at + i * stride;
+                let mut v = S::fma(S::load(x.add(p)), a, b);
+                if DROP {
+                    v = S::mul(v, S::load(n.dropout.add(p)));
+                }
+                if relu {
+                    v = S::relu(v);
+                }
+                S::store(y.add(p), S::and(v, s.mask::<S, LAST>(i)));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn apply_any<S: Simd>(s: &Strips, n: &Affine, relu: bool, x: *const f32, y: *mut f32) {
+    // SAFETY: passed on.
+    unsafe {
+        match (s.last, n.dropout.is_null()) {
+            (true, true) => apply_in::<S, true, false>(s, n, relu, x, y),
+            (true, false) => apply_in::<S, true, true>(s, n, relu, x, y),
+            (false, true) => apply_in::<S, false, false>(s, n, relu, x, y),
+            (false, false) => apply_in::<S, false, true>(s, n, relu, x, y),
+        }
+    }
+}
+
+dispatch! {
+    /// `y = norm(x)`, or `relu(norm(x))`; borders zeroed.
+    ///
+    /// # Safety
+    /// As for [`residual`].
+    apply = apply_any(s: &Strips, n: &Affine, relu: bool, x: *const f32, y: *mut f32)
+}
+
+/// Mean and biased variance of one channel from every image's mean and sum of squares about it, each over `pixels`
+/// values: `parts[image] = [means; stored][squares; stored]`.
+pub(crate) fn combine_moments(parts: &[f32], stored: usize, pixels: usize, c: usize) -> (f64, f64) {
+    let images = parts.len() / (2 * stored);
+    let mean = parts
+        .chunks_exact(2 * stored)
+        .map(|p| f64::from(p[c]))
+        .sum::<f64>()
+        / images as f64;
+    let squares: f64 = parts
+        .chunks_exact(2 * stored)
+        .map(|p| f64::from(p[stored + c]) + (f64::from(p[c]) - mean).powi(2) * pixels as f64)
+        .sum();
+    (mean, squares / (images * pixels) as f64)
+}

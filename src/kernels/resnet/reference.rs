@@ -1,0 +1,280 @@
+//! The trunk once more, in `f64` and plain loops, for the tests.
+
+use super::TrunkSpec;
+
+/// A batch of images `[n, c, h, w]`.
+#[derive(Clone, Debug)]
+pub(super) struct Images {
+    pub n: usize,
+    pub c: usize,
+    pub h: usize,
+    pub w: usize,
+    pub v: Vec<f64>,
+}
+
+impl Images {
+    pub(super) fn zeros(n: usize, c: usize, h: usize, w: usize) -> Self {
+        Self {
+            n,
+            c,
+            h,
+            w,
+            v: vec![0.0; n * c * h * w],
+        }
+    }
+
+    fn like(&self, v: Vec<f64>) -> Self {
+        Self { v, ..*self }
+    }
+
+    fn at(&self, n: usize, c: usize, y: usize, x: usize) -> usize {
+        ((n * self.c + c) * self.h + y) * self.w + x
+    }
+
+    fn zip(&self, other: &[f64], f: impl Fn(f64, f64) -> f64) -> Self {
+        self.like(self.v.iter().zip(other).map(|(a, b)| f(*a, *b)).collect())
+    }
+
+    fn relu(&self) -> Self {
+        self.like(self.v.iter().map(|v| v.max(0.0)).collect())
+    }
+
+    fn channel(&self, i: usize) -> usize {
+        i / (self.h * self.w) % self.c
+    }
+}
+
+/// Calls `f(output index, input index, weight index)` for every product of a convolution.
+fn products(
+    x: &Images,
+    y: &Images,
+    k: usize,
+    stride: usize,
+    mut f: impl FnMut(usize, usize, usize),
+) {
+    let pad = k / 2;
+    for n in 0..y.n {
+        for o in 0..y.c {
+            for oy in 0..y.h {
+                for ox in 0..y.w {
+                    for i in 0..x.c {
+                        for ky in 0..k {
+                            for kx in 0..k {
+                                let (iy, ix) = (oy * stride + ky, ox * stride + kx);
+                                if iy >= pad && ix >= pad && iy - pad < x.h && ix - pad < x.w {
+                                    let w = ((o * x.c + i) * k + ky) * k + kx;
+                                    f(y.at(n, o, oy, ox), x.at(n, i, iy - pad, ix - pad), w);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn conv(x: &Images, w: &[f64], co: usize, k: usize, stride: usize) -> Images {
+    let mut y = Images::zeros(x.n, co, x.h.div_ceil(stride), x.w.div_ceil(stride));
+    let mut v = std::mem::take(&mut y.v);
+    products(x, &y, k, stride, |o, i, k| v[o] += x.v[i] * w[k]);
+    y.v = v;
+    y
+}
+
+fn conv_grad(x: &Images, w: &[f64], dy: &Images, k: usize, stride: usize) -> (Images, Vec<f64>) {
+    let (mut dx, mut dw) = (x.like(vec![0.0; x.v.len()]), vec![0.0; w.len()]);
+    products(x, dy, k, stride, |o, i, k| {
+        dx.v[i] += dy.v[o] * w[k];
+        dw[k] += dy.v[o] * x.v[i];
+    });
+    (dx, dw)
+}
+
+/// Mean and biased variance per channel.
+fn moments(x: &Images) -> (Vec<f64>, Vec<f64>) {
+    let count = (x.n * x.h * x.w) as f64;
+    let (mut mean, mut variance) = (vec![0.0; x.c], vec![0.0; x.c]);
+    for (i, v) in x.v.iter().enumerate() {
+        mean[x.channel(i)] += v / count;
+    }
+    for (i, v) in x.v.iter().enumerate() {
+        variance[x.channel(i)] += (v - mean[x.channel(i)]).powi(2) / count;
+    }
+    (mean, variance)
+}
+
+fn norm(x: &Images, (mean, variance): (&[f64], &[f64]), w: &[f64], b: &[f64]) -> Images {
+    let v = x.v.iter().enumerate().map(|(i, v)| {
+        let c = x.channel(i);
+        (v - mean[c]) / (variance[c] + 1e-5).sqrt() * w[c] + b[c]
+    });
+    x.like(v.collect())
+}
+
+fn norm_grad(x: &Images, w: &[f64], dy: &Images) -> (Images, Vec<f64>, Vec<f64>) {
+    let (mean, variance) = moments(x);
+    let count = (x.n * x.h * x.w) as f64;
+    let (mut dw, mut db) = (vec![0.0; x.c], vec![0.0; x.c]);
+    let hat = |i: usize| (x.v[i] - mean[x.channel(i)]) / (variance[x.channel(i)] + 1e-5).sqrt();
+    for (i, d) in dy.v.iter().enumerate() {
+        dw[x.channel(i)] += d * hat(i);
+        db[x.channel(i)] += d;
+    }
+    let v = dy.v.iter().enumerate().map(|(i, d)| {
+        let c = x.channel(i);
+        w[c] / (variance[c] + 1e-5).sqrt() * (d - db[c] / count - hat(i) * dw[c] / count)
+    });
+    (x.like(v.collect()), dw, db)
+}
+
+struct SavedBlock {
+    x: Images,
+    r1: Images,
+    r2: Images,
+}
+
+/// One pass, with what its backward pass needs.
+pub(super) struct Pass {
+    spec: TrunkSpec,
+    params: Vec<Vec<f64>>,
+    masks: Option<Vec<Vec<f64>>>,
+    x: Images,
+    stem: Images,
+    stem_out: Images,
+    blocks: Vec<SavedBlock>,
+    last: Images,
+    /// Mean and biased variance of every norm's input, and the number of values they are over.
+    pub stats: Vec<(Vec<f64>, Vec<f64>, usize)>,
+    pub features: Vec<f64>,
+}
+
+impl Pass {
+    /// With `running` statistics (mean, variance), evaluation; else training.
+    pub(super) fn forward(
+        spec: &TrunkSpec,
+        x: Vec<f64>,
+        params: &[Vec<f64>],
+        masks: Option<&[Vec<f64>]>,
+        running: Option<&[(Vec<f64>, Vec<f64>)]>,
+    ) -> Self {
+        let mut stats = Vec::new();
+        let mut normalise = |x: &Images, w: &[f64], b: &[f64]| {
+            let (mean, variance) = running.map_or_else(|| moments(x), |r| r[stats.len()].clone());
+            let y = norm(x, (&mean, &variance), w, b);
+            stats.push((mean, variance, x.n * x.h * x.w));
+            y
+        };
+        let x = Images {
+            n: spec.batch,
+            c: spec.in_channels,
+            h: spec.size,
+            w: spec.size,
+            v: x,
+        };
+        let stem = conv(&x, &params[0], spec.widths[0], 3, 1);
+        let stem_out = normalise(&stem, &params[1], &params[2]).relu();
+        let mut blocks: Vec<SavedBlock> = Vec::new();
+        let mut a = stem_out.clone();
+        for (i, b) in spec.blocks().enumerate() {
+            let q = b.parameter + 1 + usize::from(b.projected);
+            let drop = |y: Images, j: usize| match masks {
+                Some(m) => y.zip(&m[2 * i + j], |y, m| y * m),
+                None => y,
+            };
+            let r1 = conv(&a, &params[b.parameter], b.cout, 3, b.stride).relu();
+            let y = drop(normalise(&r1, &params[q], &params[q + 1]), 0);
+            let side = if b.projected {
+                conv(&a, &params[b.parameter + 1], b.cout, 1, b.stride)
+            } else {
+                a.clone()
+            };
+            let r2 = y.zip(&side.v, |y, s| y + s).relu();
+            let y = drop(normalise(&r2, &params[q + 2], &params[q + 3]), 1);
+            blocks.push(SavedBlock { x: a, r1, r2 });
+            a = y;
+        }
+        let (windows, side) = spec.windows();
+        let mut features = vec![0.0; spec.batch * spec.features()];
+        for n in 0..a.n {
+            for c in 0..a.c {
+                for y in 0..windows * side {
+                    for x in 0..windows * side {
+                        let f = ((n * a.c + c) * windows + y / side) * windows + x / side;
+                        features[f] += a.v[a.at(n, c, y, x)] / (side * side) as f64;
+                    }
+                }
+            }
+        }
+        let masks = masks.map(<[Vec<f64>]>::to_vec);
+        Self {
+            spec: spec.clone(),
+            params: params.to_vec(),
+            masks,
+            x,
+            stem,
+            stem_out,
+            blocks,
+            last: a,
+            stats,
+            features,
+        }
+    }
+
+    pub(super) fn backward(&self, d_features: &[f64]) -> Vec<Vec<f64>> {
+        let mut grads: Vec<Vec<f64>> = self.params.iter().map(|p| vec![0.0; p.len()]).collect();
+        let (windows, side) = self.spec.windows();
+        let mut d = self.last.like(vec![0.0; self.last.v.len()]);
+        for n in 0..d.n {
+            for c in 0..d.c {
+                for y in 0..windows * side {
+                    for x in 0..windows * side {
+                        let f = ((n * d.c + c) * windows + y / side) * windows + x / side;
+                        let at = d.at(n, c, y, x);
+                        d.v[at] = d_features[f] / (side * side) as f64;
+                    }
+                }
+            }
+        }
+        let gate = |d: &Images, r: &Images| d.zip(&r.v, |d, r| if r > 0.0 { d } else { 0.0 });
+        for (i, b) in self
+            .spec
+            .blocks()
+            .enumerate()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
+            let (saved, p) = (&self.blocks[i], b.parameter);
+            let q = p + 1 + usize::from(b.projected);
+            let drop = |d: Images, j: usize| match &self.masks {
+                Some(m) => d.zip(&m[2 * i + j], |d, m| d * m),
+                None => d,
+            };
+            let (dr, dw, db) = norm_grad(&saved.r2, &self.params[q + 2], &drop(d, 1));
+            (grads[q + 2], grads[q + 3]) = (dw, db);
+            let ds = gate(&dr, &saved.r2);
+            let (dr, dw, db) = norm_grad(&saved.r1, &self.params[q], &drop(ds.clone(), 0));
+            (grads[q], grads[q + 1]) = (dw, db);
+            let (dx, dw) = conv_grad(
+                &saved.x,
+                &self.params[p],
+                &gate(&dr, &saved.r1),
+                3,
+                b.stride,
+            );
+            grads[p] = dw;
+            d = if b.projected {
+                let (side, dw) = conv_grad(&saved.x, &self.params[p + 1], &ds, 1, b.stride);
+                grads[p + 1] = dw;
+                dx.zip(&side.v, |a, b| a + b)
+            } else {
+                dx.zip(&ds.v, |a, b| a + b)
+            };
+        }
+        let (dr, dw, db) = norm_grad(&self.stem, &self.params[1], &gate(&d, &self.stem_out));
+        (grads[1], grads[2]) = (dw, db);
+        grads[0] = conv_grad(&self.x, &self.params[0], &dr, 3, 1).1;
+        grads
+    }
+}

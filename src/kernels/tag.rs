@@ -1,0 +1,528 @@
+//! TAG's update over a whole model held as flat vectors.
+//!
+//! With the current task's first and second moments m and v, past tasks' `m_t` (stored normalised) and `v_t`, and a
+//! similarity `s_t = cos(m, m_t)` per tensor (or over the whole model), one step is
+//!
+//! ```text
+//! alpha_t = exp(-b s_t),  own weight = exp(-b)  (1 while there is no past)
+//! theta  -= lr * numerator / (sqrt(sum_t alpha_t v_t + own v) / c + eps)
+//! ```
+//!
+//! The floor of its time is reading `m_t` and `v_t` once each, so the vectors are walked in blocks that stay in the cache:
+//! [`TagPlan::moments_and_dots`] updates a block of m and v and takes its products with all past tasks;
+//! [`TagPlan::apply`] sums a block of all `v_t` and moves the parameters. Between the two the caller turns the products
+//! into weights, with [`Dots::alphas`] or in any other way.
+
+use super::simd::{Level, Simd, dispatch};
+use super::workers::{Shareable, Workers};
+use std::ops::Range;
+
+/// Floats of a block: 16 KiB, so that a lane of a product sums at most some hundred terms in `f32`.
+const BLOCK: usize = 4096;
+
+/// The optimizer under TAG.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Base {
+    /// v = beta2 v + (1 - beta2) g^2, numerator g.
+    RmsProp {
+        /// Decay of v.
+        beta2: f32,
+    },
+    /// v = v + g^2, numerator g.
+    Adagrad,
+    /// v as in `RmsProp`, numerator m / (1 - beta1^k), root divided by sqrt(1 - beta2^k).
+    Adam {
+        /// Decay of v.
+        beta2: f32,
+    },
+}
+
+/// The numbers of one [`TagPlan::apply`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Learning rate.
+    pub lr: f32,
+    /// Added to the root, or to what is under it.
+    pub epsilon: f32,
+    /// Whether epsilon is under the root.
+    pub epsilon_inside: bool,
+    /// Use m rather than the gradient as numerator.
+    pub momentum: bool,
+    /// What the numerator is divided by: 1 - beta1^k for Adam, else 1.
+    pub numerator_correction: f32,
+    /// What the root is divided by: sqrt(1 - beta2^k) for Adam, else 1.
+    pub root_correction: f32,
+}
+
+impl Step {
+    /// The step number `k` (from 1) of the current task.
+    #[must_use]
+    pub fn new(base: Base, beta1: f32, k: u64, lr: f32, epsilon: f32) -> Self {
+        let correction = |beta: f32| 1.0 - f64::from(beta).powf(k as f64);
+        let (numerator, root) = match base {
+            Base::Adam { beta2 } => (correction(beta1) as f32, correction(beta2).sqrt() as f32),
+            _ => (1.0, 1.0),
+        };
+        Self {
+            lr,
+            epsilon,
+            epsilon_inside: false,
+            momentum: matches!(base, Base::Adam { .. }),
+            numerator_correction: numerator,
+            root_correction: root,
+        }
+    }
+}
+
+/// Products of the current first moment, per segment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dots {
+    /// Of m with itself, per segment.
+    pub squares: Vec<f64>,
+    /// Of m with every `m_t`, `[past task][segment]`.
+    pub products: Vec<Vec<f64>>,
+}
+
+impl Dots {
+    /// Similarities `[past task][segment]` with each segment by itself: 0 where m is zero, or `m_t` is.
+    #[must_use]
+    pub fn cosines(&self) -> Vec<Vec<f64>> {
+        let cosine = |(dot, square): (&f64, &f64)| {
+            if *square > 0.0 {
+                dot / square.sqrt()
+            } else {
+                0.0
+            }
+        };
+        self.products
+            .iter()
+            .map(|row| row.iter().zip(&self.squares).map(cosine).collect())
+            .collect()
+    }
+
+    /// Similarities `[past task]` over the whole model; the stored `m_t` must be normalised over the whole model.
+    #[must_use]
+    pub fn global_cosines(&self) -> Vec<f64> {
+        let norm = self.squares.iter().sum::<f64>().sqrt();
+        let cosine = |row: &Vec<f64>| {
+            if norm > 0.0 {
+                row.iter().sum::<f64>() / norm
+            } else {
+                0.0
+            }
+        };
+        self.products.iter().map(cosine).collect()
+    }
+
+    /// Weights `[past task + 1][segment]` for [`TagPlan::apply`], the current task's own in the last row.
+    #[must_use]
+    pub fn alphas(&self, b: f64, global: bool) -> Vec<Vec<f32>> {
+        let segments = self.squares.len();
+        let weight = |cosine: f64| (-b * cosine).exp() as f32;
+        let mut rows: Vec<Vec<f32>> = if global {
+            self.global_cosines()
+                .into_iter()
+                .map(|c| vec![weight(c); segments])
+                .collect()
+        } else {
+            self.cosines()
+                .into_iter()
+                .map(|row| row.into_iter().map(weight).collect())
+                .collect()
+        };
+        rows.push(vec![
+            if rows.is_empty() { 1.0 } else { weight(1.0) };
+            segments
+        ]);
+        rows
+    }
+}
+
+/// How a model's vectors are cut: segments (tensors) and blocks of them.
+#[derive(Clone, Debug)]
+pub struct TagPlan {
+    level: Level,
+    len: usize,
+    segments: Vec<Range<usize>>,
+    /// Segment and range of every block, in order.
+    blocks: Vec<(usize, Range<usize>)>,
+}
+
+/// The update of the moments: `m = beta1 m + (1 - beta1) g`, `v = keep v + add g^2`.
+#[derive(Clone, Copy)]
+pub(crate) struct Decay {
+    beta1: f32,
+    keep: f32,
+    add: f32,
+}
+
+impl TagPlan {
+    /// A plan for vectors of which `segments` are the tensors.
+    ///
+    /// # Panics
+    /// If the segments do not follow each other from 0 without gaps.
+    #[must_use]
+    pub fn new(segments: Vec<Range<usize>>) -> Self {
+        Self::with(segments, Level::detect())
+    }
+
+    /// [`Self::new`] with given instructions.
+    ///
+    /// # Panics
+    /// As [`Self::new`], and if the machine does not have the level.
+    #[must_use]
+    pub fn with(segments: Vec<Range<usize>>, level: Level) -> Self {
+        assert!(level.available(), "this machine has no {level:?}");
+        let mut len = 0;
+        let mut blocks = Vec::new();
+        for (i, s) in segments.iter().enumerate() {
+            assert!(
+                s.start == len && s.end >= s.start,
+                "segment {i} is {s:?} but must begin at {len}"
+            );
+            len = s.end;
+            blocks.extend(
+                s.clone()
+                    .step_by(BLOCK)
+                    .map(|start| (i, start..s.end.min(start + BLOCK))),
+            );
+        }
+        Self {
+            level,
+            len,
+            segments,
+            blocks,
+        }
+    }
+
+    /// Length of the vectors.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing to update.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The tensors.
+    #[must_use]
+    pub fn segments(&self) -> &[Range<usize>] {
+        &self.segments
+    }
+
+    fn check(&self, what: &str, slice: &[f32]) {
+        assert_eq!(
+            slice.len(),
+            self.len,
+            "{what} has another length than the plan"
+        );
+    }
+
+    /// Updates m and v with the gradient and returns the products of the new m with itself and every `past_m[t]`.
+    ///
+    /// # Panics
+    /// If a slice does not have the plan's length.
+    pub fn moments_and_dots(
+        &self,
+        workers: &Workers,
+        base: Base,
+        beta1: f32,
+        grad: &[f32],
+        m: &mut [f32],
+        v: &mut [f32],
+        past_m: &[&[f32]],
+    ) -> Dots {
+        self.check("grad", grad);
+        self.check("m", m);
+        self.check("v", v);
+        for past in past_m {
+            self.check("past_m", past);
+        }
+        let decay = match base {
+            Base::Adagrad => Decay {
+                beta1,
+                keep: 1.0,
+                add: 1.0,
+            },
+            Base::RmsProp { beta2 } | Base::Adam { beta2 } => Decay {
+                beta1,
+                keep: beta2,
+                add: 1.0 - beta2,
+            },
+        };
+        let row = past_m.len() + 1;
+        let mut sums = vec![0.0_f32; self.blocks.len() * row];
+        let (m, v, out) = (
+            Shareable::new(m),
+            Shareable::new(v),
+            Shareable::new(&mut sums),
+        );
+        workers.run(self.blocks.len(), &|i| {
+            let r = self.blocks[i].1.clone();
+            // SAFETY: blocks are disjoint ranges below the length that all vectors have; row `i` of the sums is ours.
+            unsafe {
+                let (m, v) = (m.at(r.start), v.at(r.start));
+                moments(
+                    self.level,
+                    &decay,
+                    r.len(),
+                    grad[r.clone()].as_ptr(),
+                    m,
+                    v,
+                    out.at(i * row),
+                );
+                let m = std::slice::from_raw_parts(m.cast_const(), r.len());
+                for (t, past) in past_m.iter().enumerate() {
+                    dot(
+                        self.level,
+                        m,
+                        &past[r.clone()],
+                        following(past_m, t, &r),
+                        out.at(i * row + 1 + t),
+                    );
+                }
+            }
+        });
+        let mut dots = Dots {
+            squares: vec![0.0; self.segments.len()],
+            products: vec![vec![0.0; self.segments.len()]; past_m.len()],
+        };
+        for ((segment, _), sums) in self.blocks.iter().zip(sums.chunks_exact(row)) {
+            dots.squares[*segment] += f64::from(sums[0]);
+            for (row, sum) in dots.products.iter_mut().zip(&sums[1..]) {
+                row[*segment] += f64::from(*sum);
+            }
+        }
+        dots
+    }
+
+    /// Moves the parameters. `alphas[t][segment]` weighs `past_v[t]`, its last row the current `v`.
+    ///
+    /// # Panics
+    /// If a slice does not have the plan's length, or `alphas` not one row more than there are past tasks.
+    pub fn apply(
+        &self,
+        workers: &Workers,
+        step: Step,
+        alphas: &[Vec<f32>],
+        theta: &mut [f32],
+        grad: &[f32],
+        m: &[f32],
+        v: &[f32],
+        past_v: &[&[f32]],
+    ) {
+        self.check("theta", theta);
+        self.check("grad", grad);
+        self.check("m", m);
+        self.check("v", v);
+        for past in past_v {
+            self.check("past_v", past);
+        }
+        assert_eq!(
+            alphas.len(),
+            past_v.len() + 1,
+            "one row of alphas per past task, and the current one's"
+        );
+        assert!(
+            alphas.iter().all(|row| row.len() == self.segments.len()),
+            "one alpha per segment"
+        );
+        let theta = Shareable::new(theta);
+        workers.run(self.blocks.len(), &|i| {
+            let (segment, r) = self.blocks[i].clone();
+            let mut sum = [0.0_f32; BLOCK];
+            let sum = &mut sum[..r.len()];
+            let numerator = if step.momentum { m } else { grad };
+            // SAFETY: blocks are disjoint ranges below the length that all vectors have.
+            unsafe {
+                let sums = sum.as_mut_ptr();
+                let own = alphas[past_v.len()][segment];
+                let next = past_v.first().map_or(v, |p| p)[r.start..].as_ptr();
+                weigh(self.level, own, &v[r.clone()], next, sums, true);
+                for (t, (past, row)) in past_v.iter().zip(alphas).enumerate() {
+                    weigh(
+                        self.level,
+                        row[segment],
+                        &past[r.clone()],
+                        following(past_v, t, &r),
+                        sums,
+                        false,
+                    );
+                }
+                descend(
+                    self.level,
+                    &step,
+                    sum,
+                    &numerator[r.clone()],
+                    theta.at(r.start),
+                );
+            }
+        });
+    }
+}
+
+/// What is read after block `r` of the past task `t`: the same block of the next one, or the next block of the first. It
+/// is asked for in advance, because a block is too short for the hardware to notice the stream early.
+fn following(past: &[&[f32]], t: usize, r: &Range<usize>) -> *const f32 {
+    match past.get(t + 1) {
+        Some(next) => next[r.start..].as_ptr(),
+        None => past[0][r.end..].as_ptr(),
+    }
+}
+
+/// Calls `body(offset)` for whole vectors of `len`, and returns where the rest begins.
+#[inline(always)]
+unsafe fn vectors<S: Simd>(len: usize, mut body: impl FnMut(usize)) -> usize {
+    let whole = len - len % S::LANES;
+    let mut i = 0;
+    while i < whole {
+        body(i);
+        i += S::LANES;
+    }
+    whole
+}
+
+#[inline(always)]
+unsafe fn moments_any<S: Simd>(
+    d: &Decay,
+    len: usize,
+    g: *const f32,
+    m: *mut f32,
+    v: *mut f32,
+    square: *mut f32,
+) {
+    // SAFETY: all vectors have `len` floats, `square` is one float.
+    unsafe {
+        let (b, c) = (S::splat(d.beta1), S::splat(1.0 - d.beta1));
+        let (keep, add) = (S::splat(d.keep), S::splat(d.add));
+        let mut sum = S::splat(0.0);
+        let rest = vectors::<S>(len, |i| {
+            let gi = S::load(g.add(i));
+            let mi = S::fma(b, S::load(m.add(i)), S::mul(c, gi));
+            S::store(m.add(i), mi);
+            S::store(
+                v.add(i),
+                S::fma(keep, S::load(v.add(i)), S::mul(add, S::mul(gi, gi))),
+            );
+            sum = S::fma(mi, mi, sum);
+        });
+        let mut total = S::sum(sum);
+        for i in rest..len {
+            let gi = *g.add(i);
+            let mi = d.beta1 * *m.add(i) + (1.0 - d.beta1) * gi;
+            *m.add(i) = mi;
+            *v.add(i) = d.keep * *v.add(i) + d.add * (gi * gi);
+            total += mi * mi;
+        }
+        *square = total;
+    }
+}
+
+#[inline(always)]
+unsafe fn dot_any<S: Simd>(a: &[f32], b: &[f32], next: *const f32, out: *mut f32) {
+    debug_assert_eq!(a.len(), b.len());
+    // SAFETY: reads below the common length; `out` is one float.
+    unsafe {
+        let (len, a, b) = (a.len(), a.as_ptr(), b.as_ptr());
+        let mut sums = [S::splat(0.0); 4];
+        let mut i = 0;
+        while i + 4 * S::LANES <= len {
+            for (k, sum) in sums.iter_mut().enumerate() {
+                let at = i + k * S::LANES;
+                S::prefetch(next.wrapping_add(at));
+                *sum = S::fma(S::load(a.add(at)), S::load(b.add(at)), *sum);
+            }
+            i += 4 * S::LANES;
+        }
+        while i + S::LANES <= len {
+            sums[0] = S::fma(S::load(a.add(i)), S::load(b.add(i)), sums[0]);
+            i += S::LANES;
+        }
+        let mut total = S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
+        while i < len {
+            total += *a.add(i) * *b.add(i);
+            i += 1;
+        }
+        *out = total;
+    }
+}
+
+#[inline(always)]
+unsafe fn weigh_any<S: Simd>(alpha: f32, v: &[f32], next: *const f32, sum: *mut f32, first: bool) {
+    // SAFETY: `sum` has the length of `v`.
+    unsafe {
+        let (len, v, a) = (v.len(), v.as_ptr(), S::splat(alpha));
+        let rest = vectors::<S>(len, |i| {
+            S::prefetch(next.wrapping_add(i));
+            let old = if first {
+                S::splat(0.0)
+            } else {
+                S::load(sum.add(i))
+            };
+            S::store(sum.add(i), S::fma(a, S::load(v.add(i)), old));
+        });
+        for i in rest..len {
+            *sum.add(i) = alpha * *v.add(i) + if first { 0.0 } else { *sum.add(i) };
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn descend_any<S: Simd>(step: &Step, sum: &[f32], numerator: &[f32], theta: *mut f32) {
+    // SAFETY: all have the length of `sum`.
+    unsafe {
+        let (len, sum, n) = (sum.len(), sum.as_ptr(), numerator.as_ptr());
+        let (under, beside) = if step.epsilon_inside {
+            (step.epsilon, 0.0)
+        } else {
+            (0.0, step.epsilon)
+        };
+        let (rate, root) = (
+            step.lr / step.numerator_correction,
+            1.0 / step.root_correction,
+        );
+        let (r, q, u, e) = (
+            S::splat(rate),
+            S::splat(root),
+            S::splat(under),
+            S::splat(beside),
+        );
+        let rest = vectors::<S>(len, |i| {
+            let denominator = S::fma(S::sqrt(S::add(S::load(sum.add(i)), u)), q, e);
+            let step = S::div(S::mul(r, S::load(n.add(i))), denominator);
+            S::store(theta.add(i), S::sub(S::load(theta.add(i)), step));
+        });
+        for i in rest..len {
+            *theta.add(i) -= rate * *n.add(i) / ((*sum.add(i) + under).sqrt() * root + beside);
+        }
+    }
+}
+
+dispatch! {
+    /// # Safety
+    /// `g`, `m` and `v` have `len` floats, of which `m`, `v` and `square` are nobody else's.
+    moments = moments_any(d: &Decay, len: usize, g: *const f32, m: *mut f32, v: *mut f32, square: *mut f32)
+}
+dispatch! {
+    /// # Safety
+    /// Both have the same length; `out` is nobody else's. `next` is only asked for.
+    dot = dot_any(a: &[f32], b: &[f32], next: *const f32, out: *mut f32)
+}
+dispatch! {
+    /// `sum = alpha v`, or `sum += alpha v` if it is not the first.
+    ///
+    /// # Safety
+    /// `sum` has the length of `v` and is nobody else's. `next` is only asked for.
+    weigh = weigh_any(alpha: f32, v: &[f32], next: *const f32, sum: *mut f32, first: bool)
+}
+dispatch! {
+    /// # Safety
+    /// All have the length of `sum`; `theta` is nobody else's.
+    descend = descend_any(step: &Step, sum: &[f32], numerator: &[f32], theta: *mut f32)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! A few threads that share the numbered tasks of one kernel at a time.
+//!
+//! A kernel's work is cut into tasks by the problem's shape alone, never by the number of threads, and every task
+//! writes a place of its own; so the result does not depend on who ran what. With one thread nothing is spawned and
+//! [`Workers::run`] is a plain loop. Threads are kept between kernels because a training step has some sixty of them,
+//! each a fraction of a millisecond: a worker spins for a moment for the next one before it sleeps.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Turns of a waiting loop before its thread sleeps: about a tenth of a millisecond.
+const SPINS: usize = 2_000;
+
+/// The function that the tasks of the open job call with their number.
+#[derive(Clone, Copy)]
+struct Job(*const (dyn Fn(usize) + Sync), usize);
+
+// SAFETY: the pointer is to a `Sync` closure, which may be called from any thread; `run` keeps it alive while any
+// worker can see it.
+unsafe impl Send for Job {}
+
+#[derive(Default)]
+struct State {
+    /// The job that workers may join; none between jobs.
+    job: Option<Job>,
+    /// What a worker's task panicked with.
+    panic: Option<Box<dyn std::any::Any + Send>>,
+    stop: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    start: Condvar,
+    done: Condvar,
+    /// Workers that have joined the job and not left; changes under the lock only.
+    inside: AtomicUsize,
+    /// Counts jobs, so that a worker can spin without the lock.
+    epoch: AtomicUsize,
+    /// The next task of the open job.
+    next: AtomicUsize,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held, so a poisoned state is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes tasks until none is left.
+    fn work(&self, job: Job) {
+        loop {
+            let i = self.next.fetch_add(1, Ordering::Relaxed);
+            if i >= job.1 {
+                return;
+            }
+            // SAFETY: the job is open (its caller waits in `run` until we have left), so the closure is alive.
+            unsafe { (*job.0)(i) };
+        }
+    }
+
+    fn worker(&self) {
+        let mut seen = 0;
+        loop {
+            let mut spins = 0;
+            while self.epoch.load(Ordering::Acquire) == seen && spins < SPINS {
+                spins += 1;
+                std::hint::spin_loop();
+            }
+            let mut state = self.lock();
+            while self.epoch.load(Ordering::Acquire) == seen && !state.stop {
+                state = self
+                    .start
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.stop {
+                return;
+            }
+            seen = self.epoch.load(Ordering::Acquire);
+            let Some(job) = state.job else { continue };
+            self.inside.fetch_add(1, Ordering::AcqRel);
+            drop(state);
+            let result = catch_unwind(AssertUnwindSafe(|| self.work(job)));
+            let mut state = self.lock();
+            if let Err(panic) = result {
+                state.panic = Some(panic);
+            }
+            if self.inside.fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.done.notify_all();
+            }
+        }
+    }
+}
+
+/// Threads for the kernels: see the module's head.
+pub struct Workers {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    /// One job at a time.
+    turn: Mutex<()>,
+}
+
+impl Workers {
+    /// Workers for `threads` threads in all, the caller's included; 0 counts as 1.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        let shared = Arc::new(Shared::default());
+        // A thread that cannot be had is done without: the caller takes all tasks that no worker takes.
+        let threads = (1..threads)
+            .filter_map(|i| {
+                let shared = Arc::clone(&shared);
+                std::thread::Builder::new()
+                    .name(format!("kernel-{i}"))
+                    .spawn(move || shared.worker())
+                    .ok()
+            })
+            .collect();
+        Self {
+            shared,
+            threads,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Threads that take part, the caller's included.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.len() + 1
+    }
+
+    /// Calls `task(0)`, … `task(count - 1)`, each once, on any thread, and returns when all are done.
+    ///
+    /// # Panics
+    /// Passes on the panic of a task.
+    pub fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        if self.threads.is_empty() || count <= 1 {
+            for i in 0..count {
+                task(i);
+            }
+            return;
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: only the lifetime changes; `job` is closed, and all who joined it have left, before this returns.
+        let task: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(task) };
+        let job = Job(task, count);
+        {
+            let mut state = self.shared.lock();
+            self.shared.next.store(0, Ordering::Relaxed);
+            state.job = Some(job);
+            self.shared.epoch.fetch_add(1, Ordering::Release);
+        }
+        self.shared.start.notify_all();
+        let own = catch_unwind(AssertUnwindSafe(|| self.shared.work(job)));
+        self.shared.lock().job = None;
+        let inside = || self.shared.inside.load(Ordering::Acquire) > 0;
+        let mut spins = 0;
+        while inside() && spins < SPINS {
+            spins += 1;
+            std::hint::spin_loop();
+        }
+        let mut state = self.shared.lock();
+        while inside() {
+            state = self
+                .shared
+                .done
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let panic = state.panic.take();
+        drop(state);
+        if let Some(panic) = own.err().or(panic) {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.epoch.fetch_add(1, Ordering::Release);
+        self.shared.start.notify_all();
+        for thread in self.threads.drain(..) {
+            // A worker catches its tasks' panics, so it ends well.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A buffer that several tasks write at disjoint places.
+#[derive(Clone, Copy)]
+pub(crate) struct Shareable(*mut f32);
+
+// SAFETY: a plain address; whoever writes through it argues at that place that tasks write disjoint ranges and read
+// nothing that another task of the same job writes.
+unsafe impl Send for Shareable {}
+// SAFETY: as above.
+unsafe impl Sync for Shareable {}
+
+impl Shareable {
+    pub(crate) fn new(slice: &mut [f32]) -> Self {
+        Self(slice.as_mut_ptr())
+    }
+
+    /// A buffer that the tasks only read.
+    pub(crate) fn reading(start: *const f32) -> Self {
+        Self(start.cast_mut())
+    }
+
+    /// The address of element `offset`.
+    ///
+    /// # Safety
+    /// `offset` is at most the buffer's length.
+    #[inline(always)]
+    pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(offset) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Workers;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn every_task_runs_once() {
+        for threads in [1, 2, 5] {
+            let workers = Workers::new(threads);
+            for count in [0, 1, 2, 7, 100] {
+                let hits: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                workers.run(count, &|i| {
+                    hits[i].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(
+                    hits.iter().all(|h| h.load(Ordering::Relaxed) == 1),
+                    "{threads} threads, {count} tasks"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_is_passed_on_and_the_workers_stay_usable() {
+        let workers = Workers::new(3);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            workers.run(20, &|i| assert!(i != 13, "thirteen"));
+        }));
+        assert!(result.is_err());
+        let sum = AtomicUsize::new(0);
+        workers.run(10, &|i| {
+            sum.fetch_add(i, Ordering::Relaxed);
+        });
+        assert_eq!(sum.load(Ordering::Relaxed), 45);
+    }
+}
