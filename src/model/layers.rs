@@ -5,7 +5,7 @@
 //! as PyTorch does (Burn keeps the biased one), and dropout draws from the run's seeds.
 
 use burn::module::{Module, Param, RunningState};
-use burn::tensor::module::{batch_norm, batch_norm_train, conv2d};
+use burn::tensor::module::{batch_norm, conv2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -141,12 +141,20 @@ impl Norm {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
             return batch_norm(x, weight, bias, mean, variance, Self::EPSILON);
         }
-        let [batch, _, height, width] = x.dims();
+        let [batch, channels, height, width] = x.dims();
         let count = (batch * height * width) as f64;
-        let result = batch_norm_train(x, weight, bias, Self::EPSILON);
-        let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
-        self.absorb(result.mean, unbiased);
-        result.output
+        // Statistics are taken dimension by dimension: the CPU backend adds a dimension's values one after another in
+        // single precision, and over a whole plane that would cost three digits (its fused training operation does so).
+        let mean = |x: Tensor<4>| x.mean_dim(3).mean_dim(2).mean_dim(0);
+        let batch_mean = mean(x.clone());
+        let centred = x - batch_mean.clone();
+        let variance = mean(centred.clone() * centred.clone());
+        let scale = variance.clone().add_scalar(Self::EPSILON).sqrt().recip();
+        let shape = [1, channels, 1, 1];
+        let output = centred * scale * weight.reshape(shape) + bias.reshape(shape);
+        let unbiased = variance.mul_scalar(count / (count - 1.0).max(1.0));
+        self.absorb(batch_mean.reshape([channels]), unbiased.reshape([channels]));
+        output
     }
 
     /// Takes a batch's mean and unbiased variance into the running statistics.
