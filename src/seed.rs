@@ -2,7 +2,7 @@
 //!
 //! Owns every random number of the library. A consumer asks for a stream by name (`"init"`, `"shuffle/3/1"`), and the
 //! stream's key is the hash of seed and name, so adding a consumer never shifts the numbers of another, and two runs
-//! in one process never share state. The generator is ChaCha8: portable, so that a run repeats on another machine.
+//! in one process never share state. The generator is `ChaCha8`: portable, so that a run repeats on another machine.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};

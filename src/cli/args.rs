@@ -46,7 +46,7 @@ pub(super) struct RunArgs {
     /// Stream of tasks (tagcl list benchmarks)
     #[arg(long)]
     pub(super) benchmark: Option<String>,
-    /// Data folder, or `embedded` for the MNIST sample in the program [env: TAGCL_DATA]
+    /// Data folder, or `embedded` for the MNIST sample in the program [env: `TAGCL_DATA`]
     #[arg(long)]
     pub(super) data: Option<String>,
     /// Number of tasks
@@ -118,7 +118,7 @@ pub(super) struct RunArgs {
     /// Seeds, as 1-5 or 1,3,7
     #[arg(long)]
     pub(super) seeds: Option<String>,
-    /// Folder for run folders [default: runs] [env: TAGCL_OUT]
+    /// Folder for run folders [default: runs] [env: `TAGCL_OUT`]
     #[arg(long)]
     pub(super) out: Option<String>,
     /// Runs side by side [default: one a core]

@@ -66,6 +66,8 @@ pub(super) fn execute(
     let Some(first) = runs.first() else {
         return Ok(Vec::new());
     };
+    std::fs::create_dir_all(how.out)
+        .map_err(|e| CliError::Failed(format!("cannot create {}: {e}", how.out.display())))?;
     let stop = interruption()?;
     let data = load(first.config.benchmark, first.config.data, how.data, printer)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

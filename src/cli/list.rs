@@ -1,18 +1,16 @@
 //! `tagcl list`: the names that configurations may use.
 
-use super::CliError;
 use super::args::{ListArgs, Listed};
 use super::printer::Printer;
 use crate::experiment::benchmark::{Benchmark, MethodName, ModelName, Named, OptimizerName};
 
-pub(super) fn list(args: &ListArgs, printer: &Printer) -> Result<(), CliError> {
+pub(super) fn list(args: &ListArgs, printer: &Printer) {
     match args.what {
         Listed::Benchmarks => print::<Benchmark>(args.json, printer),
         Listed::Methods => print::<MethodName>(args.json, printer),
         Listed::Optimizers => print::<OptimizerName>(args.json, printer),
         Listed::Models => print::<ModelName>(args.json, printer),
     }
-    Ok(())
 }
 
 fn print<N: Named>(json: bool, printer: &Printer) {

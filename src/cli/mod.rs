@@ -74,7 +74,10 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
-        Command::List(args) => list::list(&args, &printer),
+        Command::List(args) => {
+            list::list(&args, &printer);
+            Ok(())
+        }
     };
     let Err(error) = done else {
         return ExitCode::SUCCESS;

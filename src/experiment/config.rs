@@ -120,10 +120,7 @@ impl RunConfig {
 
     fn hash(&self) -> String {
         let text = serde_json::to_string(self).unwrap_or_else(|e| e.to_string());
-        Sha256::digest(text)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        crate::data::hex(&Sha256::digest(text))
     }
 
     /// The stream this run learns.

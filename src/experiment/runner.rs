@@ -213,10 +213,7 @@ fn stock_kernels() -> bool {
 /// SHA-256 in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    crate::data::hex(&Sha256::digest(bytes))
 }
 
 /// The optimizer of a configuration for this learner.

@@ -415,6 +415,10 @@ impl Settings {
         })
     }
 
+    #[allow(
+        clippy::too_many_lines,
+        reason = "one line a setting, in the order of the configuration"
+    )]
     fn config(&self, seed: u64) -> Result<RunConfig, SettingError> {
         let benchmark: Benchmark =
             self.name("benchmark")?

@@ -120,9 +120,9 @@ mod tests {
         let (loss, _) = gradient(&[1, 3], &[0..2, 2..4]);
         let a = judge(&[0.1, 2.0, -1.0, 0.5], 1, 0..2);
         let b = judge(&[0.3, -0.2, 0.9, 1.1], 3, 2..4);
-        assert!((f64::from(loss) - (a.0 + b.0) / 2.0).abs() < 1e-6);
+        assert!((f64::from(loss) - a.0.midpoint(b.0)).abs() < 1e-6);
         assert!(a.1 && b.1);
-        assert_eq!(judge(&[1.0, 1.0], 1, 0..2).1, false);
+        assert!(!judge(&[1.0, 1.0], 1, 0..2).1);
         assert_eq!(judge(&[1.0, 1.0], 5, 0..2), (f64::INFINITY, false));
     }
 }

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::seed::SeedStream;
 
-/// Uniform in ±1/√fan_in: PyTorch's default for weights and biases of linear and convolution layers.
+/// Uniform in ±`1/√fan_in`: PyTorch's default for weights and biases of linear and convolution layers.
 fn uniform<const D: usize>(
     shape: [usize; D],
     fan_in: usize,

@@ -257,7 +257,9 @@ impl<N: Network> Learner for NetworkLearner<N> {
         };
         // Summed batch by batch in order, so that the loss does not depend on the number of threads.
         let mut sum = Evaluation::default();
-        results.iter().for_each(|one| sum.add(one));
+        for one in &results {
+            sum.add(one);
+        }
         Ok(sum)
     }
 

@@ -17,7 +17,7 @@ pub use learner::{Evaluation, Learner, LearnerError, NetworkLearner};
 pub use mlp::{Mlp, MlpConfig};
 pub use resnet::{Block, ReducedResNet, ReducedResNetConfig};
 pub use resnet_kernels::KernelResNet;
-pub use weights::{WeightsError, read_weights};
+pub use weights::{Weights, WeightsError, read_weights};
 
 use burn::module::Module;
 use burn::tensor::Tensor;

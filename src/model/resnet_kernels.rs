@@ -172,10 +172,7 @@ impl KernelResNet {
 }
 
 /// Cuts a flat vector into the tensors of a layout.
-fn split_mut<'a>(
-    mut rest: &'a mut [f32],
-    ranges: impl Iterator<Item = Range<usize>>,
-) -> Vec<&'a mut [f32]> {
+fn split_mut(mut rest: &mut [f32], ranges: impl Iterator<Item = Range<usize>>) -> Vec<&mut [f32]> {
     let mut parts = Vec::new();
     for range in ranges {
         let (part, tail) = rest.split_at_mut(range.len());

@@ -76,14 +76,15 @@ pub enum WeightsError {
     },
 }
 
+/// Shape and values of tensors, by name.
+pub type Weights = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// Reads all float tensors of a safetensors file: name → shape and values. Integer tensors (PyTorch's
 /// `num_batches_tracked`) are left out.
 ///
 /// # Errors
 /// [`WeightsError::Format`] and [`WeightsError::Type`].
-pub fn read_weights(
-    bytes: &[u8],
-) -> Result<BTreeMap<String, (Vec<usize>, Vec<f32>)>, WeightsError> {
+pub fn read_weights(bytes: &[u8]) -> Result<Weights, WeightsError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
     let mut weights = BTreeMap::new();
     for (name, view) in file.tensors() {
@@ -106,7 +107,7 @@ pub fn read_weights(
 }
 
 pub(super) fn take_weight(
-    weights: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    weights: &Weights,
     name: &str,
     shape: &[usize],
 ) -> Result<Vec<f32>, WeightsError> {

@@ -1,7 +1,7 @@
 //! α(t,τ): how much task t's update is held back by what task τ learned.
 //!
 //! Owns the record of every α that was used: its mean over the steps of a task, per parameter tensor and past task
-//! (TAG paper, p. 6: α(t,τ) = (1/N) Σ_n α_n(t,τ)).
+//! (TAG paper, p. 6: α(t,τ) = (1/N) `Σ_n` `α_n(t,τ)`).
 
 use serde::{Deserialize, Serialize};
 

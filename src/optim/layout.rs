@@ -61,8 +61,8 @@ impl Layout {
     /// The first tensor of `values` (a flat vector) that holds a NaN or an infinity.
     #[must_use]
     pub fn first_non_finite(&self, values: &[f32]) -> Option<&TensorSlot> {
-        // One pass without branches first: x - x is 0 for every finite x and NaN otherwise.
-        if values.iter().map(|x| x - x).sum::<f32>() == 0.0 {
+        // One pass without branches first: 0 x is 0 for every finite x and NaN otherwise.
+        if values.iter().map(|x| 0.0 * x).sum::<f32>() == 0.0 {
             return None;
         }
         self.slots.iter().find(|slot| {

@@ -1,4 +1,4 @@
-//! TAG: task-based accumulated gradients (Malviya, Ravindran, Chandar; CoLLAs 2022, PMLR v199 pp. 366-389).
+//! TAG: task-based accumulated gradients (Malviya, Ravindran, Chandar; `CoLLAs` 2022, PMLR v199 pp. 366-389).
 //!
 //! Owns the knowledge base and the update. While task t runs, TAG accumulates its moments `M_t` and `V_t`; when the
 //! task ends they are frozen. Every step of a later task weighs each frozen `V_τ` by how the present first moment

@@ -435,8 +435,8 @@ mod tests {
             (1.0, f64::NAN),
         ] {
             let spec = StreamSpec {
-                fraction,
                 validation,
+                fraction,
                 ..spec(StreamKind::Permuted, 2)
             };
             assert!(matches!(

@@ -60,7 +60,9 @@ fn weights(golden: &Value, fresh: &[u8]) -> Vec<u8> {
         };
         let mut values = fill(shape.iter().product(), i as f64, scale);
         if shape.len() == 1 && name.ends_with("weight") {
-            values.iter_mut().for_each(|x| *x += 1.0);
+            for x in &mut values {
+                *x += 1.0;
+            }
         }
         let old = tensors.insert(released(name), (shape.clone(), values));
         assert_eq!(

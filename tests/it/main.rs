@@ -3,8 +3,12 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr
+    reason = "a test fails by panicking"
 )]
+#![allow(unreachable_pub, reason = "modules of one binary")]
 
+mod cli_refusals;
+mod cli_runs;
 mod golden_models;
 mod golden_optimizers;
+mod program;

@@ -18,6 +18,11 @@ fn unit(v: &mut [f32]) {
 
 /// One step of everything in `f64`; returns theta.
 #[test]
+#[allow(
+    clippy::too_many_lines,
+    clippy::single_range_in_vec_init,
+    reason = "one case after another; a single segment is one of them"
+)]
 fn a_step_matches_the_formula() {
     let sizes = [7, 20, 3 * BLOCK + 5, 1, 400];
     let mut start = 0;
