@@ -5,8 +5,8 @@
 //! * [`head`]: the linear head with a class slice per example, and its loss.
 //!
 //! Everything here works on plain slices, knows nothing of tensors, and gives the same bits for any number of threads.
-//! What is unsafe is kept to two kinds: vector instructions on addresses inside buffers whose layout [`layout`]
-//! defines, and tasks of one job writing disjoint parts of a buffer ([`workers`]). The functions other modules can
+//! What is unsafe is kept to two kinds: vector instructions on addresses inside buffers whose layout `layout`
+//! defines, and tasks of one job writing disjoint parts of a buffer (`workers`). The functions other modules can
 //! call are safe and check the lengths they are given.
 
 #![allow(

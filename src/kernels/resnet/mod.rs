@@ -5,7 +5,7 @@
 //! same stride without a norm where the shape changes, else the input), `ReLU`, norm 2. Then average pooling over 4x4
 //! windows (no padding; a remainder is dropped; images that end smaller than 4x4 are pooled whole) and flattening.
 //!
-//! The first two stages lie as planes, the last two channels-last (see [`super::layout`]). A [`Trunk`] owns every
+//! The first two stages lie as planes, the last two channels-last (see `kernels::layout`). A [`Trunk`] owns every
 //! buffer of one forward pass and is itself what that pass saves for the backward pass: a caller with several passes
 //! open holds several trunks, which it takes from a [`TrunkPool`].
 

@@ -1,0 +1,358 @@
+//! Times one training step by phase, for every network and engine that the program has.
+//!
+//! ```text
+//! cargo bench --bench step                       all rows, one thread
+//! cargo bench --bench step -- --threads 2        threads inside a step (kernels)
+//! cargo bench --bench step -- --only 10x32       only this batch and image size
+//! cargo bench --bench step -- --json             one JSON object, for scripts that compare
+//! ```
+//!
+//! Every figure is the median over its repetitions, in milliseconds. Rows that are to be compared alternate within one
+//! run, since a machine's speed drifts. Data is made outside the timed part, from fixed seeds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark prints and may fail"
+)]
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use tagcl::data::ImageShape;
+use tagcl::kernels::resnet::{BatchStats, Trunk, TrunkSpec};
+use tagcl::model::head::task_loss;
+use tagcl::model::{
+    Dropout, KernelResNet, Learner, MlpConfig, Network, NetworkLearner, ReducedResNetConfig,
+};
+use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, Tag, TagConfig};
+use tagcl::seed::Seeds;
+use tagcl::stream::Batch;
+
+/// Times by row and phase.
+type Times = BTreeMap<(String, &'static str), Vec<f64>>;
+
+struct Arguments {
+    threads: usize,
+    only: Option<String>,
+    json: bool,
+}
+
+fn arguments() -> Arguments {
+    let mut found = Arguments {
+        threads: 1,
+        only: None,
+        json: false,
+    };
+    let mut rest = std::env::args().skip(1);
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--threads" => found.threads = rest.next().unwrap().parse().unwrap(),
+            "--only" => found.only = rest.next(),
+            "--json" => found.json = true,
+            "--bench" => {}
+            other => panic!("unknown argument {other}"),
+        }
+    }
+    found
+}
+
+fn batch(size: usize, shape: ImageShape, classes: usize) -> Batch {
+    let mut stream = Seeds::new(1).stream("bench");
+    let values = size * shape.channels * shape.height * shape.width;
+    Batch {
+        pixels: (0..values).map(|_| stream.unit()).collect(),
+        shape,
+        labels: (0..size).map(|i| classes + i % classes).collect(),
+        slices: vec![classes..2 * classes; size],
+    }
+}
+
+fn time<T>(times: &mut Times, row: &str, phase: &'static str, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = work();
+    let elapsed = began.elapsed().as_secs_f64() * 1e3;
+    times
+        .entry((row.to_string(), phase))
+        .or_default()
+        .push(elapsed);
+    result
+}
+
+/// One step of a Burn network on the stock operations, by phase.
+fn stock<N: Network>(times: &mut Times, row: &str, network: &N, batch: &Batch) {
+    let device = Device::flex().autodiff();
+    let shape = [
+        batch.len(),
+        batch.shape.channels,
+        batch.shape.height,
+        batch.shape.width,
+    ];
+    let images = || Tensor::<4>::from_data(TensorData::new(batch.pixels.clone(), shape), &device);
+    let images = images();
+    let loss = time(times, row, "forward", || {
+        let logits = network.forward(images, &mut Dropout::off());
+        task_loss(logits, &batch.labels, &batch.slices)
+    });
+    time(times, row, "backward", || {
+        GradientsParams::from_grads(loss.backward(), network)
+    });
+}
+
+/// One step of the trunk on the CPU kernels, by phase.
+fn kernels(
+    times: &mut Times,
+    row: &str,
+    trunk: &mut Trunk,
+    parameters: &[Vec<f32>],
+    batch: &Batch,
+) {
+    let spec = trunk.spec().clone();
+    let parameters: Vec<&[f32]> = parameters.iter().map(Vec::as_slice).collect();
+    let zero = |&n: &usize| BatchStats {
+        mean: vec![0.0; n],
+        variance: vec![0.0; n],
+    };
+    let mut stats: Vec<BatchStats> = spec.norms().iter().map(zero).collect();
+    let mut features = vec![0.0; batch.len() * spec.features()];
+    let mut gradients: Vec<Vec<f32>> = parameters.iter().map(|p| vec![0.0; p.len()]).collect();
+    let mut gradients: Vec<&mut [f32]> = gradients.iter_mut().map(Vec::as_mut_slice).collect();
+    time(times, row, "forward", || {
+        trunk.forward_train(&batch.pixels, &parameters, None, &mut stats, &mut features);
+    });
+    time(times, row, "backward", || {
+        trunk.backward(&parameters, &features, &mut gradients);
+    });
+}
+
+fn whole(times: &mut Times, row: &str, learner: &mut dyn Learner, batch: &Batch) {
+    let mut gradient = Vec::new();
+    let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
+    time(times, row, "whole step, SGD", || {
+        learner.gradient(batch, &mut gradient).unwrap();
+        learner
+            .update(&mut |theta| sgd.step(theta, &gradient, 1e-6))
+            .unwrap();
+    });
+}
+
+fn resnet(times: &mut Times, threads: usize, size: usize, side: usize, repeats: usize) {
+    let image = ImageShape::new(3, side, side);
+    let config = ReducedResNetConfig {
+        image,
+        width: 20,
+        classes: 100,
+    };
+    let device = Device::flex().autodiff();
+    let stream = || Seeds::new(1).stream("init");
+    let batch = batch(size, image, 5);
+    let network = config.init(&mut stream(), &device);
+    let mut stock_learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
+    let mut fast = KernelResNet::new(&config, &mut stream(), Dropout::off(), threads).unwrap();
+    let spec = TrunkSpec::reduced(size, side);
+    let mut trunk = Trunk::new(spec, threads).unwrap();
+    let slots = fast.layout().slots().to_vec();
+    let parameters: Vec<Vec<f32>> = slots[..slots.len() - 2]
+        .iter()
+        .map(|slot| fast.parameters()[slot.range.clone()].to_vec())
+        .collect();
+    let name = |engine: &str| format!("reduced ResNet-18, {size}x{side}, {engine}");
+    for round in 0..=repeats {
+        let mut warm_up = Times::new();
+        let times = if round == 0 {
+            &mut warm_up
+        } else {
+            &mut *times
+        };
+        kernels(times, &name("kernels"), &mut trunk, &parameters, &batch);
+        whole(times, &name("kernels"), &mut fast, &batch);
+        if round <= repeats / 4 {
+            stock(times, &name("stock"), &network, &batch);
+            whole(times, &name("stock"), &mut stock_learner, &batch);
+        }
+    }
+}
+
+fn mlp(times: &mut Times, repeats: usize) {
+    let image = ImageShape::new(1, 28, 28);
+    let config = MlpConfig {
+        inputs: 784,
+        hidden: 256,
+        classes: 100,
+    };
+    let device = Device::flex().autodiff();
+    let batch = batch(10, image, 10);
+    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    let mut learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
+    for round in 0..=repeats {
+        let mut warm_up = Times::new();
+        let times = if round == 0 {
+            &mut warm_up
+        } else {
+            &mut *times
+        };
+        stock(times, "MLP 784-256-256-100, 10x28, stock", &network, &batch);
+        whole(
+            times,
+            "MLP 784-256-256-100, 10x28, stock",
+            &mut learner,
+            &batch,
+        );
+    }
+}
+
+/// TAG's update alone on the reduced ResNet-18's layout, with the floor of reading its past once.
+fn tag(times: &mut Times, past: usize, repeats: usize) {
+    let image = ImageShape::new(3, 32, 32);
+    let config = ReducedResNetConfig {
+        image,
+        width: 20,
+        classes: 100,
+    };
+    let learner = KernelResNet::new(
+        &config,
+        &mut Seeds::new(1).stream("init"),
+        Dropout::off(),
+        1,
+    )
+    .unwrap();
+    let layout: Layout = learner.layout().clone();
+    let mut stream = Seeds::new(1).stream("tag");
+    let gradient: Vec<f32> = (0..layout.len()).map(|_| stream.symmetric(0.1)).collect();
+    let mut theta = learner.parameters().to_vec();
+    let mut tag = Tag::new(TagConfig::default(), layout.clone()).unwrap();
+    for _ in 0..=past {
+        tag.begin_task();
+        tag.step(&mut theta, &gradient, 1e-6).unwrap();
+    }
+    let block: Vec<f32> = vec![1.0; 2 * past.max(1) * layout.len()];
+    let row = format!("TAG-RMSProp update, {past} past tasks");
+    for _ in 0..repeats {
+        time(times, &row, "update", || {
+            tag.step(&mut theta, &gradient, 1e-6).unwrap();
+        });
+        if past > 0 {
+            let sum = time(times, &row, "reading the past once", || {
+                let mut lanes = [0.0_f32; 64];
+                for chunk in block.as_chunks::<64>().0 {
+                    for (lane, x) in lanes.iter_mut().zip(chunk) {
+                        *lane += x;
+                    }
+                }
+                lanes.iter().sum::<f32>()
+            });
+            assert!(sum > 0.0);
+        }
+    }
+}
+
+fn evaluation(times: &mut Times, threads: usize, repeats: usize) {
+    let shape = ImageShape::new(3, 32, 32);
+    let config = ReducedResNetConfig {
+        image: shape,
+        width: 20,
+        classes: 100,
+    };
+    let mut trunk = Trunk::new(TrunkSpec::reduced(256, 32), threads).unwrap();
+    let device = Device::flex();
+    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    let learner = KernelResNet::new(
+        &config,
+        &mut Seeds::new(1).stream("init"),
+        Dropout::off(),
+        threads,
+    )
+    .unwrap();
+    let slots = learner.layout().slots();
+    let parameters: Vec<&[f32]> = slots[..slots.len() - 2]
+        .iter()
+        .map(|s| &learner.parameters()[s.range.clone()])
+        .collect();
+    let norms = trunk.spec().norms();
+    let running: Vec<(Vec<f32>, Vec<f32>)> = norms
+        .iter()
+        .map(|&n| (vec![0.0; n], vec![1.0; n]))
+        .collect();
+    let running: Vec<(&[f32], &[f32])> = running
+        .iter()
+        .map(|(m, v)| (m.as_slice(), v.as_slice()))
+        .collect();
+    let batch = batch(256, shape, 5);
+    let mut features = vec![0.0; 256 * trunk.spec().features()];
+    for round in 0..=repeats {
+        let mut warm_up = Times::new();
+        let times = if round == 0 {
+            &mut warm_up
+        } else {
+            &mut *times
+        };
+        time(
+            times,
+            "evaluation of 256 images, 32x32, kernels",
+            "forward",
+            || {
+                trunk.forward_eval(&batch.pixels, &parameters, &running, &mut features);
+            },
+        );
+        if round <= repeats / 4 {
+            let data = TensorData::new(batch.pixels.clone(), [256, 3, 32, 32]);
+            let images = Tensor::<4>::from_data(data, &device);
+            time(
+                times,
+                "evaluation of 256 images, 32x32, stock",
+                "forward",
+                || network.forward(images, &mut Dropout::off()).into_data(),
+            );
+        }
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let arguments = arguments();
+    let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let mut times = Times::new();
+    for (size, side, repeats) in [(10, 32, 60), (64, 32, 16), (10, 84, 16)] {
+        if wanted(&format!("{size}x{side}")) {
+            resnet(&mut times, arguments.threads, size, side, repeats);
+        }
+    }
+    if wanted("mlp") {
+        mlp(&mut times, 200);
+    }
+    if wanted("tag") {
+        for past in [0, 1, 9, 19, 49] {
+            tag(&mut times, past, 40);
+        }
+    }
+    if wanted("evaluation") {
+        evaluation(&mut times, arguments.threads, 16);
+    }
+    if arguments.json {
+        let rows: BTreeMap<String, f64> = times
+            .iter_mut()
+            .map(|((row, phase), values)| (format!("{row}: {phase}"), median(values)))
+            .collect();
+        println!(
+            "{}",
+            serde_json::json!({"threads": arguments.threads, "median_ms": rows})
+        );
+        return;
+    }
+    println!("medians in ms, {} thread(s)", arguments.threads);
+    for ((row, phase), values) in &mut times {
+        let (n, middle) = (values.len(), median(values));
+        println!(
+            "{row:48} {phase:22} {middle:9.3}   (min {:.3}, n {n})",
+            values[0]
+        );
+    }
+}
