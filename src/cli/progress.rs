@@ -32,7 +32,12 @@ struct Active {
     steps: usize,
     step: usize,
     bar: Option<ProgressBar>,
+    /// When the newest plain line was written.
+    told: Option<Instant>,
 }
+
+/// Plain lines of one run come no closer together than this.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<'a> Progress<'a> {
     pub(super) fn new(printer: &'a Printer, runs: usize) -> Self {
@@ -61,6 +66,7 @@ impl<'a> Progress<'a> {
             steps,
             step: 0,
             bar,
+            told: None,
         }
     }
 
@@ -125,6 +131,13 @@ impl Watcher for Progress<'_> {
                     bar.set_message(format!("({text})"));
                     return;
                 }
+                if active
+                    .told
+                    .is_some_and(|told| told.elapsed() < PLAIN_INTERVAL)
+                {
+                    return;
+                }
+                active.told = Some(Instant::now());
                 let elapsed = active.began.elapsed().as_secs_f64();
                 let rate = active.step as f64 / elapsed.max(1e-9);
                 let left = duration((active.steps - active.step) as f64 / rate.max(1e-9));

@@ -9,7 +9,7 @@ pub use table::text_table;
 
 use serde::Serialize;
 
-use crate::experiment::config::{DataChoice, RunConfig};
+use crate::experiment::config::RunConfig;
 use crate::experiment::result::RunResult;
 use crate::metrics::mean_std;
 
@@ -81,15 +81,8 @@ fn summarise(members: &[&RunResult]) -> Option<Group> {
             100.0 * first.config.fraction
         ));
     }
-    if first.config.data == DataChoice::Embedded {
-        marks.push(
-            first
-                .provenance
-                .data_note
-                .clone()
-                .unwrap_or_else(|| "embedded sample".to_string()),
-        );
-    }
+    // Samples and incomplete data sets say so in their note.
+    marks.extend(first.provenance.data_note.clone());
     Some(Group {
         config: first.config.clone(),
         seeds: members.iter().map(|r| r.config.seed).collect(),

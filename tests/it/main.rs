@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test fails by panicking"
 )]
 #![allow(unreachable_pub, reason = "modules of one binary")]
@@ -12,3 +13,4 @@ mod cli_runs;
 mod golden_models;
 mod golden_optimizers;
 mod program;
+mod real_data;
