@@ -1,7 +1,7 @@
 //! `tagcl demo`: the main job on data that ships with the program.
 //!
 //! Rotated MNIST, ten tasks, a small MLP, every optimizer, three seeds, about a minute. The sizes are chosen so that it
-//! is short; the learning rates by a search over seeds other than the three shown (`docs/results.md` has it).
+//! is short; the learning rates by a search on seeds other than the three shown (`docs/results.md` has the search).
 
 use super::CliError;
 use super::args::DemoArgs;
@@ -15,11 +15,11 @@ use crate::report::Group;
 const OPTIMIZERS: [(OptimizerName, &str); 7] = [
     (OptimizerName::Sgd, "0.1"),
     (OptimizerName::RmsProp, "0.001"),
-    (OptimizerName::Adagrad, "0.01"),
+    (OptimizerName::Adagrad, "0.03"),
     (OptimizerName::Adam, "0.001"),
-    (OptimizerName::TagRmsProp, "0.00025"),
+    (OptimizerName::TagRmsProp, "0.001"),
     (OptimizerName::TagAdagrad, "0.01"),
-    (OptimizerName::TagAdam, "0.0005"),
+    (OptimizerName::TagAdam, "0.001"),
 ];
 
 pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {

@@ -1,11 +1,11 @@
 //! What is seen while runs go on: a bar a run on a terminal, plain lines elsewhere.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::printer::Printer;
 use crate::experiment::pool::{Status, Watcher};
@@ -53,9 +53,12 @@ impl<'a> Progress<'a> {
     fn begin(&self, run: &PlannedRun, tasks: usize, steps: usize) -> Active {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(steps as u64));
-            let template = "{prefix} {bar:24} {pos}/{len} steps, {per_sec}, {eta} left {msg}";
+            let template = "{prefix} {bar:24} {pos}/{len} steps, {rate}, {eta} left {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style.progress_chars("━━─"));
+                let rate = |state: &ProgressState, text: &mut dyn Write| {
+                    let _ = write!(text, "{:.0}/s", state.per_sec());
+                };
+                bar.set_style(style.with_key("rate", rate).progress_chars("━━─"));
             }
             bar.set_prefix(short(run));
             bar

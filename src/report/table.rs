@@ -15,7 +15,7 @@ fn pair(spread: Spread, digits: usize) -> String {
 #[must_use]
 pub fn text_table(groups: &[Group]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::ASCII_MARKDOWN);
     table.set_header([
         "benchmark",
         "method",
