@@ -118,8 +118,9 @@ impl RunConfig {
         .hash()
     }
 
+    #[expect(clippy::expect_used, reason = "numbers and names always serialise")]
     fn hash(&self) -> String {
-        let text = serde_json::to_string(self).unwrap_or_else(|e| e.to_string());
+        let text = serde_json::to_string(self).expect("numbers and names");
         crate::data::hex(&Sha256::digest(text))
     }
 

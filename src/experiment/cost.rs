@@ -54,9 +54,9 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
         labels: vec![0; size],
         slices: vec![0..head / config.tasks; size],
     };
-    // A TAG step grows with the past tasks: half of them is the mean.
+    // A TAG step grows with the past tasks: half of them is the mean. Fifty are enough to see the growth.
     let past = if config.optimizer.is_tag() {
-        config.tasks / 2
+        (config.tasks / 2).min(50)
     } else {
         0
     };

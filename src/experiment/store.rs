@@ -88,10 +88,14 @@ impl RunFolder {
     pub fn prepare(&self, config: &RunConfig, config_toml: &str) -> Result<(), RunError> {
         fs::create_dir_all(&self.path).map_err(io_error("create", &self.path))?;
         let path = self.path.join(CONFIG);
-        if let Ok(text) = fs::read_to_string(&path) {
-            let found = super::settings::parse_config_toml(&text)
-                .map_err(|e| self.damaged(&path, &e.to_string()))?;
-            self.compare(&found, config)?;
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let found = super::settings::parse_config_toml(&text)
+                    .map_err(|e| self.damaged(&path, &e.to_string()))?;
+                self.compare(&found, config)?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(io_error("read", &path)(e)),
         }
         write_atomically(&path, config_toml.as_bytes())
     }
