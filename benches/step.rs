@@ -3,8 +3,9 @@
 //! ```text
 //! cargo bench --bench step                       all rows, one thread
 //! cargo bench --bench step -- --threads 2        threads inside a step (kernels)
-//! cargo bench --bench step -- --only 10x32       only this batch and image size
-//! cargo bench --bench step -- --json             one JSON object, for scripts that compare
+//! cargo bench --bench step -- --only 10x32       only these cases: 10x32, 64x32, 10x84, mlp, tag, evaluation (with commas)
+//! cargo bench --bench step -- --no-stock         without Burn's own operations, which take most of the time
+//! cargo bench --bench step -- --json             one JSON object, for scripts that compare (tools/peer)
 //! ```
 //!
 //! Every figure is the median over its repetitions, in milliseconds. Rows that are to be compared alternate within one
@@ -40,6 +41,7 @@ struct Arguments {
     threads: usize,
     only: Option<String>,
     json: bool,
+    stock: bool,
 }
 
 fn arguments() -> Arguments {
@@ -47,6 +49,7 @@ fn arguments() -> Arguments {
         threads: 1,
         only: None,
         json: false,
+        stock: true,
     };
     let mut rest = std::env::args().skip(1);
     while let Some(argument) = rest.next() {
@@ -54,6 +57,7 @@ fn arguments() -> Arguments {
             "--threads" => found.threads = rest.next().unwrap().parse().unwrap(),
             "--only" => found.only = rest.next(),
             "--json" => found.json = true,
+            "--no-stock" => found.stock = false,
             "--bench" => {}
             other => panic!("unknown argument {other}"),
         }
@@ -129,18 +133,58 @@ fn kernels(
     });
 }
 
-fn whole(times: &mut Times, row: &str, learner: &mut dyn Learner, batch: &Batch) {
+/// One step through the learner, as a run does it: forward and backward pass with head and loss, and the whole step.
+fn whole(
+    times: &mut Times,
+    row: &str,
+    phases: [&'static str; 2],
+    learner: &mut dyn Learner,
+    optimizer: &mut dyn Optimizer,
+    batch: &Batch,
+) {
     let mut gradient = Vec::new();
-    let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
-    time(times, row, "whole step, SGD", || {
+    let began = Instant::now();
+    time(times, row, phases[0], || {
         learner.gradient(batch, &mut gradient).unwrap();
-        learner
-            .update(&mut |theta| sgd.step(theta, &gradient, 1e-6))
-            .unwrap();
     });
+    learner
+        .update(&mut |theta| optimizer.step(theta, &gradient, 1e-6))
+        .unwrap();
+    times
+        .entry((row.to_string(), phases[1]))
+        .or_default()
+        .push(began.elapsed().as_secs_f64() * 1e3);
 }
 
-fn resnet(times: &mut Times, threads: usize, size: usize, side: usize, repeats: usize) {
+/// The phases of [`whole`] under SGD.
+const SGD: [&str; 2] = ["forward+backward+loss", "whole step, SGD"];
+
+/// Those under TAG-RMSProp, by past tasks.
+const TAG: [(usize, [&str; 2]); 3] = [
+    (0, ["forward+backward+loss, TAG 0", "whole step, TAG 0"]),
+    (9, ["forward+backward+loss, TAG 9", "whole step, TAG 9"]),
+    (19, ["forward+backward+loss, TAG 19", "whole step, TAG 19"]),
+];
+
+/// TAG-RMSProp with this many finished tasks of one random step each.
+fn tag_with(past: usize, layout: &Layout) -> Tag {
+    let mut stream = Seeds::new(1).stream("tag");
+    let mut tag = Tag::new(TagConfig::default(), layout.clone()).unwrap();
+    let mut theta = vec![0.0; layout.len()];
+    for _ in 0..past {
+        tag.begin_task();
+        let gradient: Vec<f32> = theta.iter().map(|_| stream.symmetric(0.1)).collect();
+        tag.step(&mut theta, &gradient, 1e-6).unwrap();
+    }
+    tag.begin_task();
+    tag
+}
+
+/// What is measured of a network: batch size, side of the images, repetitions.
+type Case = (usize, usize, usize);
+
+fn resnet(times: &mut Times, arguments: &Arguments, (size, side, repeats): Case) {
+    let threads = arguments.threads;
     let image = ImageShape::new(3, side, side);
     let config = ReducedResNetConfig {
         image,
@@ -160,6 +204,12 @@ fn resnet(times: &mut Times, threads: usize, size: usize, side: usize, repeats: 
         .iter()
         .map(|slot| fast.parameters()[slot.range.clone()].to_vec())
         .collect();
+    let mut sgd = Naive::new(NaiveKind::Sgd, fast.layout().len());
+    let mut tags: Vec<_> = TAG
+        .iter()
+        .filter(|_| (size, side) == (10, 32))
+        .map(|(past, phases)| (tag_with(*past, fast.layout()), *phases))
+        .collect();
     let name = |engine: &str| format!("reduced ResNet-18, {size}x{side}, {engine}");
     for round in 0..=repeats {
         let mut warm_up = Times::new();
@@ -168,11 +218,16 @@ fn resnet(times: &mut Times, threads: usize, size: usize, side: usize, repeats: 
         } else {
             &mut *times
         };
-        kernels(times, &name("kernels"), &mut trunk, &parameters, &batch);
-        whole(times, &name("kernels"), &mut fast, &batch);
-        if round <= repeats / 4 {
-            stock(times, &name("stock"), &network, &batch);
-            whole(times, &name("stock"), &mut stock_learner, &batch);
+        let row = name("kernels");
+        kernels(times, &row, &mut trunk, &parameters, &batch);
+        whole(times, &row, SGD, &mut fast, &mut sgd, &batch);
+        for (tag, phases) in &mut tags {
+            whole(times, &row, *phases, &mut fast, tag, &batch);
+        }
+        if arguments.stock && round <= repeats / 4 {
+            let row = name("stock");
+            stock(times, &row, &network, &batch);
+            whole(times, &row, SGD, &mut stock_learner, &mut sgd, &batch);
         }
     }
 }
@@ -188,6 +243,7 @@ fn mlp(times: &mut Times, repeats: usize) {
     let batch = batch(10, image, 10);
     let network = config.init(&mut Seeds::new(1).stream("init"), &device);
     let mut learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
+    let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
     for round in 0..=repeats {
         let mut warm_up = Times::new();
         let times = if round == 0 {
@@ -196,12 +252,8 @@ fn mlp(times: &mut Times, repeats: usize) {
             &mut *times
         };
         stock(times, "MLP 784-256-256-100, 10x28, stock", &network, &batch);
-        whole(
-            times,
-            "MLP 784-256-256-100, 10x28, stock",
-            &mut learner,
-            &batch,
-        );
+        let row = "MLP 784-256-256-100, 10x28, stock";
+        whole(times, row, SGD, &mut learner, &mut sgd, &batch);
     }
 }
 
@@ -224,11 +276,7 @@ fn tag(times: &mut Times, past: usize, repeats: usize) {
     let mut stream = Seeds::new(1).stream("tag");
     let gradient: Vec<f32> = (0..layout.len()).map(|_| stream.symmetric(0.1)).collect();
     let mut theta = learner.parameters().to_vec();
-    let mut tag = Tag::new(TagConfig::default(), layout.clone()).unwrap();
-    for _ in 0..=past {
-        tag.begin_task();
-        tag.step(&mut theta, &gradient, 1e-6).unwrap();
-    }
+    let mut tag = tag_with(past, &layout);
     let block: Vec<f32> = vec![1.0; 2 * past.max(1) * layout.len()];
     let row = format!("TAG-RMSProp update, {past} past tasks");
     for _ in 0..repeats {
@@ -318,11 +366,15 @@ fn median(values: &mut [f64]) -> f64 {
 
 fn main() {
     let arguments = arguments();
-    let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let only = arguments.only.clone();
+    let wanted = |name: &str| {
+        only.as_deref()
+            .is_none_or(|only| only.split(',').any(|o| o == name))
+    };
     let mut times = Times::new();
-    for (size, side, repeats) in [(10, 32, 60), (64, 32, 16), (10, 84, 16)] {
-        if wanted(&format!("{size}x{side}")) {
-            resnet(&mut times, arguments.threads, size, side, repeats);
+    for case in [(10, 32, 60), (64, 32, 16), (10, 84, 16)] {
+        if wanted(&format!("{}x{}", case.0, case.1)) {
+            resnet(&mut times, &arguments, case);
         }
     }
     if wanted("mlp") {
