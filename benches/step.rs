@@ -5,6 +5,7 @@
 //! cargo bench --bench step -- --threads 2        threads inside a step (kernels)
 //! cargo bench --bench step -- --only 10x32       only these cases: 10x32, 64x32, 10x84, mlp, tag, evaluation (with commas)
 //! cargo bench --bench step -- --no-stock         without Burn's own operations, which take most of the time
+//! cargo bench --bench step -- --cpu-time         processor time of the process, for a machine that others use (Linux)
 //! cargo bench --bench step -- --json             one JSON object, for scripts that compare (tools/peer)
 //! ```
 //!
@@ -20,6 +21,8 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::optim::GradientsParams;
@@ -44,6 +47,46 @@ struct Arguments {
     stock: bool,
 }
 
+/// True where `--cpu-time` was given.
+static CPU_TIME: AtomicBool = AtomicBool::new(false);
+
+/// Milliseconds since some moment, or of processor time.
+fn now() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    if CPU_TIME.load(Ordering::Relaxed) {
+        return process_cpu_ms();
+    }
+    START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
+}
+
+/// Processor time of all threads of this process, in milliseconds.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library has no such clock")]
+fn process_cpu_ms() -> f64 {
+    const PROCESS_CPU_TIME: i32 = 2;
+    #[repr(C)]
+    struct TimeSpec {
+        seconds: std::ffi::c_long,
+        nanoseconds: std::ffi::c_long,
+    }
+    unsafe extern "C" {
+        fn clock_gettime(clock: i32, time: *mut TimeSpec) -> i32;
+    }
+    let mut time = TimeSpec {
+        seconds: 0,
+        nanoseconds: 0,
+    };
+    // SAFETY: the C library's function, with its types on 64-bit Linux; it writes one `timespec`, which is ours.
+    let status = unsafe { clock_gettime(PROCESS_CPU_TIME, &raw mut time) };
+    assert_eq!(status, 0, "no clock of processor time");
+    time.seconds as f64 * 1e3 + time.nanoseconds as f64 / 1e6
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process_cpu_ms() -> f64 {
+    panic!("--cpu-time is for Linux")
+}
+
 fn arguments() -> Arguments {
     let mut found = Arguments {
         threads: 1,
@@ -57,6 +100,7 @@ fn arguments() -> Arguments {
             "--threads" => found.threads = rest.next().unwrap().parse().unwrap(),
             "--only" => found.only = rest.next(),
             "--json" => found.json = true,
+            "--cpu-time" => CPU_TIME.store(true, Ordering::Relaxed),
             "--no-stock" => found.stock = false,
             "--bench" => {}
             other => panic!("unknown argument {other}"),
@@ -77,9 +121,9 @@ fn batch(size: usize, shape: ImageShape, classes: usize) -> Batch {
 }
 
 fn time<T>(times: &mut Times, row: &str, phase: &'static str, work: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
+    let began = now();
     let result = work();
-    let elapsed = began.elapsed().as_secs_f64() * 1e3;
+    let elapsed = now() - began;
     times
         .entry((row.to_string(), phase))
         .or_default()
@@ -105,6 +149,21 @@ fn stock<N: Network>(times: &mut Times, row: &str, network: &N, batch: &Batch) {
     time(times, row, "backward", || {
         GradientsParams::from_grads(loss.backward(), network)
     });
+}
+
+/// Forward and backward pass with loss as a training loop written with Burn has them.
+fn burn_step<N: Network>(network: &N, batch: &Batch) -> GradientsParams {
+    let shape = [
+        batch.len(),
+        batch.shape.channels,
+        batch.shape.height,
+        batch.shape.width,
+    ];
+    let images = TensorData::new(batch.pixels.clone(), shape);
+    let images = Tensor::<4>::from_data(images, &Device::flex().autodiff());
+    let logits = network.forward(images, &mut Dropout::off());
+    let loss = task_loss(logits, &batch.labels, &batch.slices);
+    GradientsParams::from_grads(loss.backward(), network)
 }
 
 /// One step of the trunk on the CPU kernels, by phase.
@@ -143,7 +202,7 @@ fn whole(
     batch: &Batch,
 ) {
     let mut gradient = Vec::new();
-    let began = Instant::now();
+    let began = now();
     time(times, row, phases[0], || {
         learner.gradient(batch, &mut gradient).unwrap();
     });
@@ -153,7 +212,7 @@ fn whole(
     times
         .entry((row.to_string(), phases[1]))
         .or_default()
-        .push(began.elapsed().as_secs_f64() * 1e3);
+        .push(now() - began);
 }
 
 /// The phases of [`whole`] under SGD.
@@ -195,7 +254,9 @@ fn resnet(times: &mut Times, arguments: &Arguments, (size, side, repeats): Case)
     let stream = || Seeds::new(1).stream("init");
     let batch = batch(size, image, 5);
     let network = config.init(&mut stream(), &device);
-    let mut stock_learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
+    let mut reference = network.clone();
+    reference.stock = true;
+    let mut stock_learner = NetworkLearner::new(reference.clone(), Dropout::off(), &device);
     let mut fast = KernelResNet::new(&config, &mut stream(), Dropout::off(), threads).unwrap();
     let spec = TrunkSpec::reduced(size, side);
     let mut trunk = Trunk::new(spec, threads).unwrap();
@@ -224,9 +285,12 @@ fn resnet(times: &mut Times, arguments: &Arguments, (size, side, repeats): Case)
         for (tag, phases) in &mut tags {
             whole(times, &row, *phases, &mut fast, tag, &batch);
         }
+        time(times, &row, "forward+backward+loss, Burn loop", || {
+            burn_step(&network, &batch)
+        });
         if arguments.stock && round <= repeats / 4 {
             let row = name("stock");
-            stock(times, &row, &network, &batch);
+            stock(times, &row, &reference, &batch);
             whole(times, &row, SGD, &mut stock_learner, &mut sgd, &batch);
         }
     }
@@ -307,7 +371,8 @@ fn evaluation(times: &mut Times, threads: usize, repeats: usize) {
     };
     let mut trunk = Trunk::new(TrunkSpec::reduced(256, 32), threads).unwrap();
     let device = Device::flex();
-    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    network.stock = true;
     let learner = KernelResNet::new(
         &config,
         &mut Seeds::new(1).stream("init"),

@@ -6,7 +6,8 @@
 Runs `cargo bench --bench step -- --json` and `torch_step.py` in turn, `--rounds` times on the same number of threads, and
 prints a Markdown table: medians over the rounds, and the ratio ours/PyTorch of every round as median and range, with
 the target beside it. Only figures of the same round are divided by each other, since a machine's speed drifts.
-Needs: a PyTorch in `--python`; nothing else should run on the machine.
+Needs: a PyTorch in `--python`; nothing else should run on the machine. Where something must, `--cpu-time` with one
+thread compares processor time, which waiting for a core does not count towards.
 """
 
 import argparse
@@ -54,10 +55,12 @@ def main():
     arguments.add_argument("--steps", type=int, default=25, help="timed steps of a PyTorch row")
     arguments.add_argument("--python", default=sys.executable, help="a Python with PyTorch")
     arguments.add_argument("--bench", help="the built benchmark; without it, cargo runs it")
+    arguments.add_argument("--cpu-time", action="store_true", help="compare processor time")
     arguments.add_argument("--json", metavar="FILE", help="also write every round's figures here")
     options = arguments.parse_args()
 
     shared = ["--threads", str(options.threads), "--only", options.only]
+    shared += ["--cpu-time"] * options.cpu_time
     bench = [options.bench] if options.bench else ["cargo", "bench", "--quiet", "--bench", "step", "--"]
     bench += ["--json", "--no-stock", *shared]
     torch = [options.python, os.path.join(HERE, "torch_step.py"), "--steps", str(options.steps), *shared]
@@ -69,7 +72,7 @@ def main():
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump(rounds, file, indent=1)
 
-    print(f"{processor()}, {options.threads} thread(s), torch {rounds[0][1]['torch']}, {options.rounds} rounds\n")
+    print(f"{processor()}, {options.threads} thread(s){', processor time' * options.cpu_time}, torch {rounds[0][1]['torch']}, {options.rounds} rounds\n")
     print("| | ours, ms | PyTorch, ms | ratio (range) | target |\n|---|---|---|---|---|")
     for label, case, phase, row, figure, targets in COMPARISONS:
         if case not in options.only.split(","):
