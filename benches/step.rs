@@ -3,8 +3,10 @@
 //! ```text
 //! cargo bench --bench step                       all rows, one thread
 //! cargo bench --bench step -- --threads 2        threads inside a step (kernels)
-//! cargo bench --bench step -- --only 10x32       only this batch and image size
-//! cargo bench --bench step -- --json             one JSON object, for scripts that compare
+//! cargo bench --bench step -- --only 10x32       only these cases: 10x32, 64x32, 10x84, mlp, tag, evaluation (with commas)
+//! cargo bench --bench step -- --no-stock         without Burn's own operations, which take most of the time
+//! cargo bench --bench step -- --cpu-time         processor time of the process, for a machine that others use (Linux)
+//! cargo bench --bench step -- --json             one JSON object, for scripts that compare (tools/peer)
 //! ```
 //!
 //! Every figure is the median over its repetitions, in milliseconds. Rows that are to be compared alternate within one
@@ -19,6 +21,8 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::optim::GradientsParams;
@@ -40,6 +44,47 @@ struct Arguments {
     threads: usize,
     only: Option<String>,
     json: bool,
+    stock: bool,
+}
+
+/// True where `--cpu-time` was given.
+static CPU_TIME: AtomicBool = AtomicBool::new(false);
+
+/// Milliseconds since some moment, or of processor time.
+fn now() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    if CPU_TIME.load(Ordering::Relaxed) {
+        return process_cpu_ms();
+    }
+    START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e3
+}
+
+/// Processor time of all threads of this process, in milliseconds.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library has no such clock")]
+fn process_cpu_ms() -> f64 {
+    const PROCESS_CPU_TIME: i32 = 2;
+    #[repr(C)]
+    struct TimeSpec {
+        seconds: std::ffi::c_long,
+        nanoseconds: std::ffi::c_long,
+    }
+    unsafe extern "C" {
+        fn clock_gettime(clock: i32, time: *mut TimeSpec) -> i32;
+    }
+    let mut time = TimeSpec {
+        seconds: 0,
+        nanoseconds: 0,
+    };
+    // SAFETY: the C library's function, with its types on 64-bit Linux; it writes one `timespec`, which is ours.
+    let status = unsafe { clock_gettime(PROCESS_CPU_TIME, &raw mut time) };
+    assert_eq!(status, 0, "no clock of processor time");
+    time.seconds as f64 * 1e3 + time.nanoseconds as f64 / 1e6
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process_cpu_ms() -> f64 {
+    panic!("--cpu-time is for Linux")
 }
 
 fn arguments() -> Arguments {
@@ -47,6 +92,7 @@ fn arguments() -> Arguments {
         threads: 1,
         only: None,
         json: false,
+        stock: true,
     };
     let mut rest = std::env::args().skip(1);
     while let Some(argument) = rest.next() {
@@ -54,6 +100,8 @@ fn arguments() -> Arguments {
             "--threads" => found.threads = rest.next().unwrap().parse().unwrap(),
             "--only" => found.only = rest.next(),
             "--json" => found.json = true,
+            "--cpu-time" => CPU_TIME.store(true, Ordering::Relaxed),
+            "--no-stock" => found.stock = false,
             "--bench" => {}
             other => panic!("unknown argument {other}"),
         }
@@ -73,9 +121,9 @@ fn batch(size: usize, shape: ImageShape, classes: usize) -> Batch {
 }
 
 fn time<T>(times: &mut Times, row: &str, phase: &'static str, work: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
+    let began = now();
     let result = work();
-    let elapsed = began.elapsed().as_secs_f64() * 1e3;
+    let elapsed = now() - began;
     times
         .entry((row.to_string(), phase))
         .or_default()
@@ -101,6 +149,21 @@ fn stock<N: Network>(times: &mut Times, row: &str, network: &N, batch: &Batch) {
     time(times, row, "backward", || {
         GradientsParams::from_grads(loss.backward(), network)
     });
+}
+
+/// Forward and backward pass with loss as a training loop written with Burn has them.
+fn burn_step<N: Network>(network: &N, batch: &Batch) -> GradientsParams {
+    let shape = [
+        batch.len(),
+        batch.shape.channels,
+        batch.shape.height,
+        batch.shape.width,
+    ];
+    let images = TensorData::new(batch.pixels.clone(), shape);
+    let images = Tensor::<4>::from_data(images, &Device::flex().autodiff());
+    let logits = network.forward(images, &mut Dropout::off());
+    let loss = task_loss(logits, &batch.labels, &batch.slices);
+    GradientsParams::from_grads(loss.backward(), network)
 }
 
 /// One step of the trunk on the CPU kernels, by phase.
@@ -129,18 +192,58 @@ fn kernels(
     });
 }
 
-fn whole(times: &mut Times, row: &str, learner: &mut dyn Learner, batch: &Batch) {
+/// One step through the learner, as a run does it: forward and backward pass with head and loss, and the whole step.
+fn whole(
+    times: &mut Times,
+    row: &str,
+    phases: [&'static str; 2],
+    learner: &mut dyn Learner,
+    optimizer: &mut dyn Optimizer,
+    batch: &Batch,
+) {
     let mut gradient = Vec::new();
-    let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
-    time(times, row, "whole step, SGD", || {
+    let began = now();
+    time(times, row, phases[0], || {
         learner.gradient(batch, &mut gradient).unwrap();
-        learner
-            .update(&mut |theta| sgd.step(theta, &gradient, 1e-6))
-            .unwrap();
     });
+    learner
+        .update(&mut |theta| optimizer.step(theta, &gradient, 1e-6))
+        .unwrap();
+    times
+        .entry((row.to_string(), phases[1]))
+        .or_default()
+        .push(now() - began);
 }
 
-fn resnet(times: &mut Times, threads: usize, size: usize, side: usize, repeats: usize) {
+/// The phases of [`whole`] under SGD.
+const SGD: [&str; 2] = ["forward+backward+loss", "whole step, SGD"];
+
+/// Those under TAG-RMSProp, by past tasks.
+const TAG: [(usize, [&str; 2]); 3] = [
+    (0, ["forward+backward+loss, TAG 0", "whole step, TAG 0"]),
+    (9, ["forward+backward+loss, TAG 9", "whole step, TAG 9"]),
+    (19, ["forward+backward+loss, TAG 19", "whole step, TAG 19"]),
+];
+
+/// TAG-RMSProp with this many finished tasks of one random step each.
+fn tag_with(past: usize, layout: &Layout) -> Tag {
+    let mut stream = Seeds::new(1).stream("tag");
+    let mut tag = Tag::new(TagConfig::default(), layout.clone()).unwrap();
+    let mut theta = vec![0.0; layout.len()];
+    for _ in 0..past {
+        tag.begin_task();
+        let gradient: Vec<f32> = theta.iter().map(|_| stream.symmetric(0.1)).collect();
+        tag.step(&mut theta, &gradient, 1e-6).unwrap();
+    }
+    tag.begin_task();
+    tag
+}
+
+/// What is measured of a network: batch size, side of the images, repetitions.
+type Case = (usize, usize, usize);
+
+fn resnet(times: &mut Times, arguments: &Arguments, (size, side, repeats): Case) {
+    let threads = arguments.threads;
     let image = ImageShape::new(3, side, side);
     let config = ReducedResNetConfig {
         image,
@@ -151,7 +254,9 @@ fn resnet(times: &mut Times, threads: usize, size: usize, side: usize, repeats: 
     let stream = || Seeds::new(1).stream("init");
     let batch = batch(size, image, 5);
     let network = config.init(&mut stream(), &device);
-    let mut stock_learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
+    let mut reference = network.clone();
+    reference.stock = true;
+    let mut stock_learner = NetworkLearner::new(reference.clone(), Dropout::off(), &device);
     let mut fast = KernelResNet::new(&config, &mut stream(), Dropout::off(), threads).unwrap();
     let spec = TrunkSpec::reduced(size, side);
     let mut trunk = Trunk::new(spec, threads).unwrap();
@@ -159,6 +264,12 @@ fn resnet(times: &mut Times, threads: usize, size: usize, side: usize, repeats: 
     let parameters: Vec<Vec<f32>> = slots[..slots.len() - 2]
         .iter()
         .map(|slot| fast.parameters()[slot.range.clone()].to_vec())
+        .collect();
+    let mut sgd = Naive::new(NaiveKind::Sgd, fast.layout().len());
+    let mut tags: Vec<_> = TAG
+        .iter()
+        .filter(|_| (size, side) == (10, 32))
+        .map(|(past, phases)| (tag_with(*past, fast.layout()), *phases))
         .collect();
     let name = |engine: &str| format!("reduced ResNet-18, {size}x{side}, {engine}");
     for round in 0..=repeats {
@@ -168,11 +279,19 @@ fn resnet(times: &mut Times, threads: usize, size: usize, side: usize, repeats: 
         } else {
             &mut *times
         };
-        kernels(times, &name("kernels"), &mut trunk, &parameters, &batch);
-        whole(times, &name("kernels"), &mut fast, &batch);
-        if round <= repeats / 4 {
-            stock(times, &name("stock"), &network, &batch);
-            whole(times, &name("stock"), &mut stock_learner, &batch);
+        let row = name("kernels");
+        kernels(times, &row, &mut trunk, &parameters, &batch);
+        whole(times, &row, SGD, &mut fast, &mut sgd, &batch);
+        for (tag, phases) in &mut tags {
+            whole(times, &row, *phases, &mut fast, tag, &batch);
+        }
+        time(times, &row, "forward+backward+loss, Burn loop", || {
+            burn_step(&network, &batch)
+        });
+        if arguments.stock && round <= repeats / 4 {
+            let row = name("stock");
+            stock(times, &row, &reference, &batch);
+            whole(times, &row, SGD, &mut stock_learner, &mut sgd, &batch);
         }
     }
 }
@@ -188,6 +307,7 @@ fn mlp(times: &mut Times, repeats: usize) {
     let batch = batch(10, image, 10);
     let network = config.init(&mut Seeds::new(1).stream("init"), &device);
     let mut learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
+    let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
     for round in 0..=repeats {
         let mut warm_up = Times::new();
         let times = if round == 0 {
@@ -196,12 +316,8 @@ fn mlp(times: &mut Times, repeats: usize) {
             &mut *times
         };
         stock(times, "MLP 784-256-256-100, 10x28, stock", &network, &batch);
-        whole(
-            times,
-            "MLP 784-256-256-100, 10x28, stock",
-            &mut learner,
-            &batch,
-        );
+        let row = "MLP 784-256-256-100, 10x28, stock";
+        whole(times, row, SGD, &mut learner, &mut sgd, &batch);
     }
 }
 
@@ -224,11 +340,7 @@ fn tag(times: &mut Times, past: usize, repeats: usize) {
     let mut stream = Seeds::new(1).stream("tag");
     let gradient: Vec<f32> = (0..layout.len()).map(|_| stream.symmetric(0.1)).collect();
     let mut theta = learner.parameters().to_vec();
-    let mut tag = Tag::new(TagConfig::default(), layout.clone()).unwrap();
-    for _ in 0..=past {
-        tag.begin_task();
-        tag.step(&mut theta, &gradient, 1e-6).unwrap();
-    }
+    let mut tag = tag_with(past, &layout);
     let block: Vec<f32> = vec![1.0; 2 * past.max(1) * layout.len()];
     let row = format!("TAG-RMSProp update, {past} past tasks");
     for _ in 0..repeats {
@@ -259,7 +371,8 @@ fn evaluation(times: &mut Times, threads: usize, repeats: usize) {
     };
     let mut trunk = Trunk::new(TrunkSpec::reduced(256, 32), threads).unwrap();
     let device = Device::flex();
-    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    network.stock = true;
     let learner = KernelResNet::new(
         &config,
         &mut Seeds::new(1).stream("init"),
@@ -318,11 +431,15 @@ fn median(values: &mut [f64]) -> f64 {
 
 fn main() {
     let arguments = arguments();
-    let wanted = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let only = arguments.only.clone();
+    let wanted = |name: &str| {
+        only.as_deref()
+            .is_none_or(|only| only.split(',').any(|o| o == name))
+    };
     let mut times = Times::new();
-    for (size, side, repeats) in [(10, 32, 60), (64, 32, 16), (10, 84, 16)] {
-        if wanted(&format!("{size}x{side}")) {
-            resnet(&mut times, arguments.threads, size, side, repeats);
+    for case in [(10, 32, 60), (64, 32, 16), (10, 84, 16)] {
+        if wanted(&format!("{}x{}", case.0, case.1)) {
+            resnet(&mut times, &arguments, case);
         }
     }
     if wanted("mlp") {

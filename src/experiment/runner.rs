@@ -22,7 +22,7 @@ use crate::data::{Dataset, ImageSet};
 use crate::method::{Method, Plain};
 use crate::metrics::{Metrics, TaskMatrix};
 use crate::model::{
-    Dropout, KernelResNet, Learner, MlpConfig, NetworkLearner, ReducedResNetConfig,
+    Dropout, KernelResNet, Learner, MlpConfig, NetworkLearner, ReducedResNetConfig, stock_kernels,
 };
 use crate::optim::{Naive, NaiveKind, Optimizer, Tag};
 use crate::seed::Seeds;
@@ -203,11 +203,6 @@ pub fn build_learner(
         learner.load(bytes)?;
     }
     Ok(learner)
-}
-
-/// True where `TAGCL_KERNELS=stock` asks for Burn's own operations instead of this crate's CPU kernels.
-fn stock_kernels() -> bool {
-    std::env::var_os("TAGCL_KERNELS").is_some_and(|value| value == "stock")
 }
 
 /// SHA-256 in hexadecimal.

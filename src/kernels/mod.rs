@@ -2,9 +2,10 @@
 //!
 //! * [`resnet`]: forward and backward pass of the whole trunk of the reduced ResNet-18, with its own bordered buffers;
 //! * [`tag`]: TAG's update, fused over the whole model;
-//! * [`head`]: the linear head with a class slice per example, and its loss.
+//! * [`head`]: the linear head with a class slice per example, and its loss;
+//! * [`extension`]: the trunk as an operation of Burn, for training loops written with Burn.
 //!
-//! Everything here works on plain slices, knows nothing of tensors, and gives the same bits for any number of threads.
+//! Everything but the last works on plain slices and knows nothing of tensors, and all of it gives the same bits for any number of threads.
 //! What is unsafe is kept to two kinds: vector instructions on addresses inside buffers whose layout `layout`
 //! defines, and tasks of one job writing disjoint parts of a buffer (`workers`). The functions other modules can
 //! call are safe and check the lengths they are given.
@@ -20,6 +21,7 @@
 
 mod conv_channels;
 mod conv_pixels;
+pub mod extension;
 mod grad_channels;
 mod grad_pixels;
 pub mod head;

@@ -15,7 +15,7 @@ mod weights;
 pub use layers::{Conv, Dropout, Linear, Norm};
 pub use learner::{Evaluation, Learner, LearnerError, NetworkLearner};
 pub use mlp::{Mlp, MlpConfig};
-pub use resnet::{Block, ReducedResNet, ReducedResNetConfig};
+pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
 pub use resnet_kernels::KernelResNet;
 pub use weights::{Weights, WeightsError, read_weights};
 

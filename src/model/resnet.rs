@@ -3,15 +3,22 @@
 //! Owns the network as the released code has it, which a stock "reduced ResNet-18" does not match: one 3×3 convolution
 //! a block, in the order convolution → ReLU → normalisation; no normalisation on the shortcut; dropout after each
 //! normalisation of a block. 496,680 parameters in 48 tensors for 32×32 images and 100 classes.
+//!
+//! On the CPU the trunk (all but the head) runs on this crate's kernels, as one operation of Burn's. `TAGCL_KERNELS=stock`,
+//! images that are not square, images that want a gradient and other devices take Burn's own operations, which are also
+//! what the kernels are tested against.
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{Conv, Dropout, Linear, Network, Norm};
 use crate::data::ImageShape;
+use crate::kernels::extension;
+use crate::kernels::resnet::{BatchStats, TrunkSpec};
+use crate::optim::floats;
 use crate::seed::SeedStream;
 
 /// Side of the average pooling before the head.
@@ -88,6 +95,14 @@ pub struct ReducedResNet {
     pub layer4: Vec<Block>,
     /// Head.
     pub linear: Linear,
+    /// True where the trunk always takes Burn's own operations; a new network asks [`stock_kernels`].
+    pub stock: bool,
+}
+
+/// True where `TAGCL_KERNELS=stock` asks for Burn's own operations instead of this crate's CPU kernels.
+#[must_use]
+pub fn stock_kernels() -> bool {
+    std::env::var_os("TAGCL_KERNELS").is_some_and(|value| value == "stock")
 }
 
 impl ReducedResNetConfig {
@@ -113,6 +128,7 @@ impl ReducedResNetConfig {
             layer3,
             layer4,
             linear: Linear::new(features, self.classes, stream, device),
+            stock: stock_kernels(),
         }
     }
 }
@@ -122,17 +138,94 @@ fn pooled(side: usize) -> usize {
     side.div_ceil(2).div_ceil(2).div_ceil(2) / POOL
 }
 
-impl Network for ReducedResNet {
-    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
-        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
+impl ReducedResNet {
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
             .into_iter()
             .flatten()
-        {
+    }
+
+    /// The norms in the order of the trunk.
+    fn norms(&self) -> impl Iterator<Item = &Norm> {
+        std::iter::once(&self.bn1).chain(self.blocks().flat_map(|b| [&b.bn1, &b.bn2]))
+    }
+
+    /// The trunk's parameters end to end, in the order of [`TrunkSpec::parameters`].
+    fn flat_parameters(&self) -> Tensor<1> {
+        let conv = |conv: &Conv| conv.weight.val().flatten(0, 3);
+        let norm = |norm: &Norm| [norm.weight.val(), norm.bias.val()];
+        let mut parts = vec![conv(&self.conv1)];
+        parts.extend(norm(&self.bn1));
+        for block in self.blocks() {
+            parts.push(conv(&block.conv1));
+            parts.extend(block.shortcut.as_ref().map(conv));
+            parts.extend(norm(&block.bn1));
+            parts.extend(norm(&block.bn2));
+        }
+        Tensor::cat(parts, 0)
+    }
+
+    /// The kernels' sizes for these images, where the kernels take them.
+    fn spec(&self, images: &Tensor<4>) -> Option<TrunkSpec> {
+        let [batch, in_channels, height, width] = images.dims();
+        let w = self.conv1.weight.dims()[0];
+        let spec = TrunkSpec {
+            batch,
+            in_channels,
+            size: height,
+            widths: [w, 2 * w, 4 * w, 8 * w],
+        };
+        let fits = !self.stock && height == width && pooled(height) > 0;
+        (fits && spec.validate().is_ok() && extension::takes(images)).then_some(spec)
+    }
+
+    /// The trunk on the kernels; `None` where they do not take these images. Nothing has happened then.
+    fn kernel_features(&self, images: &Tensor<4>, dropout: &mut Dropout) -> Option<Tensor<2>> {
+        let spec = self.spec(images)?;
+        let device = images.device();
+        let (images, parameters) = (images.clone(), self.flat_parameters());
+        if !device.is_autodiff() {
+            let values = |x: Tensor<1>| floats(x.into_data());
+            let running = self.norms().map(|norm| BatchStats {
+                mean: values(norm.running_mean.value()),
+                variance: values(norm.running_var.value()),
+            });
+            return extension::evaluate(&spec, images, parameters, running.collect()).ok();
+        }
+        let shapes = spec.dropout_shapes();
+        let masks = shapes
+            .iter()
+            .map(|shape| dropout.mask(shape.iter().product()))
+            .collect();
+        let (features, stats) = extension::train(&spec, images, parameters, masks).ok()?;
+        for (norm, stats) in self.norms().zip(stats) {
+            let tensor = |values: Vec<f32>| {
+                let len = values.len();
+                Tensor::<1>::from_data(TensorData::new(values, [len]), &device)
+            };
+            norm.absorb(tensor(stats.mean), tensor(stats.variance));
+        }
+        Some(features)
+    }
+
+    /// The trunk on Burn's own operations.
+    fn stock_features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        for block in self.blocks() {
             x = block.forward(x, dropout);
         }
         let pooled = avg_pool2d(x, AvgPoolOptions::new([POOL; 2]).with_stride([POOL; 2]));
-        self.linear.forward(pooled.flatten(1, 3))
+        pooled.flatten(1, 3)
+    }
+}
+
+impl Network for ReducedResNet {
+    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        let features = match self.kernel_features(&images, dropout) {
+            Some(features) => features,
+            None => self.stock_features(images, dropout),
+        };
+        self.linear.forward(features)
     }
 
     fn released_name(path: &str) -> String {

@@ -230,6 +230,7 @@ fn mlp() {
     );
 }
 
+/// The Burn module on its kernels and on Burn's own operations.
 fn resnet(name: &str, side: usize) {
     let device = Device::flex().autodiff();
     let config = ReducedResNetConfig {
@@ -237,11 +238,11 @@ fn resnet(name: &str, side: usize) {
         width: 20,
         classes: 100,
     };
-    check(
-        name,
-        config.init(&mut Seeds::new(1).stream("init"), &device),
-        &device,
-    );
+    for stock in [false, true] {
+        let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
+        network.stock = stock;
+        check(name, network, &device);
+    }
 }
 
 /// The CPU kernels against the golden file, and in evaluation mode against the Burn module with the same weights.
@@ -257,7 +258,8 @@ fn resnet_kernels(name: &str, side: usize) {
     let mut stream = Seeds::new(1).stream("init");
     let mut kernels = KernelResNet::new(&config, &mut stream, Dropout::off(), 1).unwrap();
     let device = Device::flex().autodiff();
-    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    network.stock = true;
     let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
     assert_eq!(kernels.parameters(), stock.parameters(), "initial values");
     check_training(&golden(name), &mut kernels);

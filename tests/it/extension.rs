@@ -1,0 +1,160 @@
+//! The reduced ResNet-18 as a Burn module: its trunk on the kernels against the same module on Burn's own operations.
+
+use burn::module::Module as _;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use tagcl::data::ImageShape;
+use tagcl::model::head::task_loss;
+use tagcl::model::{Dropout, Network as _, ReducedResNet, ReducedResNetConfig};
+use tagcl::optim::read_gradients;
+use tagcl::seed::Seeds;
+
+const CLASSES: usize = 10;
+
+/// The same network twice: on the kernels, on Burn's own operations.
+fn pair(side: usize, width: usize) -> [ReducedResNet; 2] {
+    let config = ReducedResNetConfig {
+        image: ImageShape::new(3, side, side),
+        width,
+        classes: CLASSES,
+    };
+    [false, true].map(|stock| {
+        let device = Device::flex().autodiff();
+        let mut network = config.init(&mut Seeds::new(3).stream("init"), &device);
+        network.stock = stock;
+        network
+    })
+}
+
+fn images(shape: [usize; 4], name: &str, device: &Device) -> Tensor<4> {
+    let mut stream = Seeds::new(5).stream(name);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.unit()).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+fn dropout(probability: f32) -> Dropout {
+    Dropout::new(probability, Seeds::new(7).stream("dropout"))
+}
+
+fn loss(network: &ReducedResNet, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<1> {
+    let rows = images.dims()[0];
+    let labels: Vec<usize> = (0..rows).map(|i| 5 + i % 5).collect();
+    task_loss(
+        network.forward(images, dropout),
+        &labels,
+        &vec![5..10; rows],
+    )
+}
+
+fn gradient(network: &ReducedResNet, loss: &Tensor<1>) -> Vec<f32> {
+    let gradients = GradientsParams::from_grads(loss.backward(), network);
+    read_gradients(network, gradients)
+}
+
+fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().try_into_vec().unwrap()
+}
+
+/// Relative to the largest value: both sides sum in single precision, in different orders.
+fn close(a: &[f32], b: &[f32], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let scale = b.iter().fold(1e-3_f32, |m, x| m.max(x.abs()));
+    for (i, (x, y)) in a.iter().zip(b).enumerate() {
+        assert!((x - y).abs() <= 2e-3 * scale, "{what}, value {i}: {x} {y}");
+    }
+}
+
+fn running(network: &ReducedResNet) -> Vec<f32> {
+    let norm = &network.layer3[0].bn1;
+    [
+        values(network.bn1.running_mean.value()),
+        values(norm.running_mean.value()),
+        values(norm.running_var.value()),
+    ]
+    .concat()
+}
+
+#[test]
+fn training_agrees_with_the_stock_operations() {
+    let device = Device::flex().autodiff();
+    for (batch, side, width, drop) in [
+        (4, 32, 20, 0.0),
+        (3, 32, 20, 0.3),
+        (1, 28, 8, 0.1),
+        (2, 37, 4, 0.0),
+    ] {
+        let what = format!("{batch} images of side {side}, width {width}, dropout {drop}");
+        let found = pair(side, width).map(|network| {
+            let images = images([batch, 3, side, side], &what, &device);
+            let loss = loss(&network, images, &mut dropout(drop));
+            (
+                values(loss.clone()),
+                gradient(&network, &loss),
+                running(&network),
+            )
+        });
+        let [kernels, stock] = &found;
+        close(&kernels.0, &stock.0, &format!("loss of {what}"));
+        close(&kernels.1, &stock.1, &format!("gradient of {what}"));
+        close(
+            &kernels.2,
+            &stock.2,
+            &format!("running statistics of {what}"),
+        );
+    }
+}
+
+#[test]
+fn several_passes_may_be_open_at_once() {
+    let device = Device::flex().autodiff();
+    let [network, _] = pair(32, 20);
+    let batch = |name: &str| images([2, 3, 32, 32], name, &device);
+    let alone = |name: &str| {
+        let [network, _] = pair(32, 20);
+        let loss = loss(&network, batch(name), &mut dropout(0.2));
+        gradient(&network, &loss)
+    };
+    let first = loss(&network, batch("first"), &mut dropout(0.2));
+    let second = loss(&network, batch("second"), &mut dropout(0.2));
+    // A pass whose graph is dropped gives its buffers back.
+    drop(loss(&network, batch("third"), &mut dropout(0.2)));
+    assert_eq!(gradient(&network, &first), alone("first"));
+    assert_eq!(gradient(&network, &second), alone("second"));
+    // One loss over two passes: the gradients add up.
+    let sum = loss(&network, batch("first"), &mut dropout(0.2))
+        + loss(&network, batch("second"), &mut dropout(0.2));
+    let added: Vec<f32> = alone("first")
+        .iter()
+        .zip(alone("second"))
+        .map(|(a, b)| a + b)
+        .collect();
+    close(&gradient(&network, &sum), &added, "sum of two passes");
+}
+
+#[test]
+fn evaluation_agrees_with_the_stock_operations() {
+    let device = Device::flex().autodiff();
+    let found = pair(32, 20).map(|network| {
+        let _ = network.forward(images([4, 3, 32, 32], "a", &device), &mut Dropout::off());
+        let images = images([3, 3, 32, 32], "b", &Device::flex());
+        values(network.valid().forward(images, &mut Dropout::off()))
+    });
+    close(&found[0], &found[1], "logits");
+}
+
+#[test]
+fn what_the_kernels_do_not_take_falls_back() {
+    let device = Device::flex().autodiff();
+    let [network, stock] = pair(32, 20);
+    // 32x40 images have the features of 32x32 ones, so the same head fits.
+    let wide = images([2, 3, 32, 40], "wide", &device);
+    let [a, b] = [&network, &stock].map(|n| values(loss(n, wide.clone(), &mut dropout(0.1))));
+    assert_eq!(a, b);
+    // Images that want a gradient get it.
+    let wanted = images([2, 3, 32, 32], "wanted", &device).require_grad();
+    let [a, b] = [&network, &stock].map(|n| {
+        let loss = loss(n, wanted.clone(), &mut Dropout::off());
+        values(wanted.grad(&loss.backward()).unwrap())
+    });
+    assert_eq!(a, b);
+}
