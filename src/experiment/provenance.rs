@@ -17,6 +17,8 @@ pub struct Provenance {
     pub data_note: Option<String>,
     /// Device of the network.
     pub device: String,
+    /// What computes: `stock` for Burn's own operations, else the instructions that this crate's kernels use.
+    pub kernels: String,
     /// Threads inside the run.
     pub threads: usize,
     /// Processor model.
@@ -35,6 +37,11 @@ impl Provenance {
             data_sha256: data_sha256.to_string(),
             data_note: data_note.map(str::to_string),
             device: "cpu".to_string(),
+            kernels: if crate::model::stock_kernels() {
+                "stock".to_string()
+            } else {
+                format!("{:?}", crate::kernels::Level::detect()).to_lowercase()
+            },
             threads,
             cpu: cpu_model(),
             started: utc_now(),
