@@ -33,7 +33,7 @@ use tagcl::model::head::task_loss;
 use tagcl::model::{
     Dropout, KernelResNet, Learner, MlpConfig, Network, NetworkLearner, ReducedResNetConfig,
 };
-use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, Tag, TagConfig};
+use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, PastMoments, Tag, TagConfig};
 use tagcl::seed::Seeds;
 use tagcl::stream::Batch;
 
@@ -226,9 +226,13 @@ const TAG: [(usize, [&str; 2]); 3] = [
 ];
 
 /// TAG-RMSProp with this many finished tasks of one random step each.
-fn tag_with(past: usize, layout: &Layout) -> Tag {
+fn tag_with(past: usize, layout: &Layout, past_moments: PastMoments) -> Tag {
     let mut stream = Seeds::new(1).stream("tag");
-    let mut tag = Tag::new(TagConfig::default(), layout.clone()).unwrap();
+    let config = TagConfig {
+        past_moments,
+        ..TagConfig::default()
+    };
+    let mut tag = Tag::new(config, layout.clone()).unwrap();
     let mut theta = vec![0.0; layout.len()];
     for _ in 0..past {
         tag.begin_task();
@@ -269,7 +273,7 @@ fn resnet(times: &mut Times, arguments: &Arguments, (size, side, repeats): Case)
     let mut tags: Vec<_> = TAG
         .iter()
         .filter(|_| (size, side) == (10, 32))
-        .map(|(past, phases)| (tag_with(*past, fast.layout()), *phases))
+        .map(|(past, phases)| (tag_with(*past, fast.layout(), PastMoments::F32), *phases))
         .collect();
     let name = |engine: &str| format!("reduced ResNet-18, {size}x{side}, {engine}");
     for round in 0..=repeats {
@@ -340,7 +344,8 @@ fn tag(times: &mut Times, past: usize, repeats: usize) {
     let mut stream = Seeds::new(1).stream("tag");
     let gradient: Vec<f32> = (0..layout.len()).map(|_| stream.symmetric(0.1)).collect();
     let mut theta = learner.parameters().to_vec();
-    let mut tag = tag_with(past, &layout);
+    let mut tag = tag_with(past, &layout, PastMoments::F32);
+    let mut half = tag_with(past, &layout, PastMoments::Bf16);
     let block: Vec<f32> = vec![1.0; 2 * past.max(1) * layout.len()];
     let row = format!("TAG-RMSProp update, {past} past tasks");
     for _ in 0..repeats {
@@ -348,6 +353,9 @@ fn tag(times: &mut Times, past: usize, repeats: usize) {
             tag.step(&mut theta, &gradient, 1e-6).unwrap();
         });
         if past > 0 {
+            time(times, &row, "update, bf16 past", || {
+                half.step(&mut theta, &gradient, 1e-6).unwrap();
+            });
             let sum = time(times, &row, "reading the past once", || {
                 let mut lanes = [0.0_f32; 64];
                 for chunk in block.as_chunks::<64>().0 {

@@ -106,6 +106,9 @@ pub(super) struct RunArgs {
     /// What TAG-Adam's step count counts: per-task, per-epoch
     #[arg(long)]
     pub(super) bias_correction: Option<String>,
+    /// Precision of past tasks' moments in TAG's memory: f32, bf16
+    #[arg(long)]
+    pub(super) past_moments: Option<String>,
     /// Epochs per task
     #[arg(long)]
     pub(super) epochs: Option<String>,
@@ -163,6 +166,7 @@ impl RunArgs {
             ("alpha_scope", &self.alpha_scope),
             ("epsilon", &self.epsilon),
             ("bias_correction", &self.bias_correction),
+            ("past_moments", &self.past_moments),
             ("epochs", &self.epochs),
             ("batch_size", &self.batch_size),
             ("profile", &self.profile),

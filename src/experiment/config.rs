@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::benchmark::{
     Benchmark, BenchmarkKind, MethodName, ModelName, Named as _, OptimizerName,
 };
-use crate::optim::{AlphaScope, BiasCorrection, Epsilon, TagBase, TagConfig};
+use crate::optim::{AlphaScope, BiasCorrection, Epsilon, PastMoments, TagBase, TagConfig};
 use crate::stream::{Angles, ClassOrder, Scaling, StreamKind, StreamSpec};
 
 /// Which images a benchmark's data set has.
@@ -44,6 +44,9 @@ pub struct TagSettings {
     pub epsilon: Epsilon,
     /// Step count of Adam's bias correction.
     pub bias_correction: BiasCorrection,
+    /// Precision of past tasks' stored moments.
+    #[serde(default)]
+    pub past_moments: PastMoments,
 }
 
 /// Everything that a run's result depends on.
@@ -166,6 +169,7 @@ impl RunConfig {
             scope,
             epsilon,
             bias_correction,
+            past_moments: tag.past_moments,
         })
     }
 }

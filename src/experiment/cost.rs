@@ -83,7 +83,8 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
         super::benchmark::OptimizerName::Adam => 2,
         _ => 1,
     };
-    let optimizer_state_bytes = vectors * parameters * size_of::<f32>();
+    let number = config.tag_config().unwrap_or_default().past_moments.bytes();
+    let optimizer_state_bytes = vectors * parameters * number;
     Ok(Estimate {
         parameters,
         steps,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named, OptimizerName};
 use super::config::{DataChoice, Profile, RunConfig, TagSettings};
-use crate::optim::{AlphaScope, BiasCorrection, Epsilon};
+use crate::optim::{AlphaScope, BiasCorrection, Epsilon, PastMoments};
 use crate::stream::{Angles, ClassOrder};
 
 /// A setting that cannot be used.
@@ -144,6 +144,10 @@ pub const KEYS: &[(&str, &str)] = &[
     (
         "bias_correction",
         "what TAG-Adam's step count counts: per-task, per-epoch",
+    ),
+    (
+        "past_moments",
+        "precision of past tasks' moments in TAG's memory: f32, bf16",
     ),
     ("epochs", "epochs per task"),
     ("batch_size", "examples per training step"),
@@ -447,7 +451,14 @@ impl Settings {
             "rotated benchmarks",
         )?;
         self.only_for(&["hidden"], model == ModelName::Mlp, "the mlp model")?;
-        let tag_keys = ["b", "alpha", "alpha_scope", "epsilon", "bias_correction"];
+        let tag_keys = [
+            "b",
+            "alpha",
+            "alpha_scope",
+            "epsilon",
+            "bias_correction",
+            "past_moments",
+        ];
         self.only_for(&tag_keys, optimizer.is_tag(), "the TAG optimizers")?;
         let orders = [("fixed", ClassOrder::Fixed), ("seeded", ClassOrder::Seeded)];
         let angles = [("exact", Angles::Exact), ("released", Angles::Released)];
@@ -543,6 +554,7 @@ impl Settings {
             ("global", AlphaScope::Global),
         ];
         let epsilons = [("outside", Epsilon::Outside), ("inside", Epsilon::Inside)];
+        let moments = [("f32", PastMoments::F32), ("bf16", PastMoments::Bf16)];
         self.choice("alpha", (), &[("cosine", ())])?;
         Ok(TagSettings {
             b: self.real(
@@ -554,6 +566,7 @@ impl Settings {
             alpha_scope: self.choice("alpha_scope", AlphaScope::Tensor, &scopes)?,
             epsilon: self.choice("epsilon", Epsilon::Outside, &epsilons)?,
             bias_correction: self.choice("bias_correction", correction, &corrections)?,
+            past_moments: self.choice("past_moments", PastMoments::F32, &moments)?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! CPU kernels written by hand: the only place in the crate with `unsafe` code.
 //!
 //! * [`resnet`]: forward and backward pass of the whole trunk of the reduced ResNet-18, with its own bordered buffers;
-//! * [`tag`]: TAG's update, fused over the whole model;
+//! * [`tag`]: TAG's update, fused over the whole model, whose past may be stored in half precision ([`past`]);
 //! * [`head`]: the linear head with a class slice per example, and its loss;
 //! * [`extension`]: the trunk as an operation of Burn, for training loops written with Burn.
 //!
@@ -28,6 +28,7 @@ pub mod head;
 mod layout;
 mod norm;
 mod norm_grad;
+pub mod past;
 pub mod resnet;
 mod simd;
 pub mod tag;

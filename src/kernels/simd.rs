@@ -85,6 +85,8 @@ pub(crate) trait Simd: Copy {
     type V: Copy;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
+    /// The upper halves of `LANES` floats, whose lower halves become 0.
+    unsafe fn load_half(p: *const u16) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
@@ -143,6 +145,12 @@ impl Simd for Portable {
     unsafe fn load(p: *const f32) -> [f32; 8] {
         // SAFETY: the caller promises 8 readable floats; the read asks for no alignment.
         unsafe { p.cast::<[f32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_half(p: *const u16) -> [f32; 8] {
+        // SAFETY: the caller promises 8 readable halves; the read asks for no alignment.
+        let halves = unsafe { p.cast::<[u16; 8]>().read_unaligned() };
+        halves.map(|half| f32::from_bits(u32::from(half) << 16))
     }
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: [f32; 8]) {
@@ -258,6 +266,8 @@ mod x86 {
             prefetch(p: *const f32) = _mm_prefetch::<_MM_HINT_T0>(p.cast());
             splat(x: f32) -> __m512 = _mm512_set1_ps(x);
             load(p: *const f32) -> __m512 = _mm512_loadu_ps(p);
+            load_half(p: *const u16) -> __m512 = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(
+                _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()))));
             store(p: *mut f32, v: __m512) = _mm512_storeu_ps(p, v);
             add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
             sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
@@ -283,6 +293,8 @@ mod x86 {
             prefetch(p: *const f32) = _mm_prefetch::<_MM_HINT_T0>(p.cast());
             splat(x: f32) -> __m256 = _mm256_set1_ps(x);
             load(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
+            load_half(p: *const u16) -> __m256 = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(
+                _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()))));
             store(p: *mut f32, v: __m256) = _mm256_storeu_ps(p, v);
             add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
             sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);

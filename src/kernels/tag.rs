@@ -13,6 +13,7 @@
 //! [`TagPlan::apply`] sums a block of all `v_t` and moves the parameters. Between the two the caller turns the products
 //! into weights, with [`Dots::alphas`] or in any other way.
 
+use super::past::{Element, Past};
 use super::simd::{Level, Simd, dispatch};
 use super::workers::{Shareable, Workers};
 use std::ops::Range;
@@ -59,10 +60,12 @@ impl Step {
     #[must_use]
     pub fn new(base: Base, beta1: f32, k: u64, lr: f32, epsilon: f32) -> Self {
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(k as f64);
-        let (numerator, root) = match base {
-            Base::Adam { beta2 } => (correction(beta1) as f32, correction(beta2).sqrt() as f32),
-            _ => (1.0, 1.0),
+        // Without Adam, decays of 0 make both corrections 1.
+        let (beta1, beta2) = match base {
+            Base::Adam { beta2 } => (beta1, beta2),
+            _ => (0.0, 0.0),
         };
+        let (numerator, root) = (correction(beta1) as f32, correction(beta2).sqrt() as f32);
         Self {
             lr,
             epsilon,
@@ -213,12 +216,9 @@ impl TagPlan {
         &self.segments
     }
 
-    fn check(&self, what: &str, slice: &[f32]) {
-        assert_eq!(
-            slice.len(),
-            self.len,
-            "{what} has another length than the plan"
-        );
+    fn check<'a>(&self, what: &str, vector: impl Into<Past<'a>>) {
+        let len = vector.into().len();
+        assert_eq!(len, self.len, "{what} has another length than the plan");
     }
 
     /// Updates m and v with the gradient and returns the products of the new m with itself and every `past_m[t]`.
@@ -233,13 +233,13 @@ impl TagPlan {
         grad: &[f32],
         m: &mut [f32],
         v: &mut [f32],
-        past_m: &[&[f32]],
+        past_m: &[Past<'_>],
     ) -> Dots {
         self.check("grad", grad);
-        self.check("m", m);
-        self.check("v", v);
+        self.check("m", &*m);
+        self.check("v", &*v);
         for past in past_m {
-            self.check("past_m", past);
+            self.check("past_m", *past);
         }
         let decay = match base {
             Base::Adagrad => Decay {
@@ -276,13 +276,11 @@ impl TagPlan {
                 );
                 let m = std::slice::from_raw_parts(m.cast_const(), r.len());
                 for (t, past) in past_m.iter().enumerate() {
-                    dot(
-                        self.level,
-                        m,
-                        &past[r.clone()],
-                        following(past_m, t, &r),
-                        out.at(i * row + 1 + t),
-                    );
+                    let (next, out) = (following(past_m, t, &r), out.at(i * row + 1 + t));
+                    match past.part(r.clone()) {
+                        Past::Single(past) => dot(self.level, m, past, next, out),
+                        Past::Half(past) => dot_half(self.level, m, past, next, out),
+                    }
                 }
             }
         });
@@ -312,14 +310,14 @@ impl TagPlan {
         grad: &[f32],
         m: &[f32],
         v: &[f32],
-        past_v: &[&[f32]],
+        past_v: &[Past<'_>],
     ) {
-        self.check("theta", theta);
+        self.check("theta", &*theta);
         self.check("grad", grad);
         self.check("m", m);
         self.check("v", v);
         for past in past_v {
-            self.check("past_v", past);
+            self.check("past_v", *past);
         }
         assert_eq!(
             alphas.len(),
@@ -340,17 +338,14 @@ impl TagPlan {
             unsafe {
                 let sums = sum.as_mut_ptr();
                 let own = alphas[past_v.len()][segment];
-                let next = past_v.first().map_or(v, |p| p)[r.start..].as_ptr();
+                let next = past_v.first().map_or(v.into(), |p| *p).address(r.start);
                 weigh(self.level, own, &v[r.clone()], next, sums, true);
                 for (t, (past, row)) in past_v.iter().zip(alphas).enumerate() {
-                    weigh(
-                        self.level,
-                        row[segment],
-                        &past[r.clone()],
-                        following(past_v, t, &r),
-                        sums,
-                        false,
-                    );
+                    let (alpha, next) = (row[segment], following(past_v, t, &r));
+                    match past.part(r.clone()) {
+                        Past::Single(past) => weigh(self.level, alpha, past, next, sums, false),
+                        Past::Half(past) => weigh_half(self.level, alpha, past, next, sums),
+                    }
                 }
                 descend(
                     self.level,
@@ -366,10 +361,10 @@ impl TagPlan {
 
 /// What is read after block `r` of the past task `t`: the same block of the next one, or the next block of the first. It
 /// is asked for in advance, because a block is too short for the hardware to notice the stream early.
-fn following(past: &[&[f32]], t: usize, r: &Range<usize>) -> *const f32 {
+fn following(past: &[Past<'_>], t: usize, r: &Range<usize>) -> *const u8 {
     match past.get(t + 1) {
-        Some(next) => next[r.start..].as_ptr(),
-        None => past[0][r.end..].as_ptr(),
+        Some(next) => next.address(r.start),
+        None => past[0].address(r.end),
     }
 }
 
@@ -422,28 +417,29 @@ unsafe fn moments_any<S: Simd>(
 }
 
 #[inline(always)]
-unsafe fn dot_any<S: Simd>(a: &[f32], b: &[f32], next: *const f32, out: *mut f32) {
+unsafe fn dot_of<S: Simd, E: Element>(a: &[f32], b: &[E], next: *const u8, out: *mut f32) {
     debug_assert_eq!(a.len(), b.len());
     // SAFETY: reads below the common length; `out` is one float.
     unsafe {
         let (len, a, b) = (a.len(), a.as_ptr(), b.as_ptr());
+        let next = next.cast::<E>();
         let mut sums = [S::splat(0.0); 4];
         let mut i = 0;
         while i + 4 * S::LANES <= len {
             for (k, sum) in sums.iter_mut().enumerate() {
                 let at = i + k * S::LANES;
-                S::prefetch(next.wrapping_add(at));
-                *sum = S::fma(S::load(a.add(at)), S::load(b.add(at)), *sum);
+                S::prefetch(next.wrapping_add(at).cast());
+                *sum = S::fma(S::load(a.add(at)), E::load::<S>(b.add(at)), *sum);
             }
             i += 4 * S::LANES;
         }
         while i + S::LANES <= len {
-            sums[0] = S::fma(S::load(a.add(i)), S::load(b.add(i)), sums[0]);
+            sums[0] = S::fma(S::load(a.add(i)), E::load::<S>(b.add(i)), sums[0]);
             i += S::LANES;
         }
         let mut total = S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
         while i < len {
-            total += *a.add(i) * *b.add(i);
+            total += *a.add(i) * (*b.add(i)).single();
             i += 1;
         }
         *out = total;
@@ -451,23 +447,55 @@ unsafe fn dot_any<S: Simd>(a: &[f32], b: &[f32], next: *const f32, out: *mut f32
 }
 
 #[inline(always)]
-unsafe fn weigh_any<S: Simd>(alpha: f32, v: &[f32], next: *const f32, sum: *mut f32, first: bool) {
+unsafe fn dot_any<S: Simd>(a: &[f32], b: &[f32], next: *const u8, out: *mut f32) {
+    // SAFETY: the same contract.
+    unsafe { dot_of::<S, f32>(a, b, next, out) }
+}
+
+#[inline(always)]
+unsafe fn dot_half_any<S: Simd>(a: &[f32], b: &[u16], next: *const u8, out: *mut f32) {
+    // SAFETY: the same contract.
+    unsafe { dot_of::<S, u16>(a, b, next, out) }
+}
+
+#[inline(always)]
+unsafe fn weigh_of<S: Simd, E: Element>(
+    alpha: f32,
+    v: &[E],
+    next: *const u8,
+    sum: *mut f32,
+    first: bool,
+) {
     // SAFETY: `sum` has the length of `v`.
     unsafe {
         let (len, v, a) = (v.len(), v.as_ptr(), S::splat(alpha));
+        let next = next.cast::<E>();
         let rest = vectors::<S>(len, |i| {
-            S::prefetch(next.wrapping_add(i));
+            S::prefetch(next.wrapping_add(i).cast());
             let old = if first {
                 S::splat(0.0)
             } else {
                 S::load(sum.add(i))
             };
-            S::store(sum.add(i), S::fma(a, S::load(v.add(i)), old));
+            S::store(sum.add(i), S::fma(a, E::load::<S>(v.add(i)), old));
         });
         for i in rest..len {
-            *sum.add(i) = alpha * *v.add(i) + if first { 0.0 } else { *sum.add(i) };
+            let old = if first { 0.0 } else { *sum.add(i) };
+            *sum.add(i) = alpha * (*v.add(i)).single() + old;
         }
     }
+}
+
+#[inline(always)]
+unsafe fn weigh_any<S: Simd>(alpha: f32, v: &[f32], next: *const u8, sum: *mut f32, first: bool) {
+    // SAFETY: the same contract.
+    unsafe { weigh_of::<S, f32>(alpha, v, next, sum, first) }
+}
+
+#[inline(always)]
+unsafe fn weigh_half_any<S: Simd>(alpha: f32, v: &[u16], next: *const u8, sum: *mut f32) {
+    // SAFETY: the same contract.
+    unsafe { weigh_of::<S, u16>(alpha, v, next, sum, false) }
 }
 
 #[inline(always)]
@@ -509,14 +537,28 @@ dispatch! {
 dispatch! {
     /// # Safety
     /// Both have the same length; `out` is nobody else's. `next` is only asked for.
-    dot = dot_any(a: &[f32], b: &[f32], next: *const f32, out: *mut f32)
+    dot = dot_any(a: &[f32], b: &[f32], next: *const u8, out: *mut f32)
+}
+dispatch! {
+    /// [`dot`] with a vector in half precision.
+    ///
+    /// # Safety
+    /// As [`dot`].
+    dot_half = dot_half_any(a: &[f32], b: &[u16], next: *const u8, out: *mut f32)
 }
 dispatch! {
     /// `sum = alpha v`, or `sum += alpha v` if it is not the first.
     ///
     /// # Safety
     /// `sum` has the length of `v` and is nobody else's. `next` is only asked for.
-    weigh = weigh_any(alpha: f32, v: &[f32], next: *const f32, sum: *mut f32, first: bool)
+    weigh = weigh_any(alpha: f32, v: &[f32], next: *const u8, sum: *mut f32, first: bool)
+}
+dispatch! {
+    /// `sum += alpha v` of a vector in half precision.
+    ///
+    /// # Safety
+    /// As [`weigh`].
+    weigh_half = weigh_half_any(alpha: f32, v: &[u16], next: *const u8, sum: *mut f32)
 }
 dispatch! {
     /// # Safety

@@ -25,7 +25,7 @@ pub(crate) use module::floats;
 pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};
 pub use naive::{Naive, NaiveKind};
 pub use state::{OptimError, State};
-pub use tag::{BiasCorrection, Epsilon, Tag, TagBase, TagConfig};
+pub use tag::{BiasCorrection, Epsilon, PastMoments, Tag, TagBase, TagConfig};
 
 /// Turns gradients into parameter updates, task after task.
 pub trait Optimizer: Send {

@@ -1,6 +1,7 @@
 //! The update against the formula in `f64`.
 
 use super::{BLOCK, Base, Step, TagPlan};
+use crate::kernels::past::{Past, Stored};
 use crate::kernels::{Level, Workers};
 
 fn noise(seed: usize, len: usize) -> Vec<f32> {
@@ -40,7 +41,7 @@ fn a_step_matches_the_formula() {
         (Base::Adam { beta2: 0.999 }, true, false),
     ] {
         for level in Level::all() {
-            for past in [0, 1, 3] {
+            for (past, half) in [(0, false), (1, false), (3, false), (1, true), (3, true)] {
                 let plan = TagPlan::with(segments.clone(), level);
                 let grad = noise(1, len);
                 let (mut m, mut v) = (
@@ -67,13 +68,20 @@ fn a_step_matches_the_formula() {
                     }
                 }
                 let (m0, v0, theta0) = (m.clone(), v.clone(), theta.clone());
-                let views =
-                    |v: &'_ [Vec<f32>]| v.iter().map(|v| v.as_slice().to_vec()).collect::<Vec<_>>();
-                let (pm, pv) = (views(&past_m), views(&past_v));
-                let (pm, pv): (Vec<&[f32]>, Vec<&[f32]>) = (
-                    pm.iter().map(|v| &v[..]).collect(),
-                    pv.iter().map(|v| &v[..]).collect(),
-                );
+                let store = |v: &Vec<f32>| {
+                    if half {
+                        Stored::half(v)
+                    } else {
+                        Stored::single(v.clone())
+                    }
+                };
+                let pm: Vec<Stored> = past_m.iter().map(store).collect();
+                let pv: Vec<Stored> = past_v.iter().map(store).collect();
+                // The reference computes with what is stored.
+                let past_m: Vec<Vec<f32>> = pm.iter().map(Stored::values).collect();
+                let past_v: Vec<Vec<f32>> = pv.iter().map(Stored::values).collect();
+                let pm: Vec<Past<'_>> = pm.iter().map(Stored::view).collect();
+                let pv: Vec<Past<'_>> = pv.iter().map(Stored::view).collect();
                 let workers = Workers::new(2);
                 let dots = plan.moments_and_dots(&workers, base, 0.9, &grad, &mut m, &mut v, &pm);
                 let alphas = dots.alphas(5.0, global);
@@ -144,7 +152,7 @@ fn threads_do_not_change_a_bit() {
     let len = 5 * BLOCK + 77;
     let plan = TagPlan::new(vec![0..100, 100..len]);
     let past = [noise(5, len), noise(6, len)].map(|p| p.iter().map(|p| p * p).collect::<Vec<_>>());
-    let past: Vec<&[f32]> = past.iter().map(|p| &p[..]).collect();
+    let past: Vec<Past<'_>> = past.iter().map(|p| p.as_slice().into()).collect();
     let run = |threads| {
         let workers = Workers::new(threads);
         let (mut m, mut v, mut theta) = (vec![0.0; len], vec![0.0; len], noise(1, len));

@@ -1,0 +1,177 @@
+//! Past tasks' moments as they are stored: single precision, or the upper half of it (bfloat16).
+//!
+//! Half the bytes is half the time of TAG's update, which is bound by reading them. A bfloat16 has the range of an `f32`
+//! and 8 bits of its significand, so a stored value is off by at most 1 part in 256; it is read as an `f32` by a shift, and
+//! everything is computed in `f32`.
+
+use super::simd::Simd;
+use std::ops::Range;
+
+/// A stored vector.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stored {
+    /// `f32`.
+    Single(Vec<f32>),
+    /// The upper 16 bits of an `f32`.
+    Half(Vec<u16>),
+}
+
+/// A view of a [`Stored`] vector.
+#[derive(Clone, Copy, Debug)]
+pub enum Past<'a> {
+    /// `f32`.
+    Single(&'a [f32]),
+    /// The upper 16 bits of an `f32`.
+    Half(&'a [u16]),
+}
+
+/// The nearest bfloat16, ties to even; NaN stays NaN.
+fn narrow(x: f32) -> u16 {
+    let bits = x.to_bits();
+    if x.is_nan() {
+        return (bits >> 16) as u16 | 0x40;
+    }
+    let round = 0x7fff + (bits >> 16 & 1);
+    (bits.wrapping_add(round) >> 16) as u16
+}
+
+fn widen(x: u16) -> f32 {
+    f32::from_bits(u32::from(x) << 16)
+}
+
+impl Stored {
+    /// Takes a vector as it is.
+    #[must_use]
+    pub fn single(values: Vec<f32>) -> Self {
+        Self::Single(values)
+    }
+
+    /// Rounds a vector to the nearest bfloat16s.
+    #[must_use]
+    pub fn half(values: &[f32]) -> Self {
+        Self::Half(values.iter().map(|&x| narrow(x)).collect())
+    }
+
+    /// The stored values, exactly.
+    #[must_use]
+    pub fn values(&self) -> Vec<f32> {
+        match self {
+            Self::Single(values) => values.clone(),
+            Self::Half(values) => values.iter().map(|&x| widen(x)).collect(),
+        }
+    }
+
+    /// A view of all of it.
+    #[must_use]
+    pub fn view(&self) -> Past<'_> {
+        match self {
+            Self::Single(values) => Past::Single(values),
+            Self::Half(values) => Past::Half(values),
+        }
+    }
+
+    /// Bytes of the values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Single(values) => size_of_val(values.as_slice()),
+            Self::Half(values) => size_of_val(values.as_slice()),
+        }
+    }
+}
+
+impl<'a> From<&'a [f32]> for Past<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::Single(values)
+    }
+}
+
+impl Past<'_> {
+    /// Number of values.
+    #[must_use]
+    pub fn len(self) -> usize {
+        match self {
+            Self::Single(values) => values.len(),
+            Self::Half(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn part(self, range: Range<usize>) -> Self {
+        match self {
+            Self::Single(values) => Self::Single(&values[range]),
+            Self::Half(values) => Self::Half(&values[range]),
+        }
+    }
+
+    /// Address of the value `at`, which may be one past the end.
+    pub(crate) fn address(self, at: usize) -> *const u8 {
+        match self {
+            Self::Single(values) => values[at..].as_ptr().cast(),
+            Self::Half(values) => values[at..].as_ptr().cast(),
+        }
+    }
+}
+
+/// A number as it is stored.
+pub(crate) trait Element: Copy {
+    /// # Safety
+    /// As [`Simd::load`], for a vector of these.
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V;
+    fn single(self) -> f32;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V {
+        // SAFETY: the same contract.
+        unsafe { S::load(p) }
+    }
+    #[inline(always)]
+    fn single(self) -> f32 {
+        self
+    }
+}
+
+impl Element for u16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(p: *const Self) -> S::V {
+        // SAFETY: the same contract.
+        unsafe { S::load_half(p) }
+    }
+    #[inline(always)]
+    fn single(self) -> f32 {
+        widen(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Stored, narrow, widen};
+
+    #[test]
+    fn narrowing_rounds_to_the_nearest_and_widening_is_exact() {
+        for (x, y) in [
+            (0.0, 0.0),
+            (-0.0, -0.0),
+            (1.0, 1.0),
+            (1.0 + 1.0 / 256.0, 1.0),
+            (1.0 + 3.0 / 256.0, 1.0 + 4.0 / 256.0),
+            (1.0 + 1.1 / 256.0, 1.0 + 2.0 / 256.0),
+            (f32::INFINITY, f32::INFINITY),
+            (f32::MAX, f32::INFINITY),
+        ] {
+            assert_eq!(widen(narrow(x)).to_bits(), f32::to_bits(y), "{x}");
+        }
+        assert!(widen(narrow(f32::NAN)).is_nan());
+        assert!(widen(narrow(f32::from_bits(0x7f80_0001))).is_nan());
+        let stored = Stored::half(&[0.1, -3.7, 1e-20]);
+        assert_eq!(Stored::half(&stored.values()), stored);
+        assert_eq!(stored.bytes(), 6);
+    }
+}
