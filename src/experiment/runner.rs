@@ -19,7 +19,7 @@ use super::provenance::{Provenance, peak_rss_bytes};
 use super::result::{AlphaResult, Cost, RunResult, SCHEMA};
 use super::settings::SettingError;
 use crate::data::{Dataset, ImageSet};
-use crate::method::{Method, Plain};
+use crate::method::{Agem, Er, Ewc, Method, Plain, Step};
 use crate::metrics::{Metrics, TaskMatrix};
 use crate::model::{
     Dropout, KernelResNet, Learner, MlpConfig, NetworkLearner, ReducedResNetConfig,
@@ -240,10 +240,32 @@ pub fn build_optimizer(
     Ok(Box::new(Naive::new(kind, learner.layout().len())))
 }
 
-fn build_method(config: &RunConfig) -> Box<dyn Method> {
-    match config.method {
+/// The method of a configuration. A method whose settings are missing is a configuration that was not made by
+/// [`super::settings`].
+fn build_method(config: &RunConfig) -> Result<Box<dyn Method>, RunError> {
+    let seeds = Seeds::new(config.seed);
+    let (batch, classes) = (config.batch_size, config.benchmark.images().0);
+    let missing = || {
+        RunError::Setting(SettingError::Missing {
+            key: "method",
+            remedy: format!(
+                "the configuration lacks the settings of {:?}",
+                config.method
+            ),
+        })
+    };
+    Ok(match config.method {
         MethodName::Plain => Box::new(Plain),
-    }
+        MethodName::Ewc => Box::new(Ewc::new(config.ewc.ok_or_else(missing)?, seeds)),
+        MethodName::Agem => {
+            let own = config.agem.ok_or_else(missing)?;
+            Box::new(Agem::new(own, batch, seeds))
+        }
+        MethodName::Er => {
+            let own = config.er.ok_or_else(missing)?;
+            Box::new(Er::new(own, classes, batch, seeds))
+        }
+    })
 }
 
 /// Executes one run in memory.
@@ -272,7 +294,7 @@ pub fn train(
         stream,
         learner,
         optimizer,
-        method: build_method(config),
+        method: build_method(config)?,
         cost: Cost::default(),
         accuracy: TaskMatrix::default(),
         loss: TaskMatrix::default(),
@@ -344,9 +366,15 @@ impl Run<'_> {
                     lr,
                 };
                 let batch = task.train.batch(positions);
+                let step = Step {
+                    tasks: self.stream.tasks(),
+                    t,
+                    positions,
+                    batch: &batch,
+                };
                 let loss = self
                     .method
-                    .gradient(self.learner.as_mut(), &batch, &mut gradient)?;
+                    .gradient(self.learner.as_mut(), &step, &mut gradient)?;
                 if !loss.is_finite() {
                     return Err(not_finite("the loss".to_string()));
                 }
@@ -377,7 +405,8 @@ impl Run<'_> {
                 loss,
             })?;
         }
-        self.method.end_task(t, task, self.learner.as_mut())?;
+        self.method
+            .end_task(t, self.stream.tasks(), self.learner.as_mut())?;
         self.optimizer.end_task();
         self.cost.train_s += began.elapsed().as_secs_f64();
         Ok(())

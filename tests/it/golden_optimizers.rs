@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use tagcl::metrics::{Metrics, TaskMatrix};
 use tagcl::optim::{
-    AlphaScope, Epsilon, Layout, Naive, NaiveKind, Optimizer, Tag, TagBase, TagConfig,
+    AlphaRule, AlphaScope, Epsilon, Layout, Naive, NaiveKind, Optimizer, Tag, TagBase, TagConfig,
 };
 
 const TENSORS: [&str; 3] = ["conv", "weight", "bias"];
@@ -221,6 +221,42 @@ fn tag_with_epsilon_inside_the_root() {
             ..TagConfig::default()
         },
     );
+}
+
+#[test]
+fn tag_1() {
+    check_tag(
+        "tag-1",
+        TagConfig {
+            alpha: AlphaRule::One,
+            ..TagConfig::default()
+        },
+    );
+}
+
+#[test]
+fn tag_age() {
+    check_tag(
+        "tag-age",
+        TagConfig {
+            alpha: AlphaRule::Age,
+            ..TagConfig::default()
+        },
+    );
+}
+
+#[test]
+fn tag_of_stored_gradients() {
+    for (case, stored_gradients) in [("tag-g-1", 1), ("tag-g-3", 3)] {
+        check_tag(
+            case,
+            TagConfig {
+                alpha: AlphaRule::Gradients,
+                stored_gradients,
+                ..TagConfig::default()
+            },
+        );
+    }
 }
 
 #[test]
