@@ -21,7 +21,9 @@ pub struct Slot {
 }
 
 impl Slot {
-    fn new(task: usize, position: usize) -> Self {
+    /// The example at this position of this task.
+    #[must_use]
+    pub fn new(task: usize, position: usize) -> Self {
         Self {
             task: task as u32,
             position: position as u32,
@@ -44,7 +46,8 @@ pub(super) fn choose(mut items: Vec<Slot>, count: usize, stream: &mut SeedStream
 }
 
 /// The remembered examples as one batch, each competing in its own task's slice of the head; `None` without any.
-pub(super) fn gather(tasks: &[Task], slots: &[Slot]) -> Option<Batch> {
+#[must_use]
+pub fn gather(tasks: &[Task], slots: &[Slot]) -> Option<Batch> {
     let mut batch: Option<Batch> = None;
     for slot in slots {
         let Some(task) = tasks.get(slot.task as usize) else {

@@ -21,7 +21,7 @@ mod ewc;
 mod plain;
 
 pub use agem::{Agem, AgemConfig, project};
-pub use buffer::{Reservoir, ReservoirRule, Ring, Slot};
+pub use buffer::{Reservoir, ReservoirRule, Ring, Slot, gather};
 pub use er::{Er, ErConfig};
 pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
 pub use plain::Plain;

@@ -287,19 +287,19 @@ fn metrics_of_the_golden_matrix() {
     let pairs = [
         (found.average_accuracy / 100.0, expected("average_accuracy")),
         (
-            found.learning_accuracy / 100.0,
+            found.learning_accuracy.unwrap() / 100.0,
             expected("learning_accuracy"),
         ),
         (
-            found.forgetting,
+            found.forgetting.unwrap(),
             expected("forgetting_paper_max_over_earlier_times"),
         ),
         (
-            found.forgetting_released,
+            found.forgetting_released.unwrap(),
             expected("forgetting_released_max_over_all_times"),
         ),
         (
-            found.backward_transfer / 100.0,
+            found.backward_transfer.unwrap() / 100.0,
             expected("bwt_over_T_minus_1"),
         ),
     ];

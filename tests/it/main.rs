@@ -8,3 +8,4 @@
 
 mod golden_models;
 mod golden_optimizers;
+mod methods;
