@@ -13,7 +13,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Accuracies (or losses) on the tasks seen so far, one row after each task; row i has i + 1 values.
+/// Accuracies (or losses) on the tasks seen so far, one row after each task; row i has i + 1 values. Training that sees
+/// the tasks in no order has one row with the final values on all tasks ([`TaskMatrix::only_final`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskMatrix {
@@ -62,6 +63,28 @@ impl TaskMatrix {
         Ok(())
     }
 
+    /// The matrix of training without an order of tasks: one row, the final values on all tasks.
+    ///
+    /// # Errors
+    /// [`MatrixError`] unless all values are finite.
+    pub fn only_final(row: Vec<f64>) -> Result<Self, MatrixError> {
+        let finite = row.iter().filter(|x| x.is_finite()).count();
+        if finite != row.len() || row.is_empty() {
+            return Err(MatrixError {
+                row: 1,
+                expected: row.len(),
+                found: finite,
+            });
+        }
+        Ok(Self { rows: vec![row] })
+    }
+
+    /// True where only the end was measured, so that nothing can be said of forgetting.
+    #[must_use]
+    pub fn is_only_final(&self) -> bool {
+        matches!(self.rows.as_slice(), [row] if row.len() > 1)
+    }
+
     /// The rows.
     #[must_use]
     pub fn rows(&self) -> &[Vec<f64>] {
@@ -69,19 +92,23 @@ impl TaskMatrix {
     }
 }
 
-/// All metrics of one run.
+/// All metrics of one run. Those that compare times are absent where only the end was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Percent.
     pub average_accuracy: f64,
     /// Fraction; negative where later tasks improved earlier ones. 0 for a single task.
-    pub forgetting: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgetting: Option<f64>,
     /// Fraction, ≥ 0.
-    pub forgetting_released: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgetting_released: Option<f64>,
     /// Percent.
-    pub learning_accuracy: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_accuracy: Option<f64>,
     /// Percentage points. 0 for a single task.
-    pub backward_transfer: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backward_transfer: Option<f64>,
 }
 
 impl Metrics {
@@ -90,6 +117,15 @@ impl Metrics {
     pub fn of(accuracy: &TaskMatrix) -> Option<Self> {
         let rows = accuracy.rows();
         let (last, earlier) = rows.split_last()?;
+        if accuracy.is_only_final() {
+            return Some(Self {
+                average_accuracy: mean(last.iter().copied()),
+                forgetting: None,
+                forgetting_released: None,
+                learning_accuracy: None,
+                backward_transfer: None,
+            });
+        }
         let tasks = last.len();
         let own: Vec<f64> = rows.iter().filter_map(|row| row.last().copied()).collect();
         let best_before = |j: usize| {
@@ -101,11 +137,12 @@ impl Metrics {
         let past = || last.iter().take(tasks - 1).enumerate();
         Some(Self {
             average_accuracy: mean(last.iter().copied()),
-            learning_accuracy: mean(own.iter().copied()),
-            forgetting: mean(past().map(|(j, now)| best_before(j) - now)) / 100.0,
-            forgetting_released: mean(past().map(|(j, now)| best_before(j).max(*now) - now))
-                / 100.0,
-            backward_transfer: mean(past().zip(&own).map(|((_, now), own)| now - own)),
+            learning_accuracy: Some(mean(own.iter().copied())),
+            forgetting: Some(mean(past().map(|(j, now)| best_before(j) - now)) / 100.0),
+            forgetting_released: Some(
+                mean(past().map(|(j, now)| best_before(j).max(*now) - now)) / 100.0,
+            ),
+            backward_transfer: Some(mean(past().zip(&own).map(|((_, now), own)| now - own))),
         })
     }
 }
@@ -148,13 +185,15 @@ mod tests {
         fn identities_hold_for_any_matrix(matrix in matrix()) {
             let m = Metrics::of(&matrix).unwrap();
             let tasks = matrix.rows().len() as f64;
-            prop_assert!(m.forgetting_released >= 0.0);
-            prop_assert!(m.forgetting_released >= m.forgetting - 1e-12);
+            let (forgetting, released) = (m.forgetting.unwrap(), m.forgetting_released.unwrap());
+            let (learning, transfer) = (m.learning_accuracy.unwrap(), m.backward_transfer.unwrap());
+            prop_assert!(released >= 0.0);
+            prop_assert!(released >= forgetting - 1e-12);
             // A - LA is the backward transfer spread over all tasks instead of all but the last.
-            let spread = m.backward_transfer * (tasks - 1.0) / tasks;
-            prop_assert!((m.average_accuracy - m.learning_accuracy - spread).abs() < 1e-9);
+            let spread = transfer * (tasks - 1.0) / tasks;
+            prop_assert!((m.average_accuracy - learning - spread).abs() < 1e-9);
             // Forgetting is measured from the best, so it is at least the loss since learning.
-            prop_assert!(m.forgetting * 100.0 >= -m.backward_transfer - 1e-9);
+            prop_assert!(forgetting * 100.0 >= -transfer - 1e-9);
         }
     }
 
@@ -170,8 +209,17 @@ mod tests {
         let m = Metrics::of(&TaskMatrix::new(vec![vec![80.0]]).unwrap()).unwrap();
         assert_eq!(
             (m.average_accuracy, m.forgetting, m.backward_transfer),
-            (80.0, 0.0, 0.0)
+            (80.0, Some(0.0), Some(0.0))
         );
+    }
+
+    #[test]
+    fn the_end_alone_says_nothing_of_forgetting() {
+        let m = Metrics::of(&TaskMatrix::only_final(vec![80.0, 60.0]).unwrap()).unwrap();
+        assert_eq!((m.average_accuracy, m.forgetting), (70.0, None));
+        let json = serde_json::to_string(&m).unwrap();
+        assert_eq!(serde_json::from_str::<Metrics>(&json).unwrap(), m);
+        assert!(TaskMatrix::only_final(vec![f64::NAN]).is_err());
     }
 
     #[test]

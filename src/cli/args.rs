@@ -82,7 +82,7 @@ pub(super) struct RunArgs {
     /// Optimizer (tagcl list optimizers)
     #[arg(long)]
     pub(super) optimizer: Option<String>,
-    /// Learning rate [default: the published one for benchmark and optimizer]
+    /// Learning rate [default: the published one for benchmark, method and optimizer]
     #[arg(long)]
     pub(super) lr: Option<String>,
     /// Factor on the learning rate from task to task, in (0, 1]
@@ -94,9 +94,12 @@ pub(super) struct RunArgs {
     /// TAG's weight of the correlation
     #[arg(long)]
     pub(super) b: Option<String>,
-    /// TAG's rule for α: cosine
+    /// TAG's rule for α: cosine, one (TAG-1), age (TAG-age), gradients (TAG-G)
     #[arg(long)]
     pub(super) alpha: Option<String>,
+    /// B of TAG-G: gradients of each task that make its direction
+    #[arg(long)]
+    pub(super) stored_gradients: Option<String>,
     /// Over what TAG's α is taken: tensor, global
     #[arg(long)]
     pub(super) alpha_scope: Option<String>,
@@ -109,7 +112,37 @@ pub(super) struct RunArgs {
     /// Precision of past tasks' moments in TAG's memory: f32, bf16
     #[arg(long)]
     pub(super) past_moments: Option<String>,
-    /// Epochs per task
+    /// EWC's weight of the penalty
+    #[arg(long)]
+    pub(super) lambda: Option<String>,
+    /// EWC's estimate of importance: corrected, released
+    #[arg(long)]
+    pub(super) fisher: Option<String>,
+    /// Training examples of a task that EWC's estimate uses
+    #[arg(long)]
+    pub(super) fisher_samples: Option<String>,
+    /// EWC's penalty: half (½λ, as published), released (λ, gradient cut to norm 100)
+    #[arg(long)]
+    pub(super) penalty: Option<String>,
+    /// Examples a class that A-GEM and ER remember
+    #[arg(long)]
+    pub(super) memory_per_class: Option<String>,
+    /// Whether A-GEM forwards every batch twice: true (as released), false
+    #[arg(long)]
+    pub(super) forwards_twice: Option<String>,
+    /// Whether ER may replay the present task: true (as released), false
+    #[arg(long)]
+    pub(super) replay_current: Option<String>,
+    /// How ER's memory samples the stream: uniform, batch (as released)
+    #[arg(long)]
+    pub(super) reservoir: Option<String>,
+    /// Order of the examples: sequential, cyclic (the released multi-task), joint
+    #[arg(long)]
+    pub(super) schedule: Option<String>,
+    /// Epochs without a lower validation loss after which a task ends
+    #[arg(long)]
+    pub(super) patience: Option<String>,
+    /// Epochs per task, at most
     #[arg(long)]
     pub(super) epochs: Option<String>,
     /// Examples per training step
@@ -167,6 +200,17 @@ impl RunArgs {
             ("epsilon", &self.epsilon),
             ("bias_correction", &self.bias_correction),
             ("past_moments", &self.past_moments),
+            ("stored_gradients", &self.stored_gradients),
+            ("lambda", &self.lambda),
+            ("fisher", &self.fisher),
+            ("fisher_samples", &self.fisher_samples),
+            ("penalty", &self.penalty),
+            ("memory_per_class", &self.memory_per_class),
+            ("forwards_twice", &self.forwards_twice),
+            ("replay_current", &self.replay_current),
+            ("reservoir", &self.reservoir),
+            ("schedule", &self.schedule),
+            ("patience", &self.patience),
             ("epochs", &self.epochs),
             ("batch_size", &self.batch_size),
             ("profile", &self.profile),

@@ -163,10 +163,11 @@ impl Watcher for Progress<'_> {
         let result = match status {
             Status::Done(r) => {
                 let (m, s) = (&r.metrics, r.cost.wall_s);
+                let forgetting = m.forgetting.map(|f| format!("forgetting {f:.3}, "));
                 format!(
-                    "accuracy {:.2}%, forgetting {:.3}, {}",
+                    "accuracy {:.2}%, {}{}",
                     m.average_accuracy,
-                    m.forgetting,
+                    forgetting.unwrap_or_default(),
                     duration(s)
                 )
             }

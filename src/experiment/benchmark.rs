@@ -67,6 +67,9 @@ named! {
     /// Which method turns a batch into a gradient.
     MethodName, "method", {
         Plain = "plain": "The gradient of the present batch and nothing else.",
+        Ewc = "ewc": "Elastic weight consolidation: a penalty for changing what mattered to earlier tasks.",
+        Agem = "agem": "Averaged gradient episodic memory: steps that oppose remembered examples are projected.",
+        Er = "er": "Experience replay: remembered examples are trained on with every batch.",
     }
 }
 
@@ -153,11 +156,12 @@ impl Benchmark {
         }
     }
 
-    /// The learning rate of the released scripts, where they have one for this pair.
+    /// The learning rate of the released scripts, where they have one for these three.
     #[must_use]
-    pub fn published_lr(self, optimizer: OptimizerName) -> Option<f64> {
+    pub fn published_lr(self, method: MethodName, optimizer: OptimizerName) -> Option<f64> {
+        use MethodName as M;
         use OptimizerName as O;
-        match (self, optimizer) {
+        let plain = match (self, optimizer) {
             (Self::SplitCifar100, O::Sgd) => Some(0.1),
             (Self::SplitCifar100, O::RmsProp) => Some(0.005),
             (Self::SplitCifar100, O::Adagrad) => Some(0.01),
@@ -169,6 +173,25 @@ impl Benchmark {
             (Self::RotatedMnist, O::RmsProp | O::TagRmsProp) => Some(0.000_25),
             (Self::PermutedMnist, O::Sgd) => Some(0.01),
             (Self::PermutedMnist, O::RmsProp | O::TagRmsProp) => Some(0.000_075),
+            _ => None,
+        };
+        // A hybrid has its optimizer's own rate in every script; the MNIST streams had SGD with A-GEM and ER only.
+        let was_run = method == M::Plain
+            || match self {
+                Self::SplitCifar100 => matches!(optimizer, O::Sgd | O::RmsProp | O::TagRmsProp),
+                Self::RotatedMnist | Self::PermutedMnist => {
+                    matches!((method, optimizer), (M::Agem | M::Er, O::Sgd))
+                }
+                _ => false,
+            };
+        plain.filter(|_| was_run)
+    }
+
+    /// The learning rate of the released scripts for what they call multi-task.
+    #[must_use]
+    pub fn published_multi_task_lr(self, optimizer: OptimizerName) -> Option<f64> {
+        match (self, optimizer) {
+            (Self::SplitCifar100, OptimizerName::Sgd) => Some(0.01),
             _ => None,
         }
     }

@@ -9,7 +9,10 @@ use sha2::{Digest as _, Sha256};
 use super::benchmark::{
     Benchmark, BenchmarkKind, MethodName, ModelName, Named as _, OptimizerName,
 };
-use crate::optim::{AlphaScope, BiasCorrection, Epsilon, PastMoments, TagBase, TagConfig};
+use crate::method::{AgemConfig, ErConfig, EwcConfig};
+use crate::optim::{
+    AlphaRule, AlphaScope, BiasCorrection, Epsilon, PastMoments, TagBase, TagConfig,
+};
 use crate::stream::{Angles, ClassOrder, Scaling, StreamKind, StreamSpec};
 
 /// Which images a benchmark's data set has.
@@ -32,12 +35,46 @@ pub enum Profile {
     Corrected,
 }
 
+/// In which order a run sees the tasks' examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Task after task, each once: continual learning.
+    #[default]
+    Sequential,
+    /// Task after task, six times over: what the released code calls multi-task.
+    Cyclic,
+    /// All tasks' examples shuffled together: multi-task training in the usual sense.
+    Joint,
+}
+
+impl Schedule {
+    /// How often the tasks are gone through.
+    #[must_use]
+    pub fn rounds(self) -> usize {
+        match self {
+            Self::Cyclic => 6,
+            Self::Sequential | Self::Joint => 1,
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// TAG's settings in a configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TagSettings {
     /// Weight of the correlation.
     pub b: f64,
+    /// How α is found. Left out of files where it is the paper's rule.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub alpha: AlphaRule,
+    /// B of TAG-G.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_gradients: Option<usize>,
     /// Over what α is taken.
     pub alpha_scope: AlphaScope,
     /// Where ε stands.
@@ -50,6 +87,9 @@ pub struct TagSettings {
 }
 
 /// Everything that a run's result depends on.
+///
+/// Settings that came later are left out of files (and of the hash) where they have their first meaning, so that ids
+/// of runs stay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
@@ -87,7 +127,22 @@ pub struct RunConfig {
     pub gamma_from: usize,
     /// TAG's own settings.
     pub tag: Option<TagSettings>,
-    /// Epochs per task.
+    /// EWC's own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ewc: Option<EwcConfig>,
+    /// A-GEM's own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agem: Option<AgemConfig>,
+    /// ER's own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub er: Option<ErConfig>,
+    /// In which order the tasks' examples come.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+    /// Epochs without a lower validation loss after which a task ends early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Epochs per task, at most.
     pub epochs: usize,
     /// Examples per training step.
     pub batch_size: usize,
@@ -166,6 +221,8 @@ impl RunConfig {
         Some(TagConfig {
             base,
             b: tag.b,
+            alpha: tag.alpha,
+            stored_gradients: tag.stored_gradients.unwrap_or(1),
             scope,
             epsilon,
             bias_correction,

@@ -23,9 +23,10 @@ pub struct RunResult {
     pub config: RunConfig,
     /// All metrics, recomputable from `accuracy_matrix`.
     pub metrics: Metrics,
-    /// Percent correct on tasks 1..=i after task i.
+    /// Percent correct on tasks 1..=i after task i; under a schedule other than sequential one row, the final
+    /// evaluation on all tasks.
     pub accuracy_matrix: TaskMatrix,
-    /// Mean cross-entropy on tasks 1..=i after task i, in nats.
+    /// Mean cross-entropy in nats, in the same rows.
     pub loss_matrix: TaskMatrix,
     /// TAG's correlations.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,19 +14,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::RunError;
 use super::benchmark::{MethodName, ModelName, OptimizerName};
-use super::config::RunConfig;
+use super::config::{RunConfig, Schedule};
 use super::provenance::{Provenance, peak_rss_bytes};
 use super::result::{AlphaResult, Cost, RunResult, SCHEMA};
 use super::settings::SettingError;
 use crate::data::{Dataset, ImageSet};
-use crate::method::{Method, Plain};
+use crate::method::{Agem, Er, Ewc, Method, Plain, Slot, Step, gather};
 use crate::metrics::{Metrics, TaskMatrix};
 use crate::model::{
     Dropout, KernelResNet, Learner, MlpConfig, NetworkLearner, ReducedResNetConfig, stock_kernels,
 };
 use crate::optim::{Naive, NaiveKind, Optimizer, Tag};
 use crate::seed::Seeds;
-use crate::stream::TaskStream;
+use crate::stream::{Batch, TaskStream};
 
 /// Images per evaluation batch, as in the released code.
 const EVALUATION_BATCH: usize = 256;
@@ -232,10 +232,32 @@ pub fn build_optimizer(
     Ok(Box::new(Naive::new(kind, learner.layout().len())))
 }
 
-fn build_method(config: &RunConfig) -> Box<dyn Method> {
-    match config.method {
+/// The method of a configuration. A method whose settings are missing is a configuration that was not made by
+/// [`super::settings`].
+fn build_method(config: &RunConfig) -> Result<Box<dyn Method>, RunError> {
+    let seeds = Seeds::new(config.seed);
+    let (batch, classes) = (config.batch_size, config.benchmark.images().0);
+    let missing = || {
+        RunError::Setting(SettingError::Missing {
+            key: "method",
+            remedy: format!(
+                "the configuration lacks the settings of {:?}",
+                config.method
+            ),
+        })
+    };
+    Ok(match config.method {
         MethodName::Plain => Box::new(Plain),
-    }
+        MethodName::Ewc => Box::new(Ewc::new(config.ewc.ok_or_else(missing)?, seeds)),
+        MethodName::Agem => {
+            let own = config.agem.ok_or_else(missing)?;
+            Box::new(Agem::new(own, batch, seeds))
+        }
+        MethodName::Er => {
+            let own = config.er.ok_or_else(missing)?;
+            Box::new(Er::new(own, classes, batch, seeds))
+        }
+    })
 }
 
 /// Executes one run in memory.
@@ -264,7 +286,7 @@ pub fn train(
         stream,
         learner,
         optimizer,
-        method: build_method(config),
+        method: build_method(config)?,
         cost: Cost::default(),
         accuracy: TaskMatrix::default(),
         loss: TaskMatrix::default(),
@@ -278,14 +300,67 @@ pub fn train(
     let tasks = run.stream.tasks().len();
     observer(&Event::RunBegan {
         tasks,
-        steps: steps * config.epochs,
+        steps: steps * config.epochs * config.schedule.rounds(),
     })?;
-    for t in 0..tasks {
-        run.learn(t, observer)?;
-        run.evaluate(t, observer)?;
+    match config.schedule {
+        Schedule::Sequential => {
+            for t in 0..tasks {
+                run.learn(t, 0, observer)?;
+                run.evaluate(t, observer)?;
+            }
+        }
+        Schedule::Cyclic => {
+            for round in 0..config.schedule.rounds() {
+                for t in 0..tasks {
+                    run.learn(t, round, observer)?;
+                }
+            }
+            run.evaluate(tasks.saturating_sub(1), observer)?;
+        }
+        Schedule::Joint => {
+            run.learn_jointly(observer)?;
+            run.evaluate(tasks.saturating_sub(1), observer)?;
+        }
     }
     run.cost.wall_s = began.elapsed().as_secs_f64();
     run.finish(provenance)
+}
+
+/// Where in a run a training step is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Task, from 0.
+    t: usize,
+    /// Step within the task, from 1.
+    number: usize,
+    /// Learning rate in force.
+    lr: f64,
+}
+
+/// Ends a task when the validation loss has not fallen below its minimum for `patience` epochs.
+struct EarlyStopping {
+    patience: Option<usize>,
+    best: f64,
+    worse: usize,
+}
+
+impl EarlyStopping {
+    fn new(patience: Option<usize>) -> Self {
+        Self {
+            patience,
+            best: f64::INFINITY,
+            worse: 0,
+        }
+    }
+
+    fn says_stop(&mut self, loss: f64) -> bool {
+        if loss < self.best {
+            (self.best, self.worse) = (loss, 0);
+        } else {
+            self.worse += 1;
+        }
+        self.patience.is_some_and(|patience| self.worse >= patience)
+    }
 }
 
 /// A run under way.
@@ -302,77 +377,170 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Trains on task `t` (from 0).
+    /// Trains on task `t` (from 0) in round `round` (from 0).
     fn learn(
         &mut self,
         t: usize,
+        round: usize,
         observer: &mut dyn FnMut(&Event) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         let began = Instant::now();
-        let Some(task) = self.stream.tasks().get(t) else {
-            return Ok(());
+        let examples = self.stream.tasks().get(t).map_or(0, |t| t.train.len());
+        let lr = match self.config.schedule {
+            Schedule::Sequential => self.config.learning_rate(t),
+            _ => self.config.lr,
         };
-        let lr = self.config.learning_rate(t);
         self.method.begin_task(t, self.learner.as_mut())?;
         self.optimizer.begin_task();
-        let mut step_in_task = 0;
-        let mut gradient = Vec::new();
+        let mut stopping = EarlyStopping::new(self.config.patience);
+        let (mut number, mut gradient) = (0, Vec::new());
         for epoch in 0..self.config.epochs {
             self.optimizer.begin_epoch();
-            let mut order: Vec<usize> = (0..task.train.len()).collect();
+            let mut order: Vec<usize> = (0..examples).collect();
+            let shuffle = round * self.config.epochs + epoch;
             Seeds::new(self.config.seed)
-                .stream(&format!("shuffle/{t}/{epoch}"))
+                .stream(&format!("shuffle/{t}/{shuffle}"))
                 .shuffle(&mut order);
             let (mut loss_sum, mut batches) = (0.0, 0.0_f64);
             for positions in order.chunks(self.config.batch_size) {
-                if self.input.stop.load(Ordering::Relaxed) {
-                    return Err(RunError::Interrupted);
-                }
-                step_in_task += 1;
-                let not_finite = |what: String| RunError::NonFinite {
-                    task: t + 1,
-                    step: step_in_task,
-                    what,
-                    lr,
+                number += 1;
+                let Some(task) = self.stream.tasks().get(t) else {
+                    return Ok(());
                 };
                 let batch = task.train.batch(positions);
-                let loss = self
-                    .method
-                    .gradient(self.learner.as_mut(), &batch, &mut gradient)?;
-                if !loss.is_finite() {
-                    return Err(not_finite("the loss".to_string()));
-                }
-                let optimizer = &mut self.optimizer;
-                self.learner
-                    .update(&mut |theta| optimizer.step(theta, &gradient, lr as f32))?;
-                if let Some(slot) = self
-                    .learner
-                    .layout()
-                    .first_non_finite(self.learner.parameters())
-                {
-                    return Err(not_finite(format!("the parameter tensor `{}`", slot.name)));
-                }
-                self.cost.steps += 1;
-                self.cost.samples += batch.len();
+                let place = Place { t, number, lr };
+                let loss = self.step(place, positions, &batch, &mut gradient, observer)?;
                 loss_sum += f64::from(loss);
                 batches += 1.0;
-                observer(&Event::Step {
-                    task: t + 1,
-                    step: self.cost.steps,
-                    loss,
-                })?;
             }
-            let loss = loss_sum / batches.max(1.0);
             observer(&Event::EpochEnded {
                 task: t + 1,
                 epoch: epoch + 1,
-                loss,
+                loss: loss_sum / batches.max(1.0),
             })?;
+            if self.validation_says_stop(t, &mut stopping)? {
+                break;
+            }
         }
-        self.method.end_task(t, task, self.learner.as_mut())?;
+        self.method
+            .end_task(t, self.stream.tasks(), self.learner.as_mut())?;
         self.optimizer.end_task();
         self.cost.train_s += began.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// Trains on the shuffled union of all tasks; every example competes in its own task's slice of the head.
+    fn learn_jointly(
+        &mut self,
+        observer: &mut dyn FnMut(&Event) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        let began = Instant::now();
+        let tasks = self.stream.tasks().iter().enumerate();
+        let union: Vec<Slot> = tasks
+            .flat_map(|(t, task)| (0..task.train.len()).map(move |i| Slot::new(t, i)))
+            .collect();
+        let last = self.stream.tasks().len().saturating_sub(1);
+        self.optimizer.begin_task();
+        let (mut number, mut gradient) = (0, Vec::new());
+        for epoch in 0..self.config.epochs {
+            self.optimizer.begin_epoch();
+            let mut order = union.clone();
+            Seeds::new(self.config.seed)
+                .stream(&format!("shuffle/joint/{epoch}"))
+                .shuffle(&mut order);
+            let (mut loss_sum, mut batches) = (0.0, 0.0_f64);
+            for slots in order.chunks(self.config.batch_size) {
+                number += 1;
+                let Some(batch) = gather(self.stream.tasks(), slots) else {
+                    continue;
+                };
+                let place = Place {
+                    t: last,
+                    number,
+                    lr: self.config.lr,
+                };
+                let loss = self.step(place, &[], &batch, &mut gradient, observer)?;
+                loss_sum += f64::from(loss);
+                batches += 1.0;
+            }
+            observer(&Event::EpochEnded {
+                task: last + 1,
+                epoch: epoch + 1,
+                loss: loss_sum / batches.max(1.0),
+            })?;
+        }
+        self.optimizer.end_task();
+        self.cost.train_s += began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// One training step; `positions` say where the batch lies in the present task, if it lies in one.
+    fn step(
+        &mut self,
+        place: Place,
+        positions: &[usize],
+        batch: &Batch,
+        gradient: &mut Vec<f32>,
+        observer: &mut dyn FnMut(&Event) -> Result<(), RunError>,
+    ) -> Result<f32, RunError> {
+        let Place { t, number, lr } = place;
+        if self.input.stop.load(Ordering::Relaxed) {
+            return Err(RunError::Interrupted);
+        }
+        let not_finite = |what: String| RunError::NonFinite {
+            task: t + 1,
+            step: number,
+            what,
+            lr,
+        };
+        let step = Step {
+            tasks: self.stream.tasks(),
+            t,
+            positions,
+            batch,
+        };
+        let loss = self
+            .method
+            .gradient(self.learner.as_mut(), &step, gradient)?;
+        if !loss.is_finite() {
+            return Err(not_finite("the loss".to_string()));
+        }
+        let optimizer = &mut self.optimizer;
+        self.learner
+            .update(&mut |theta| optimizer.step(theta, gradient, lr as f32))?;
+        if let Some(slot) = self
+            .learner
+            .layout()
+            .first_non_finite(self.learner.parameters())
+        {
+            return Err(not_finite(format!("the parameter tensor `{}`", slot.name)));
+        }
+        self.cost.steps += 1;
+        self.cost.samples += batch.len();
+        observer(&Event::Step {
+            task: t + 1,
+            step: self.cost.steps,
+            loss,
+        })?;
+        Ok(loss)
+    }
+
+    /// Whether the loss on the task's validation images has stopped falling.
+    fn validation_says_stop(
+        &mut self,
+        t: usize,
+        stopping: &mut EarlyStopping,
+    ) -> Result<bool, RunError> {
+        let task = self.stream.tasks().get(t);
+        let Some(held) = task.and_then(|task| task.validation.as_ref()) else {
+            return Ok(false);
+        };
+        if stopping.patience.is_none() {
+            return Ok(false);
+        }
+        let (learner, threads) = (&mut self.learner, self.input.threads);
+        let evaluation = learner.evaluate(held, EVALUATION_BATCH, threads)?;
+        Ok(stopping.says_stop(evaluation.loss()))
     }
 
     /// Evaluates all tasks up to `t`.
@@ -403,8 +571,13 @@ impl Run<'_> {
                 lr: self.config.learning_rate(t),
             }
         };
-        self.accuracy.push(accuracies.clone()).map_err(not_finite)?;
-        self.loss.push(losses.clone()).map_err(not_finite)?;
+        if self.config.schedule == Schedule::Sequential {
+            self.accuracy.push(accuracies.clone()).map_err(not_finite)?;
+            self.loss.push(losses.clone()).map_err(not_finite)?;
+        } else {
+            self.accuracy = TaskMatrix::only_final(accuracies.clone()).map_err(not_finite)?;
+            self.loss = TaskMatrix::only_final(losses.clone()).map_err(not_finite)?;
+        }
         observer(&Event::Evaluated {
             task: t + 1,
             accuracies,
@@ -438,5 +611,19 @@ impl Run<'_> {
             provenance,
         };
         Ok(Outcome { result, weights })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stopping_waits_for_as_many_epochs_as_it_has_patience() {
+        let mut stopping = EarlyStopping::new(Some(2));
+        let answers = [3.0, 2.0, 2.5, 1.5, 1.5, 1.6].map(|loss| stopping.says_stop(loss));
+        assert_eq!(answers, [false, false, false, false, false, true]);
+        let mut never = EarlyStopping::new(None);
+        assert!((0..100).all(|_| !never.says_stop(1.0)));
     }
 }

@@ -4,14 +4,15 @@
 //! (command line over environment over file over defaults) and the passage to [`RunConfig`]s. A key that is unknown, or
 //! that has no effect under the other settings, is an error: a typo must not cost a night of training.
 
+mod methods;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named, OptimizerName};
-use super::config::{DataChoice, Profile, RunConfig, TagSettings};
-use crate::optim::{AlphaScope, BiasCorrection, Epsilon, PastMoments};
+use super::config::{DataChoice, Profile, RunConfig, Schedule};
 use crate::stream::{Angles, ClassOrder};
 
 /// A setting that cannot be used.
@@ -138,7 +139,14 @@ pub const KEYS: &[(&str, &str)] = &[
         "task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1",
     ),
     ("b", "TAG's weight of the correlation"),
-    ("alpha", "TAG's rule for α: cosine"),
+    (
+        "alpha",
+        "TAG's rule for α: cosine (the method), one (TAG-1), age (TAG-age), gradients (TAG-G)",
+    ),
+    (
+        "stored_gradients",
+        "B of TAG-G: gradients of each task that make its direction",
+    ),
     ("alpha_scope", "over what TAG's α is taken: tensor, global"),
     ("epsilon", "where TAG adds 1e-8: outside or inside the root"),
     (
@@ -149,7 +157,44 @@ pub const KEYS: &[(&str, &str)] = &[
         "past_moments",
         "precision of past tasks' moments in TAG's memory: f32, bf16",
     ),
-    ("epochs", "epochs per task"),
+    ("lambda", "EWC's weight of the penalty"),
+    (
+        "fisher",
+        "EWC's estimate of importance: corrected, released",
+    ),
+    (
+        "fisher_samples",
+        "training examples of a task that EWC's estimate uses",
+    ),
+    (
+        "penalty",
+        "EWC's penalty: half (½λ, as published), released (λ, gradient cut to norm 100)",
+    ),
+    (
+        "memory_per_class",
+        "examples a class that A-GEM and ER remember",
+    ),
+    (
+        "forwards_twice",
+        "whether A-GEM forwards every batch twice: true (as released), false",
+    ),
+    (
+        "replay_current",
+        "whether ER may replay the present task: true (as released), false",
+    ),
+    (
+        "reservoir",
+        "how ER's memory samples the stream: uniform, batch (as released)",
+    ),
+    (
+        "schedule",
+        "order of the examples: sequential, cyclic (the released multi-task), joint",
+    ),
+    (
+        "patience",
+        "epochs without a lower validation loss after which a task ends",
+    ),
+    ("epochs", "epochs per task, at most"),
     ("batch_size", "examples per training step"),
     (
         "profile",
@@ -303,6 +348,10 @@ impl Settings {
         self.values.get(key).map(|(text, _)| text.as_str())
     }
 
+    fn is_set(&self, key: &'static str) -> bool {
+        self.values.contains_key(key)
+    }
+
     fn range(&self, key: &'static str, range: &'static str) -> SettingError {
         let (found, origin) = match self.values.get(key) {
             Some((text, origin)) => (text.clone(), origin.to_string()),
@@ -451,15 +500,8 @@ impl Settings {
             "rotated benchmarks",
         )?;
         self.only_for(&["hidden"], model == ModelName::Mlp, "the mlp model")?;
-        let tag_keys = [
-            "b",
-            "alpha",
-            "alpha_scope",
-            "epsilon",
-            "bias_correction",
-            "past_moments",
-        ];
-        self.only_for(&tag_keys, optimizer.is_tag(), "the TAG optimizers")?;
+        self.check_method_keys(method, optimizer)?;
+        let schedule = self.schedule(method, optimizer)?;
         let orders = [("fixed", ClassOrder::Fixed), ("seeded", ClassOrder::Seeded)];
         let angles = [("exact", Angles::Exact), ("released", Angles::Released)];
         let angles_default = if released {
@@ -468,11 +510,16 @@ impl Settings {
             Angles::Exact
         };
         let positive = "a number above 0";
-        let lr = match (self.text("lr"), benchmark.published_lr(optimizer)) {
+        let published = match schedule {
+            Schedule::Sequential => benchmark.published_lr(method, optimizer),
+            _ => benchmark.published_multi_task_lr(optimizer),
+        };
+        let lr = match (self.text("lr"), published) {
             (None, None) => {
                 let (optimizer, benchmark) = (optimizer.name(), benchmark.name());
                 let remedy = format!(
-                    "no learning rate was published for {optimizer} on {benchmark}; give --lr"
+                    "no learning rate was published for {} with {optimizer} on {benchmark}; give --lr",
+                    method.name()
                 );
                 return Err(SettingError::Missing { key: "lr", remedy });
             }
@@ -483,6 +530,9 @@ impl Settings {
         let unit = |x: f64| (0.0..1.0).contains(&x);
         let share = |x: f64| x > 0.0 && x <= 1.0;
         let many = 1..=1_000_000;
+        let own = self.method_settings(method, released)?;
+        let validation = self.real("validation", 0.0, unit, "at least 0 and below 1")?;
+        let epochs = self.whole("epochs", 1, many.clone(), "a whole number from 1")?;
         let config = RunConfig {
             benchmark,
             data: if self.text("data") == Some("embedded") {
@@ -506,7 +556,7 @@ impl Settings {
                 BenchmarkKind::Rotated => Some(self.choice("angles", angles_default, &angles)?),
                 _ => None,
             },
-            validation: self.real("validation", 0.0, unit, "at least 0 and below 1")?,
+            validation,
             fraction: self.real("fraction", 1.0, share, "above 0 and at most 1")?,
             model,
             hidden: match model {
@@ -527,7 +577,12 @@ impl Settings {
             } else {
                 None
             },
-            epochs: self.whole("epochs", 1, many.clone(), "a whole number from 1")?,
+            ewc: own.ewc,
+            agem: own.agem,
+            er: own.er,
+            schedule,
+            patience: self.patience(epochs, validation, schedule, released)?,
+            epochs,
             batch_size: self.whole("batch_size", 10, many, "a whole number from 1")?,
             profile,
             seed,
@@ -539,51 +594,29 @@ impl Settings {
         Ok(config)
     }
 
-    fn tag(&self, released: bool) -> Result<TagSettings, SettingError> {
-        let corrections = [
-            ("per-task", BiasCorrection::PerTask),
-            ("per-epoch", BiasCorrection::PerEpoch),
-        ];
-        let correction = if released {
-            BiasCorrection::PerEpoch
-        } else {
-            BiasCorrection::PerTask
-        };
-        let scopes = [
-            ("tensor", AlphaScope::Tensor),
-            ("global", AlphaScope::Global),
-        ];
-        let epsilons = [("outside", Epsilon::Outside), ("inside", Epsilon::Inside)];
-        let moments = [("f32", PastMoments::F32), ("bf16", PastMoments::Bf16)];
-        self.choice("alpha", (), &[("cosine", ())])?;
-        Ok(TagSettings {
-            b: self.real(
-                "b",
-                5.0,
-                |x| (0.0..=80.0).contains(&x),
-                "a number from 0 to 80 (e^b must be a float)",
-            )?,
-            alpha_scope: self.choice("alpha_scope", AlphaScope::Tensor, &scopes)?,
-            epsilon: self.choice("epsilon", Epsilon::Outside, &epsilons)?,
-            bias_correction: self.choice("bias_correction", correction, &corrections)?,
-            past_moments: self.choice("past_moments", PastMoments::F32, &moments)?,
-        })
-    }
-
     /// The configuration as a TOML file that gives the same configuration again, each value with its origin.
     fn to_toml(&self, config: &RunConfig) -> String {
         let mut text =
             String::from("# Resolved configuration of one run; `tagcl run` takes this file.\n");
         let value = serde_json::to_value(config).unwrap_or_default();
-        let tag = value.get("tag").cloned().unwrap_or_default();
+        let own = ["tag", "ewc", "agem", "er"].map(|part| value.get(part));
         for (key, _) in KEYS {
             let found = match *key {
                 "seeds" => Some(config.seed.to_string().into()),
                 "data" if config.data == DataChoice::Full => None,
-                "alpha" => config.tag.as_ref().map(|_| "cosine".into()),
+                // Of no meaning under rules without a correlation; they would be refused.
+                "b" | "alpha_scope"
+                    if config
+                        .tag
+                        .as_ref()
+                        .is_some_and(|tag| !tag.alpha.is_correlation()) =>
+                {
+                    None
+                }
+                "gamma" | "gamma_from" if config.schedule != Schedule::Sequential => None,
                 key => value
                     .get(key)
-                    .or_else(|| tag.get(key))
+                    .or_else(|| own.iter().flatten().find_map(|part| part.get(key)))
                     .filter(|v| !v.is_null())
                     .cloned(),
             };
@@ -617,124 +650,4 @@ pub fn parse_config_toml(text: &str) -> Result<RunConfig, SettingError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(pairs: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::default();
-        for (key, value) in pairs {
-            settings.set(key, value, Origin::CommandLine).unwrap();
-        }
-        settings
-    }
-
-    fn error(pairs: &[(&str, &str)]) -> String {
-        settings(pairs).plan().unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_command_line_beats_the_environment_beats_the_file() {
-        let mut s = Settings::from_toml(
-            "benchmark = 'split-cifar100'\nlr = 0.5\nseeds = [1, 2]\n",
-            "a.toml",
-        )
-        .unwrap();
-        s.set("out", "env", Origin::Environment("TAGCL_OUT"))
-            .unwrap();
-        s.set("lr", "0.25", Origin::CommandLine).unwrap();
-        s.set("lr", "0.75", Origin::File("late.toml".to_string()))
-            .unwrap();
-        let plan = s.plan().unwrap();
-        assert_eq!(
-            (plan.runs[1].config.lr, plan.runs[1].config.seed),
-            (0.25, 2)
-        );
-        assert!(
-            plan.runs[0]
-                .toml
-                .contains("lr = 0.25  # from the command line"),
-            "{}",
-            plan.runs[0].toml
-        );
-        assert!(
-            plan.runs[0]
-                .toml
-                .contains("benchmark = \"split-cifar100\"  # from a.toml")
-        );
-    }
-
-    #[test]
-    fn a_written_configuration_reads_back_equal() {
-        for optimizer in OptimizerName::ALL {
-            for benchmark in ["split-cifar100", "rotated-mnist", "permuted-mnist"] {
-                let pairs = [
-                    ("optimizer", optimizer.name()),
-                    ("benchmark", benchmark),
-                    ("lr", "0.0003"),
-                    ("seeds", "4"),
-                ];
-                let run = settings(&pairs).plan().unwrap().runs.remove(0);
-                assert_eq!(
-                    parse_config_toml(&run.toml).unwrap(),
-                    run.config,
-                    "{}",
-                    run.toml
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn published_learning_rates_are_defaults_and_their_absence_is_said() {
-        let plan = settings(&[
-            ("benchmark", "split-cifar100"),
-            ("optimizer", "tag-rmsprop"),
-        ])
-        .plan()
-        .unwrap();
-        assert_eq!(plan.runs[0].config.lr, 0.00025);
-        let message = error(&[("benchmark", "rotated-mnist"), ("optimizer", "adam")]);
-        assert!(message.contains("give --lr"), "{message}");
-    }
-
-    #[test]
-    fn bad_values_name_key_value_and_range() {
-        let base = ("benchmark", "split-cifar100");
-        for (key, value, part) in [
-            ("lr", "nan", "above 0"),
-            ("lr", "0", "above 0"),
-            ("lr", "-1", "above 0"),
-            ("lr", "inf", "above 0"),
-            ("tasks", "7", "1, 2, 4, 5, 10, 20, 25, 50, 100"),
-            ("tasks", "0", "from 1"),
-            ("batch_size", "0", "from 1"),
-            ("epochs", "1.5", "from 1"),
-            ("dropout", "1", "below 1"),
-            ("fraction", "0", "above 0"),
-            ("seeds", "5-1", "1-5"),
-            ("seeds", "1,1", "each once"),
-            ("seeds", "0-99999999999", "at most"),
-            ("optimizer", "tag-rmsprp", "did you mean `tag-rmsprop`"),
-            ("angles", "exact", "no effect"),
-            ("b", "5", "only for the TAG optimizers"),
-            ("data", "embedded", "only MNIST"),
-        ] {
-            let message = error(&[base, (key, value)]);
-            assert!(message.contains(part), "{key} = {value}: {message}");
-        }
-        let unknown = Settings::default()
-            .set("learning_rate", "1", Origin::CommandLine)
-            .unwrap_err();
-        assert!(unknown.to_string().contains("unknown key `learning_rate`"));
-        let near = Settings::from_toml("epoch = 3", "c.toml").unwrap_err();
-        assert!(near.to_string().contains("did you mean `epochs`"), "{near}");
-    }
-
-    #[test]
-    fn seeds_are_ranges_and_lists() {
-        assert_eq!(parse_seeds("1-3, 7"), Ok(vec![1, 2, 3, 7]));
-        assert!(
-            parse_seeds("").is_err() && parse_seeds("a").is_err() && parse_seeds("-1").is_err()
-        );
-    }
-}
+mod tests;

@@ -1,8 +1,7 @@
 //! No method: the gradient of the present batch and nothing else. With SGD it is the field's "naive" baseline.
 
-use super::Method;
+use super::{Method, Step};
 use crate::model::{Learner, LearnerError};
-use crate::stream::Batch;
 
 /// The gradient of the present batch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,9 +11,9 @@ impl Method for Plain {
     fn gradient(
         &mut self,
         learner: &mut dyn Learner,
-        batch: &Batch,
+        step: &Step<'_>,
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
-        learner.gradient(batch, gradient)
+        learner.gradient(step.batch, gradient)
     }
 }

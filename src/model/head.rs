@@ -39,6 +39,24 @@ pub fn task_loss(logits: Tensor<2>, labels: &[usize], slices: &[Range<usize>]) -
     log_softmax(logits, 1).gather(1, targets).mean().neg()
 }
 
+/// As [`task_loss`], but a label may lie outside its slice: `log Σ_{c in slice} e^{z_c} − z_label`, averaged.
+///
+/// Inside the slice that is the cross-entropy. Outside, its gradient at the logits is the softmax over the slice minus
+/// the label's one-hot vector: what the released code differentiates when it masks by overwriting logits behind
+/// autograd's back.
+#[must_use]
+pub fn competing_loss(logits: Tensor<2>, labels: &[usize], slices: &[Range<usize>]) -> Tensor<1> {
+    let device = logits.device();
+    let [rows, classes] = logits.dims();
+    let targets: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
+    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [rows, 1]), &device);
+    let own = logits.clone().gather(1, targets);
+    let masked = logits + outside_mask(classes, slices, &device);
+    let max = masked.clone().detach().max_dim(1);
+    let sum = (masked - max.clone()).exp().sum_dim(1).log() + max;
+    (sum - own).mean()
+}
+
 fn outside_mask(classes: usize, slices: &[Range<usize>], device: &Device) -> Tensor<2> {
     let mut mask = vec![MASKED; slices.len() * classes];
     for (row, slice) in mask.chunks_mut(classes).zip(slices) {
@@ -113,6 +131,28 @@ mod tests {
         assert!(one[2] != 0.0 && one[7] != 0.0);
         let (_, mixed) = gradient(&[1, 3], &[0..2, 2..4]);
         assert_eq!([mixed[2], mixed[3], mixed[4], mixed[5]], [0.0; 4]);
+    }
+
+    #[test]
+    fn a_label_outside_the_slice_gives_softmax_minus_one_hot() {
+        let logits = logits(&Device::flex().autodiff());
+        let loss = competing_loss(logits.clone(), &[0, 3], &[2..4, 2..4]);
+        let gradient = logits.grad(&loss.backward()).unwrap();
+        let gradient: Vec<f32> = gradient.into_data().try_into_vec().unwrap();
+        let softmax = |a: f32, b: f32| a.exp() / (a.exp() + b.exp());
+        let expected = [
+            -0.5,
+            0.0,
+            0.5 * softmax(-1.0, 0.5),
+            0.5 * softmax(0.5, -1.0),
+            0.0,
+            0.0,
+            0.5 * softmax(0.9, 1.1),
+            0.5 * (softmax(1.1, 0.9) - 1.0),
+        ];
+        for (found, expected) in gradient.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
     }
 
     #[test]

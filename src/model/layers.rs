@@ -108,6 +108,8 @@ pub struct Norm {
     pub running_mean: RunningState<Tensor<1>>,
     /// `[channels]`, unbiased, initially 1.
     pub running_var: RunningState<Tensor<1>>,
+    /// Normalise with the running statistics even on an autodiff device: gradients in evaluation mode.
+    pub frozen: bool,
 }
 
 impl Norm {
@@ -126,11 +128,12 @@ impl Norm {
             bias: Param::from_data(zeros.clone(), device),
             running_mean: RunningState::new(Tensor::from_data(zeros, device)),
             running_var: RunningState::new(Tensor::from_data(ones, device)),
+            frozen: false,
         }
     }
 
     /// Normalises with the batch's statistics, which enter the running ones, on an autodiff device, and with the
-    /// running ones elsewhere.
+    /// running ones elsewhere, or where the layer is frozen.
     ///
     /// # Shapes
     /// - `x` and output: `[batch, channels, height, width]`
@@ -142,6 +145,12 @@ impl Norm {
             return batch_norm(x, weight, bias, mean, variance, Self::EPSILON);
         }
         let [batch, channels, height, width] = x.dims();
+        if self.frozen {
+            let shape = [1, channels, 1, 1];
+            let scale = self.running_var.value().add_scalar(Self::EPSILON).sqrt();
+            let centred = x - self.running_mean.value().reshape(shape);
+            return centred / scale.reshape(shape) * weight.reshape(shape) + bias.reshape(shape);
+        }
         let count = (batch * height * width) as f64;
         // Statistics are taken dimension by dimension: the CPU backend adds a dimension's values one after another in
         // single precision, and over a whole plane that would cost three digits (its fused training operation does so).

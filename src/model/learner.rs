@@ -87,6 +87,25 @@ pub trait Learner: Send {
     /// [`LearnerError::EmptyBatch`].
     fn gradient(&mut self, batch: &Batch, gradient: &mut Vec<f32>) -> Result<f32, LearnerError>;
 
+    /// Takes a batch into the batch-norm statistics (and draws its dropout masks) as a training-mode forward pass does,
+    /// without a gradient.
+    ///
+    /// # Errors
+    /// [`LearnerError::EmptyBatch`].
+    fn observe(&mut self, batch: &Batch) -> Result<(), LearnerError>;
+
+    /// Gradients of [`head::competing_loss`] in evaluation mode (running statistics, no dropout, nothing changes), batch
+    /// after batch: `each` gets the batch's number of examples and the gradient of its mean loss. Labels may lie outside
+    /// their slices. Empty batches are left out.
+    ///
+    /// # Errors
+    /// [`LearnerError`] if the images do not fit the network.
+    fn evaluation_gradients(
+        &mut self,
+        batches: &mut dyn Iterator<Item = Batch>,
+        each: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), LearnerError>;
+
     /// Accuracy and loss in evaluation mode over all samples, in batches of `batch_size`, on up to `threads` threads.
     /// The result does not depend on the number of threads.
     ///
@@ -219,6 +238,37 @@ impl<N: Network> Learner for NetworkLearner<N> {
         let gradients = GradientsParams::from_grads(loss.backward(), self.network());
         *gradient = read_gradients(self.network(), gradients);
         Ok(loss.into_scalar())
+    }
+
+    fn observe(&mut self, batch: &Batch) -> Result<(), LearnerError> {
+        if batch.is_empty() {
+            return Err(LearnerError::EmptyBatch);
+        }
+        let mut dropout = std::mem::replace(&mut self.dropout, Dropout::off());
+        let _ = self
+            .network()
+            .forward(Self::images(batch, &self.device), &mut dropout);
+        self.dropout = dropout;
+        self.batches += 1;
+        Ok(())
+    }
+
+    fn evaluation_gradients(
+        &mut self,
+        batches: &mut dyn Iterator<Item = Batch>,
+        each: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), LearnerError> {
+        let freeze = |network: Option<N>, frozen| network.map(|n| n.with_frozen_norms(frozen));
+        self.network = freeze(self.network.take(), true);
+        for batch in batches.filter(|batch| !batch.is_empty()) {
+            let images = Self::images(&batch, &self.device);
+            let logits = self.network().forward(images, &mut Dropout::off());
+            let loss = head::competing_loss(logits, &batch.labels, &batch.slices);
+            let gradients = GradientsParams::from_grads(loss.backward(), self.network());
+            each(batch.len(), &read_gradients(self.network(), gradients));
+        }
+        self.network = freeze(self.network.take(), false);
+        Ok(())
     }
 
     fn evaluate(

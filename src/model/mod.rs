@@ -34,6 +34,13 @@ pub trait Network: Module + Sync + 'static {
     /// - output: `[batch, classes]`
     fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2>;
 
+    /// The network with its normalisation frozen (running statistics also on an autodiff device, left unchanged) or
+    /// thawed. Networks without normalisation are the same in both.
+    #[must_use]
+    fn with_frozen_norms(self, _frozen: bool) -> Self {
+        self
+    }
+
     /// The released PyTorch code's name for a parameter or buffer of this path.
     fn released_name(path: &str) -> String;
 }

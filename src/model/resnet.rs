@@ -228,6 +228,20 @@ impl Network for ReducedResNet {
         self.linear.forward(features)
     }
 
+    fn with_frozen_norms(mut self, frozen: bool) -> Self {
+        self.bn1.frozen = frozen;
+        let stages = [
+            &mut self.layer1,
+            &mut self.layer2,
+            &mut self.layer3,
+            &mut self.layer4,
+        ];
+        for block in stages.into_iter().flatten() {
+            (block.bn1.frozen, block.bn2.frozen) = (frozen, frozen);
+        }
+        self
+    }
+
     fn released_name(path: &str) -> String {
         if !path.starts_with("layer") {
             return path.to_string();

@@ -13,10 +13,11 @@ use super::weights::{FloatTensor, WeightsError, read_weights, take_weight, write
 use super::{
     Dropout, Evaluation, Learner, LearnerError, NetworkLearner, Norm, ReducedResNetConfig, head,
 };
+use crate::data::ImageShape;
 use crate::kernels::head::HeadSpec;
-use crate::kernels::resnet::{BatchStats, TrunkPool, TrunkSpec};
+use crate::kernels::resnet::{BatchStats, PooledTrunk, TrunkPool, TrunkSpec};
 use crate::optim::{Layout, OptimError};
-use crate::seed::SeedStream;
+use crate::seed::{SeedStream, Seeds};
 use crate::stream::{Batch, Samples};
 
 /// The reduced ResNet-18 as a [`Learner`] on the CPU kernels.
@@ -150,6 +151,47 @@ impl KernelResNet {
         ))
     }
 
+    /// A training-mode forward pass whose statistics are taken in: the trunk with what its backward pass needs, and
+    /// the features.
+    fn forward(&mut self, batch: &Batch) -> Result<(PooledTrunk, Vec<f32>), LearnerError> {
+        if batch.is_empty() {
+            return Err(LearnerError::EmptyBatch);
+        }
+        let spec = self.spec(batch.len());
+        let mut trunk = self
+            .trunks
+            .take(&spec)
+            .map_err(|e| LearnerError::Size(e.to_string()))?;
+        let masks: Option<Vec<Vec<f32>>> = spec
+            .dropout_shapes()
+            .iter()
+            .map(|shape| self.dropout.mask(shape.iter().product()))
+            .collect();
+        let masks: Option<Vec<&[f32]>> = masks
+            .as_ref()
+            .map(|masks| masks.iter().map(Vec::as_slice).collect());
+        let mut stats: Vec<BatchStats> = spec
+            .norms()
+            .iter()
+            .map(|&channels| BatchStats {
+                mean: vec![0.0; channels],
+                variance: vec![0.0; channels],
+            })
+            .collect();
+        let tensors = self.tensors();
+        let mut features = vec![0.0; batch.len() * spec.features()];
+        trunk.forward_train(
+            &batch.pixels,
+            &tensors[..tensors.len() - 2],
+            masks.as_deref(),
+            &mut stats,
+            &mut features,
+        );
+        self.absorb(&stats);
+        self.batches += 1;
+        Ok((trunk, features))
+    }
+
     fn float_tensors(&self) -> Vec<FloatTensor> {
         let parameters = self.layout.slots().iter().map(|slot| FloatTensor {
             name: slot.name.clone(),
@@ -199,40 +241,9 @@ impl Learner for KernelResNet {
     }
 
     fn gradient(&mut self, batch: &Batch, gradient: &mut Vec<f32>) -> Result<f32, LearnerError> {
-        if batch.is_empty() {
-            return Err(LearnerError::EmptyBatch);
-        }
-        let spec = self.spec(batch.len());
-        let mut trunk = self
-            .trunks
-            .take(&spec)
-            .map_err(|e| LearnerError::Size(e.to_string()))?;
-        let masks: Option<Vec<Vec<f32>>> = spec
-            .dropout_shapes()
-            .iter()
-            .map(|shape| self.dropout.mask(shape.iter().product()))
-            .collect();
-        let masks: Option<Vec<&[f32]>> = masks
-            .as_ref()
-            .map(|masks| masks.iter().map(Vec::as_slice).collect());
-        let mut stats: Vec<BatchStats> = spec
-            .norms()
-            .iter()
-            .map(|&channels| BatchStats {
-                mean: vec![0.0; channels],
-                variance: vec![0.0; channels],
-            })
-            .collect();
+        let (mut trunk, features) = self.forward(batch)?;
         let tensors = self.tensors();
         let (trunk_tensors, head_tensors) = tensors.split_at(tensors.len() - 2);
-        let mut features = vec![0.0; batch.len() * spec.features()];
-        trunk.forward_train(
-            &batch.pixels,
-            trunk_tensors,
-            masks.as_deref(),
-            &mut stats,
-            &mut features,
-        );
         let head = self.head(batch.len());
         let (loss, grads) = head.loss(
             &features,
@@ -251,9 +262,31 @@ impl Learner for KernelResNet {
         trunk.backward(trunk_tensors, &grads.features, trunk_parts);
         head_parts[0].copy_from_slice(&grads.weight);
         head_parts[1].copy_from_slice(&grads.bias);
-        self.absorb(&stats);
-        self.batches += 1;
         Ok(loss)
+    }
+
+    fn observe(&mut self, batch: &Batch) -> Result<(), LearnerError> {
+        self.forward(batch).map(|_| ())
+    }
+
+    /// On the Burn module, which takes over the weights: the kernels have no backward pass in evaluation mode.
+    fn evaluation_gradients(
+        &mut self,
+        batches: &mut dyn Iterator<Item = Batch>,
+        each: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), LearnerError> {
+        let side = self.spec.size;
+        let config = ReducedResNetConfig {
+            image: ImageShape::new(self.spec.in_channels, side, side),
+            width: self.spec.widths[0],
+            classes: self.classes,
+        };
+        let device = Device::flex().autodiff();
+        let mut unused = Seeds::new(0).stream("overwritten");
+        let network = config.init(&mut unused, &device);
+        let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
+        stock.load(&self.weights()?)?;
+        stock.evaluation_gradients(batches, each)
     }
 
     fn evaluate(

@@ -1,7 +1,8 @@
 //! α(t,τ): how much task t's update is held back by what task τ learned.
 //!
 //! Owns the record of every α that was used: its mean over the steps of a task, per parameter tensor and past task
-//! (TAG paper, p. 6: α(t,τ) = (1/N) `Σ_n` `α_n(t,τ)`).
+//! (TAG paper, p. 6: α(t,τ) = (1/N) `Σ_n` `α_n(t,τ)`), and the names of the rules: the paper's and its ablations
+//! (Table 7).
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,29 @@ pub enum AlphaScope {
     Tensor,
     /// One α for the whole model, as eq. (2) is printed.
     Global,
+}
+
+/// How α(t,τ) is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlphaRule {
+    /// Eq. (2): `exp(−b cos)` of the first moments; the present task weighs e^−b.
+    #[default]
+    Cosine,
+    /// TAG-1 (p. 24): every task weighs 1.
+    One,
+    /// TAG-age (p. 24): a past task weighs `t − τ + 1`, so 2 for the newest; the present one weighs 1.
+    Age,
+    /// TAG-G (p. 24): `exp(−b cos)` of the means of the first B gradients of each task; the present one weighs e^−b.
+    Gradients,
+}
+
+impl AlphaRule {
+    /// True where α is made of cosines, so that `b` and the scope matter.
+    #[must_use]
+    pub fn is_correlation(self) -> bool {
+        matches!(self, Self::Cosine | Self::Gradients)
+    }
 }
 
 /// Sums of α over the steps of each task. Tasks count from 0 here.

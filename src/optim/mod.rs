@@ -19,7 +19,7 @@ mod naive;
 mod state;
 mod tag;
 
-pub use alpha::{AlphaRecord, AlphaScope};
+pub use alpha::{AlphaRecord, AlphaRule, AlphaScope};
 pub use layout::{Layout, TensorSlot};
 pub(crate) use module::floats;
 pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};

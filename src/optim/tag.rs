@@ -12,7 +12,8 @@
 //! Departures from the printed equations, each the released code's and each a setting where it matters: α is taken
 //! per parameter tensor ([`AlphaScope`]), ε stands outside the root ([`Epsilon`]), and the first task weighs its own
 //! `V` by 1 rather than by e^−b (eq. 4, p. 15, says so too). A tensor whose moment is zero has cosine 0, so α = 1;
-//! the released code divides by zero there.
+//! the released code divides by zero there. The paper's ablations TAG-1, TAG-age and TAG-G (Table 7, p. 24) are
+//! other rules for α ([`AlphaRule`]); they keep only what they need of a past task.
 
 use std::sync::Arc;
 
@@ -22,7 +23,9 @@ use crate::kernels::Workers;
 use crate::kernels::past::{Past, Stored};
 use crate::kernels::tag::{Base, Dots, Step, TagPlan};
 
-use super::{AlphaRecord, AlphaScope, Layout, OptimError, Optimizer, State, check_length};
+use super::{
+    AlphaRecord, AlphaRule, AlphaScope, Layout, OptimError, Optimizer, State, check_length,
+};
 
 /// Which adaptive method TAG accumulates like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +96,8 @@ impl PastMoments {
 /// |---|---|---|---|
 /// | `base` | RMSProp | | the adaptive method |
 /// | `b` | 5 | finite, ≥ 0 | weight of the correlation: higher prevents more forgetting |
+/// | `alpha` | cosine | | how α is found |
+/// | `stored_gradients` | 1 | ≥ 1 | B of TAG-G: gradients of each task that make its direction |
 /// | `scope` | tensor | | over what α is taken |
 /// | `epsilon` | outside | | where ε = 1e-8 stands |
 /// | `bias_correction` | per task | | Adam's step count |
@@ -105,6 +110,10 @@ pub struct TagConfig {
     pub base: TagBase,
     /// Weight of the correlation.
     pub b: f64,
+    /// How α is found.
+    pub alpha: AlphaRule,
+    /// Number of gradients of each task that TAG-G's direction is the mean of.
+    pub stored_gradients: usize,
     /// Over what α is taken.
     pub scope: AlphaScope,
     /// Where ε stands.
@@ -120,6 +129,8 @@ impl Default for TagConfig {
         Self {
             base: TagBase::RmsProp,
             b: 5.0,
+            alpha: AlphaRule::default(),
+            stored_gradients: 1,
             scope: AlphaScope::default(),
             epsilon: Epsilon::default(),
             bias_correction: BiasCorrection::default(),
@@ -136,7 +147,8 @@ const BLOCK: usize = 1024;
 /// Frozen moments of a finished task.
 #[derive(Clone, Debug)]
 struct PastTask {
-    /// `M_τ / ‖M_τ‖`, per tensor or over the model as the scope says; zero where the norm was zero.
+    /// `M_τ / ‖M_τ‖` (TAG-G: of the mean stored gradient), per tensor or over the model as the scope says; zero where
+    /// the norm was zero. Empty under the rules that take no correlation.
     direction: Stored,
     /// `V_τ`.
     second: Stored,
@@ -147,13 +159,18 @@ struct PastTask {
 struct Present {
     first: Vec<f32>,
     second: Vec<f32>,
+    /// TAG-G's sum of the task's first gradients; empty under the other rules.
+    sum: Vec<f32>,
+    /// How many gradients are in `sum`.
+    stored: usize,
     steps: usize,
 }
 
 /// The TAG optimizer over a model of a known layout.
 ///
-/// Memory: two vectors of the model's size per finished task (in half precision if so configured) and two for the one under way, allocated when a task
-/// begins. Time per step grows with the number of finished tasks by one pass over those vectors.
+/// Memory: two vectors of the model's size per finished task (one under TAG-1 and TAG-age, which need no direction; in
+/// half precision if so configured) and two for the one under way (three under TAG-G), allocated when a task begins.
+/// Time per step grows with the number of finished tasks by one pass over those vectors.
 #[derive(Clone)]
 pub struct Tag {
     config: TagConfig,
@@ -163,6 +180,8 @@ pub struct Tag {
     record: AlphaRecord,
     /// This step's weights, `[tau][tensor]` with τ = t last.
     alphas: Vec<f32>,
+    /// TAG-G's cosines `[tau][tensor]`; they stand still once the task has stored its gradients.
+    cosines: Option<Vec<Vec<f64>>>,
     plan: TagPlan,
     workers: Arc<Workers>,
 }
@@ -171,13 +190,20 @@ impl Tag {
     /// A fresh optimizer for a model of this layout.
     ///
     /// # Errors
-    /// [`OptimError::HyperParameter`] for a negative or non-finite `b`.
+    /// [`OptimError::HyperParameter`] for a negative or non-finite `b`, or no stored gradients.
     pub fn new(config: TagConfig, layout: Layout) -> Result<Self, OptimError> {
         if !(config.b.is_finite() && config.b >= 0.0) {
             return Err(OptimError::HyperParameter {
                 name: "b",
                 value: config.b,
                 range: "a finite number ≥ 0",
+            });
+        }
+        if config.stored_gradients == 0 {
+            return Err(OptimError::HyperParameter {
+                name: "stored_gradients",
+                value: 0.0,
+                range: "a whole number from 1",
             });
         }
         let record = AlphaRecord::new(layout.slots().len());
@@ -197,6 +223,7 @@ impl Tag {
             present: None,
             record,
             alphas,
+            cosines: None,
             plan,
             workers,
         })
@@ -214,37 +241,107 @@ impl Tag {
         &self.alphas
     }
 
-    fn kind(&self) -> &'static str {
-        match self.config.base {
+    fn kind(&self) -> String {
+        let base = match self.config.base {
             TagBase::RmsProp => "tag-rmsprop",
             TagBase::Adagrad => "tag-adagrad",
             TagBase::Adam => "tag-adam",
+        };
+        match self.config.alpha {
+            AlphaRule::Cosine => base.to_string(),
+            AlphaRule::One => format!("{base}-one"),
+            AlphaRule::Age => format!("{base}-age"),
+            AlphaRule::Gradients => format!("{base}-gradients-{}", self.config.stored_gradients),
         }
     }
 
-    /// Eq. (2): this step's weights `[tau][tensor]`, τ = t last.
-    fn weights(&self, dots: &Dots) -> Vec<Vec<f32>> {
+    /// This step's weights `[tau][tensor]`, τ = t last: eq. (2) of these cosines, or what the rule says without them.
+    fn weights(&self, cosines: &[Vec<f64>]) -> Vec<Vec<f32>> {
         let tensors = self.layout.slots().len();
-        let weight = |cosine: f64| weight(self.config.b, cosine);
-        let mut rows: Vec<Vec<f32>> = match self.config.scope {
-            AlphaScope::Tensor => dots
-                .cosines()
-                .into_iter()
-                .map(|row| row.into_iter().map(weight).collect())
+        let past = self.past.len();
+        let all = |weight: f32| vec![weight; tensors];
+        match self.config.alpha {
+            AlphaRule::One => vec![all(1.0); past + 1],
+            AlphaRule::Age => (0..past)
+                .map(|tau| all((past - tau + 1) as f32))
+                .chain([all(1.0)])
                 .collect(),
+            AlphaRule::Cosine | AlphaRule::Gradients => {
+                let own = if past == 0 {
+                    1.0
+                } else {
+                    (-self.config.b).exp() as f32
+                };
+                cosines
+                    .iter()
+                    .map(|row| row.iter().map(|&c| weight(self.config.b, c)).collect())
+                    .chain([all(own)])
+                    .collect()
+            }
+        }
+    }
+
+    /// The kernel's products as cosines `[tau][tensor]`, over what the scope says.
+    fn scoped(&self, dots: &Dots) -> Vec<Vec<f64>> {
+        let tensors = self.layout.slots().len();
+        match self.config.scope {
+            AlphaScope::Tensor => dots.cosines(),
             AlphaScope::Global => dots
                 .global_cosines()
                 .into_iter()
-                .map(|cosine| vec![weight(cosine); tensors])
+                .map(|cosine| vec![cosine; tensors])
                 .collect(),
+        }
+    }
+
+    /// TAG-G: takes the gradient in while fewer than B are stored, and gives the cosines of the sums (those of the
+    /// means).
+    fn stored_cosines(&mut self, present: &mut Present, gradient: &[f32]) -> Vec<Vec<f64>> {
+        if present.stored < self.config.stored_gradients {
+            for (sum, g) in present.sum.iter_mut().zip(gradient) {
+                *sum += g;
+            }
+            present.stored += 1;
+            self.cosines = None;
+        }
+        if let Some(cosines) = &self.cosines {
+            return cosines.clone();
+        }
+        let slots = self.layout.slots();
+        let products = |other: &[f32]| -> Vec<f64> {
+            slots
+                .iter()
+                .map(|slot| dot_at(&present.sum, other, slot))
+                .collect()
         };
-        let own = if self.past.is_empty() {
-            1.0
-        } else {
-            (-self.config.b).exp() as f32
-        };
-        rows.push(vec![own; tensors]);
-        rows
+        let cosines = self.scoped(&Dots {
+            squares: products(&present.sum),
+            products: self
+                .past
+                .iter()
+                .map(|p| products(&p.direction.values()))
+                .collect(),
+        });
+        self.cosines = Some(cosines.clone());
+        cosines
+    }
+
+    /// Divides by the norm, per tensor or over the model as the scope says.
+    fn normalise(&self, values: &mut [f32]) {
+        let slots = self.layout.slots();
+        match self.config.scope {
+            AlphaScope::Tensor => {
+                for slot in slots {
+                    let values = &mut values[slot.range.clone()];
+                    let squared = dot(values, values);
+                    scale(values, squared);
+                }
+            }
+            AlphaScope::Global => {
+                let squared = slots.iter().map(|s| dot_at(values, values, s)).sum();
+                scale(values, squared);
+            }
+        }
     }
 
     fn kernel_base(&self) -> Base {
@@ -302,11 +399,18 @@ impl Optimizer for Tag {
     fn begin_task(&mut self) {
         self.end_task();
         let zeros = || vec![0.0; self.layout.len()];
+        let sum = match self.config.alpha {
+            AlphaRule::Gradients => zeros(),
+            _ => Vec::new(),
+        };
         self.present = Some(Present {
             first: zeros(),
             second: zeros(),
+            sum,
+            stored: 0,
             steps: 0,
         });
+        self.cosines = None;
         self.record.begin_task();
     }
 
@@ -329,7 +433,14 @@ impl Optimizer for Tag {
         let mut present = self.present.take().ok_or(OptimError::NoTask)?;
         present.steps += 1;
         let base = self.kernel_base();
-        let directions: Vec<Past<'_>> = self.past.iter().map(|p| p.direction.view()).collect();
+        let stored = match self.config.alpha {
+            AlphaRule::Gradients => self.stored_cosines(&mut present, gradient),
+            _ => Vec::new(),
+        };
+        let directions: Vec<Past<'_>> = match self.config.alpha {
+            AlphaRule::Cosine => self.past.iter().map(|p| p.direction.view()).collect(),
+            _ => Vec::new(),
+        };
         let (first, second) = (&mut present.first, &mut present.second);
         let dots = self.plan.moments_and_dots(
             &self.workers,
@@ -340,7 +451,10 @@ impl Optimizer for Tag {
             second,
             &directions,
         );
-        let weights = self.weights(&dots);
+        let weights = match self.config.alpha {
+            AlphaRule::Cosine => self.weights(&self.scoped(&dots)),
+            _ => self.weights(&stored),
+        };
         self.alphas = weights.concat();
         self.record.add_step(&self.alphas);
         let mut step = Step::new(base, BETA1, present.steps as u64, learning_rate, EPSILON);
@@ -362,55 +476,51 @@ impl Optimizer for Tag {
 
     fn end_task(&mut self) {
         let Some(Present {
-            mut first, second, ..
+            first, second, sum, ..
         }) = self.present.take()
         else {
             return;
         };
-        match self.config.scope {
-            AlphaScope::Tensor => {
-                for slot in self.layout.slots() {
-                    let values = &mut first[slot.range.clone()];
-                    let squared = dot(values, values);
-                    scale(values, squared);
-                }
-            }
-            AlphaScope::Global => {
-                let squared = self
-                    .layout
-                    .slots()
-                    .iter()
-                    .map(|s| dot_at(&first, &first, s))
-                    .sum();
-                scale(&mut first, squared);
-            }
+        let mut direction = match self.config.alpha {
+            AlphaRule::Cosine => first,
+            AlphaRule::Gradients => sum,
+            AlphaRule::One | AlphaRule::Age => Vec::new(),
+        };
+        if !direction.is_empty() {
+            self.normalise(&mut direction);
         }
         let moments = self.config.past_moments;
         self.past.push(PastTask {
-            direction: moments.store(first),
+            direction: moments.store(direction),
             second: moments.store(second),
         });
     }
 
     fn state(&self) -> State {
-        let mut state = State::new(self.kind())
+        let mut state = State::new(&self.kind())
             .with_counter("past_tasks", self.past.len())
             .with_counter("in_task", usize::from(self.present.is_some()))
-            .with_counter("steps", self.present.as_ref().map_or(0, |p| p.steps));
+            .with_counter("steps", self.present.as_ref().map_or(0, |p| p.steps))
+            .with_counter("stored", self.present.as_ref().map_or(0, |p| p.stored));
         for (tau, past) in self.past.iter().enumerate() {
-            state.put(&format!("past.{tau}.direction"), &past.direction.values());
+            if self.config.alpha.is_correlation() {
+                state.put(&format!("past.{tau}.direction"), &past.direction.values());
+            }
             state.put(&format!("past.{tau}.second"), &past.second.values());
         }
         if let Some(present) = &self.present {
             state.put("first", &present.first);
             state.put("second", &present.second);
+            if !present.sum.is_empty() {
+                state.put("sum", &present.sum);
+            }
         }
         state.put_sums("alpha", self.record.flat());
         state
     }
 
     fn restore(&mut self, mut state: State) -> Result<(), OptimError> {
-        state.expect_kind(self.kind())?;
+        state.expect_kind(&self.kind())?;
         let (len, tensors) = (self.layout.len(), self.layout.slots().len());
         let tasks = state.counter("past_tasks")?;
         // A state in half precision was written exactly, so storing it again changes nothing.
@@ -418,7 +528,11 @@ impl Optimizer for Tag {
         let mut past = Vec::new();
         for tau in 0..tasks {
             past.push(PastTask {
-                direction: moments.store(state.take(&format!("past.{tau}.direction"), len)?),
+                direction: moments.store(if self.config.alpha.is_correlation() {
+                    state.take(&format!("past.{tau}.direction"), len)?
+                } else {
+                    Vec::new()
+                }),
                 second: moments.store(state.take(&format!("past.{tau}.second"), len)?),
             });
         }
@@ -428,6 +542,11 @@ impl Optimizer for Tag {
             Some(Present {
                 first,
                 second,
+                sum: match self.config.alpha {
+                    AlphaRule::Gradients => state.take("sum", len)?,
+                    _ => Vec::new(),
+                },
+                stored: state.counter("stored")?,
                 steps: state.counter("steps")?,
             })
         } else {
@@ -437,6 +556,7 @@ impl Optimizer for Tag {
         let sums = state.take_sums("alpha", AlphaRecord::flat_len(tensors, recorded))?;
         self.record = AlphaRecord::from_flat(tensors, recorded, &sums);
         (self.past, self.present) = (past, present);
+        self.cosines = None;
         Ok(())
     }
 
@@ -446,8 +566,9 @@ impl Optimizer for Tag {
             .iter()
             .map(|p| p.direction.bytes() + p.second.bytes())
             .sum();
-        let present = 2 * usize::from(self.present.is_some());
-        past + present * self.layout.len() * size_of::<f32>()
+        let present = self.present.iter();
+        let present = present.flat_map(|p| [&p.first, &p.second, &p.sum]);
+        past + present.map(Vec::len).sum::<usize>() * size_of::<f32>()
     }
 
     fn alpha(&self) -> Option<&AlphaRecord> {
@@ -477,15 +598,26 @@ mod tests {
 
     #[test]
     fn a_record_taken_inside_a_task_continues_to_the_same_bits() {
-        for (base, past_moments) in [
-            (TagBase::RmsProp, PastMoments::F32),
-            (TagBase::RmsProp, PastMoments::Bf16),
-            (TagBase::Adagrad, PastMoments::F32),
-            (TagBase::Adam, PastMoments::Bf16),
-        ] {
+        use AlphaRule as R;
+        use PastMoments::{Bf16, F32};
+        let bases = [
+            (TagBase::RmsProp, R::Cosine, F32),
+            (TagBase::RmsProp, R::Cosine, Bf16),
+            (TagBase::Adagrad, R::Cosine, F32),
+            (TagBase::Adam, R::Cosine, Bf16),
+        ];
+        let rules = [
+            (TagBase::RmsProp, R::One, Bf16),
+            (TagBase::RmsProp, R::Age, F32),
+            (TagBase::RmsProp, R::Gradients, F32),
+            (TagBase::RmsProp, R::Gradients, Bf16),
+        ];
+        for (base, alpha, past_moments) in bases.into_iter().chain(rules) {
             let config = TagConfig {
                 base,
+                alpha,
                 past_moments,
+                stored_gradients: 3,
                 ..TagConfig::default()
             };
             let mut a = Tag::new(config, layout()).unwrap();

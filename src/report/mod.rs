@@ -9,7 +9,7 @@ pub use table::text_table;
 
 use serde::Serialize;
 
-use crate::experiment::config::RunConfig;
+use crate::experiment::config::{RunConfig, Schedule};
 use crate::experiment::result::RunResult;
 use crate::metrics::mean_std;
 
@@ -27,6 +27,12 @@ impl Spread {
         let (mean, std) = mean_std(&values.collect::<Vec<_>>()).unwrap_or((f64::NAN, f64::NAN));
         Self { mean, std }
     }
+
+    /// The spread of a figure that runs may lack; absent where any does.
+    fn of_all(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
+        let values: Option<Vec<f64>> = values.collect();
+        values.map(|values| Self::of(values.into_iter()))
+    }
 }
 
 /// The runs of one configuration over its seeds.
@@ -41,13 +47,17 @@ pub struct Group {
     /// Percent.
     pub average_accuracy: Spread,
     /// Fraction; the maximum over earlier tasks' ends, as the paper defines it.
-    pub forgetting: Spread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgetting: Option<Spread>,
     /// Fraction; the maximum over all times, as the released code computes it.
-    pub forgetting_released: Spread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgetting_released: Option<Spread>,
     /// Percent.
-    pub learning_accuracy: Spread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_accuracy: Option<Spread>,
     /// Percentage points.
-    pub backward_transfer: Spread,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backward_transfer: Option<Spread>,
     /// Seconds a run.
     pub wall_s: Spread,
     /// What a reader must know before comparing: samples, fractions.
@@ -74,7 +84,19 @@ pub fn group(results: &[RunResult]) -> Vec<Group> {
 fn summarise(members: &[&RunResult]) -> Option<Group> {
     let first = members.first()?;
     let spread = |figure: &dyn Fn(&RunResult) -> f64| Spread::of(members.iter().map(|r| figure(r)));
+    let spread_of_all = |figure: &dyn Fn(&RunResult) -> Option<f64>| {
+        Spread::of_all(members.iter().map(|r| figure(r)))
+    };
     let mut marks = Vec::new();
+    match first.config.schedule {
+        Schedule::Sequential => {}
+        Schedule::Cyclic => {
+            marks.push("tasks in six cyclic rounds, evaluated at the end".to_string());
+        }
+        Schedule::Joint => {
+            marks.push("all tasks trained jointly, evaluated at the end".to_string());
+        }
+    }
     if first.config.fraction < 1.0 {
         marks.push(format!(
             "{}% of the training images",
@@ -88,10 +110,10 @@ fn summarise(members: &[&RunResult]) -> Option<Group> {
         seeds: members.iter().map(|r| r.config.seed).collect(),
         n: members.len(),
         average_accuracy: spread(&|r| r.metrics.average_accuracy),
-        forgetting: spread(&|r| r.metrics.forgetting),
-        forgetting_released: spread(&|r| r.metrics.forgetting_released),
-        learning_accuracy: spread(&|r| r.metrics.learning_accuracy),
-        backward_transfer: spread(&|r| r.metrics.backward_transfer),
+        forgetting: spread_of_all(&|r| r.metrics.forgetting),
+        forgetting_released: spread_of_all(&|r| r.metrics.forgetting_released),
+        learning_accuracy: spread_of_all(&|r| r.metrics.learning_accuracy),
+        backward_transfer: spread_of_all(&|r| r.metrics.backward_transfer),
         wall_s: spread(&|r| r.cost.wall_s),
         marks,
     })

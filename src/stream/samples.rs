@@ -65,6 +65,24 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
+
+    /// An empty batch of images of this shape.
+    #[must_use]
+    pub fn empty(shape: ImageShape) -> Self {
+        Self {
+            pixels: Vec::new(),
+            shape,
+            labels: Vec::new(),
+            slices: Vec::new(),
+        }
+    }
+
+    /// Adds another batch's examples, whose images have the same shape.
+    pub fn append(&mut self, other: Self) {
+        self.pixels.extend(other.pixels);
+        self.labels.extend(other.labels);
+        self.slices.extend(other.slices);
+    }
 }
 
 impl Samples {

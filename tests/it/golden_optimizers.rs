@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use tagcl::metrics::{Metrics, TaskMatrix};
 use tagcl::optim::{
-    AlphaScope, Epsilon, Layout, Naive, NaiveKind, Optimizer, Tag, TagBase, TagConfig,
+    AlphaRule, AlphaScope, Epsilon, Layout, Naive, NaiveKind, Optimizer, Tag, TagBase, TagConfig,
 };
 
 const TENSORS: [&str; 3] = ["conv", "weight", "bias"];
@@ -224,6 +224,42 @@ fn tag_with_epsilon_inside_the_root() {
 }
 
 #[test]
+fn tag_1() {
+    check_tag(
+        "tag-1",
+        TagConfig {
+            alpha: AlphaRule::One,
+            ..TagConfig::default()
+        },
+    );
+}
+
+#[test]
+fn tag_age() {
+    check_tag(
+        "tag-age",
+        TagConfig {
+            alpha: AlphaRule::Age,
+            ..TagConfig::default()
+        },
+    );
+}
+
+#[test]
+fn tag_of_stored_gradients() {
+    for (case, stored_gradients) in [("tag-g-1", 1), ("tag-g-3", 3)] {
+        check_tag(
+            case,
+            TagConfig {
+                alpha: AlphaRule::Gradients,
+                stored_gradients,
+                ..TagConfig::default()
+            },
+        );
+    }
+}
+
+#[test]
 fn naive_optimizers_are_pytorchs() {
     let kinds = [
         ("naive-sgd", NaiveKind::Sgd),
@@ -251,19 +287,19 @@ fn metrics_of_the_golden_matrix() {
     let pairs = [
         (found.average_accuracy / 100.0, expected("average_accuracy")),
         (
-            found.learning_accuracy / 100.0,
+            found.learning_accuracy.unwrap() / 100.0,
             expected("learning_accuracy"),
         ),
         (
-            found.forgetting,
+            found.forgetting.unwrap(),
             expected("forgetting_paper_max_over_earlier_times"),
         ),
         (
-            found.forgetting_released,
+            found.forgetting_released.unwrap(),
             expected("forgetting_released_max_over_all_times"),
         ),
         (
-            found.backward_transfer / 100.0,
+            found.backward_transfer.unwrap() / 100.0,
             expected("bwt_over_T_minus_1"),
         ),
     ];

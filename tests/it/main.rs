@@ -13,5 +13,6 @@ mod cli_runs;
 mod extension;
 mod golden_models;
 mod golden_optimizers;
+mod methods;
 mod program;
 mod real_data;

@@ -1,0 +1,146 @@
+//! A-GEM: averaged gradient episodic memory (Chaudhry, Ranzato, Rohrbach, Elhoseiny; ICLR 2019).
+//!
+//! Keeps the newest M examples of every class. Where the batch's gradient g would increase the loss on remembered
+//! examples (their gradient is r, and `⟨g, r⟩ < 0`), the part along r is taken out (eq. 11 of that paper):
+//!
+//! ```text
+//! g ← g − ⟨g, r⟩ / ⟨r, r⟩ · r
+//! ```
+//!
+//! Departures: as in the released TAG code, the memory is a ring buffer of every class's newest examples and the
+//! reference batch is as large as the training batch. The `released` profile also forwards every batch twice in
+//! training mode ([`AgemConfig::forwards_twice`]): that code computes the batch's loss, throws it away and computes it
+//! again, so batch-norm's running statistics take every batch in twice.
+
+use serde::{Deserialize, Serialize};
+
+use super::buffer::{Ring, choose, gather};
+use super::{Method, Step, dot};
+use crate::model::{Learner, LearnerError};
+use crate::seed::{SeedStream, Seeds};
+
+/// A-GEM's hyper-parameters.
+///
+/// | field | default | range | meaning |
+/// |---|---|---|---|
+/// | `memory_per_class` | 1 | ≥ 0 | M: remembered examples of every class |
+/// | `forwards_twice` | profile | | whether batch-norm's statistics take every batch in twice |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgemConfig {
+    /// Remembered examples of every class.
+    pub memory_per_class: usize,
+    /// Whether every batch is forwarded twice in training mode, as the released code does.
+    pub forwards_twice: bool,
+}
+
+/// The method.
+#[derive(Clone, Debug)]
+pub struct Agem {
+    config: AgemConfig,
+    /// Examples of a reference batch.
+    batch_size: usize,
+    seeds: Seeds,
+    stream: SeedStream,
+    memory: Ring,
+    replayed: usize,
+    reference: Vec<f32>,
+}
+
+impl Agem {
+    /// A-GEM with reference batches of `batch_size` examples.
+    #[must_use]
+    pub fn new(config: AgemConfig, batch_size: usize, seeds: Seeds) -> Self {
+        Self {
+            config,
+            batch_size,
+            seeds,
+            stream: seeds.stream("replay/0"),
+            memory: Ring::new(config.memory_per_class),
+            replayed: 0,
+            reference: Vec::new(),
+        }
+    }
+}
+
+/// Takes out of `gradient` what opposes `reference`: afterwards their product is not negative but for rounding.
+pub fn project(gradient: &mut [f32], reference: &[f32]) {
+    let product = dot(gradient, reference);
+    let square = dot(reference, reference);
+    if !(product < 0.0 && square > 0.0) {
+        return;
+    }
+    let factor = product / square;
+    for (g, r) in gradient.iter_mut().zip(reference) {
+        *g = (f64::from(*g) - factor * f64::from(*r)) as f32;
+    }
+}
+
+impl Method for Agem {
+    fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+        self.stream = self.seeds.stream(&format!("replay/{t}"));
+        Ok(())
+    }
+
+    fn gradient(
+        &mut self,
+        learner: &mut dyn Learner,
+        step: &Step<'_>,
+        gradient: &mut Vec<f32>,
+    ) -> Result<f32, LearnerError> {
+        if self.config.forwards_twice {
+            learner.observe(step.batch)?;
+        }
+        for (&position, &class) in step.positions.iter().zip(&step.batch.labels) {
+            self.memory.add(step.t, position, class);
+        }
+        let past = self.memory.before(step.t);
+        let chosen = choose(past, self.batch_size, &mut self.stream);
+        let Some(remembered) = gather(step.tasks, &chosen) else {
+            return learner.gradient(step.batch, gradient);
+        };
+        self.replayed += remembered.len();
+        learner.gradient(&remembered, &mut self.reference)?;
+        let loss = learner.gradient(step.batch, gradient)?;
+        project(gradient, &self.reference);
+        Ok(loss)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    fn replayed_samples(&self) -> usize {
+        self.replayed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_result_never_opposes_the_memory(
+            pairs in prop::collection::vec((-10.0_f32..10.0, -10.0_f32..10.0), 1..60),
+        ) {
+            let (mut g, r): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+            let before = g.clone();
+            project(&mut g, &r);
+            let size = (dot(&g, &g) * dot(&r, &r)).sqrt();
+            let scale = (dot(&before, &before) * dot(&r, &r)).sqrt();
+            prop_assert!(dot(&g, &r) >= -1e-6 * scale.max(size));
+            if dot(&before, &r) >= 0.0 {
+                prop_assert_eq!(g, before);
+            }
+        }
+    }
+
+    #[test]
+    fn a_zero_reference_changes_nothing() {
+        let mut g = [1.0, -2.0];
+        project(&mut g, &[0.0, 0.0]);
+        assert_eq!(g, [1.0, -2.0]);
+    }
+}

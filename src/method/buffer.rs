@@ -1,0 +1,267 @@
+//! Episodic memories: which earlier examples are remembered, and batches of them.
+//!
+//! Owns the ring buffer (the newest M examples of every class, A-GEM) and the reservoir (a uniform sample of the whole
+//! stream, ER). An example is remembered as task and position, eight bytes: its pixels are in the image set that the
+//! stream shares anyway. A program that may not keep its training data would have to copy them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::seed::SeedStream;
+use crate::stream::{Batch, Task};
+
+/// A remembered example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    /// Task, from 0.
+    pub task: u32,
+    /// Position in the task's training samples.
+    pub position: u32,
+}
+
+impl Slot {
+    /// The example at this position of this task.
+    #[must_use]
+    pub fn new(task: usize, position: usize) -> Self {
+        Self {
+            task: task as u32,
+            position: position as u32,
+        }
+    }
+}
+
+/// `count` of the items without replacement, every choice equally likely; all of them, in their order, where there are
+/// no more than that.
+pub(super) fn choose(mut items: Vec<Slot>, count: usize, stream: &mut SeedStream) -> Vec<Slot> {
+    if items.len() <= count {
+        return items;
+    }
+    for i in 0..count {
+        let j = i + stream.below((items.len() - i) as u32) as usize;
+        items.swap(i, j);
+    }
+    items.truncate(count);
+    items
+}
+
+/// The remembered examples as one batch, each competing in its own task's slice of the head; `None` without any.
+#[must_use]
+pub fn gather(tasks: &[Task], slots: &[Slot]) -> Option<Batch> {
+    let mut batch: Option<Batch> = None;
+    for slot in slots {
+        let Some(task) = tasks.get(slot.task as usize) else {
+            continue;
+        };
+        let one = task.train.batch(&[slot.position as usize]);
+        match &mut batch {
+            None => batch = Some(one),
+            Some(batch) => batch.append(one),
+        }
+    }
+    batch.filter(|batch| !batch.is_empty())
+}
+
+/// The newest examples of every class.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    per_class: usize,
+    /// By class of the head, which belongs to one task: the examples, and where the next one goes.
+    classes: BTreeMap<usize, (Vec<Slot>, usize)>,
+}
+
+impl Ring {
+    /// An empty ring buffer of `per_class` examples a class.
+    #[must_use]
+    pub fn new(per_class: usize) -> Self {
+        Self {
+            per_class,
+            classes: BTreeMap::new(),
+        }
+    }
+
+    /// Takes an example in; the oldest of its class gives way.
+    pub fn add(&mut self, task: usize, position: usize, class: usize) {
+        if self.per_class == 0 {
+            return;
+        }
+        let per_class = self.per_class;
+        let (slots, next) = self
+            .classes
+            .entry(class)
+            .or_insert_with(|| (Vec::with_capacity(per_class), 0));
+        let slot = Slot::new(task, position);
+        match slots.get_mut(*next) {
+            Some(old) => *old = slot,
+            None => slots.push(slot),
+        }
+        *next = (*next + 1) % per_class;
+    }
+
+    /// What is remembered of the tasks before `t`, class by class.
+    #[must_use]
+    pub fn before(&self, t: usize) -> Vec<Slot> {
+        let all = self.classes.values().flat_map(|(slots, _)| slots);
+        all.copied()
+            .filter(|slot| (slot.task as usize) < t)
+            .collect()
+    }
+
+    /// Bytes of the remembered examples.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let slots = self.classes.values().map(|(slots, _)| slots.capacity());
+        slots.sum::<usize>() * size_of::<Slot>()
+    }
+}
+
+/// With which probability the n-th example enters a full reservoir of k.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReservoirRule {
+    /// `k / n`: after every example, each so far is remembered with the same probability (Vitter 1985, algorithm R).
+    #[default]
+    Uniform,
+    /// `k / m` with m the examples seen before the batch, as the released code does: the batch's own are not counted.
+    Batch,
+}
+
+/// A sample of all examples seen.
+#[derive(Clone, Debug)]
+pub struct Reservoir {
+    capacity: usize,
+    rule: ReservoirRule,
+    slots: Vec<Slot>,
+    seen: usize,
+}
+
+impl Reservoir {
+    /// An empty reservoir.
+    #[must_use]
+    pub fn new(capacity: usize, rule: ReservoirRule) -> Self {
+        Self {
+            capacity,
+            rule,
+            slots: Vec::with_capacity(capacity),
+            seen: 0,
+        }
+    }
+
+    /// Takes a batch of task `task` in.
+    pub fn add(&mut self, task: usize, positions: &[usize], stream: &mut SeedStream) {
+        if self.capacity == 0 {
+            return;
+        }
+        let room = (self.capacity - self.slots.len()).min(positions.len());
+        let (fill, rest) = positions.split_at(room);
+        self.slots.extend(fill.iter().map(|&p| Slot::new(task, p)));
+        self.seen += fill.len();
+        let before = self.seen;
+        for &position in rest {
+            self.seen += 1;
+            let limit = match self.rule {
+                ReservoirRule::Uniform => self.seen,
+                ReservoirRule::Batch => before,
+            };
+            let index = stream.below(u32::try_from(limit).unwrap_or(u32::MAX));
+            if let Some(slot) = self.slots.get_mut(index as usize) {
+                *slot = Slot::new(task, position);
+            }
+        }
+    }
+
+    /// What is remembered.
+    #[must_use]
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Bytes of the remembered examples.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seeds;
+
+    #[test]
+    fn the_reservoir_is_uniform() {
+        // 12 slots, 60 examples in batches of 5, 4,000 seeds: each example is expected 800 times.
+        let mut counts = [0_u32; 60];
+        for seed in 0..4000 {
+            let mut stream = Seeds::new(seed).stream("test");
+            let mut reservoir = Reservoir::new(12, ReservoirRule::Uniform);
+            for batch in (0..60).collect::<Vec<_>>().chunks(5) {
+                reservoir.add(0, batch, &mut stream);
+            }
+            assert_eq!(reservoir.slots().len(), 12);
+            for slot in reservoir.slots() {
+                counts[slot.position as usize] += 1;
+            }
+        }
+        // Each count has the variance n p (1 - p); 59 degrees of freedom: 98.3 has probability 0.001.
+        let chi: f64 = counts
+            .iter()
+            .map(|&n| (f64::from(n) - 800.0).powi(2) / 800.0)
+            .sum::<f64>()
+            / (1.0 - 0.2)
+            * 59.0
+            / 60.0;
+        assert!(chi < 98.3, "chi-squared {chi}");
+    }
+
+    #[test]
+    fn the_released_reservoir_prefers_new_examples_a_little() {
+        let mut late = 0;
+        for seed in 0..2000 {
+            let mut stream = Seeds::new(seed).stream("test");
+            let mut reservoir = Reservoir::new(5, ReservoirRule::Batch);
+            for batch in (0..10).collect::<Vec<_>>().chunks(5) {
+                reservoir.add(0, batch, &mut stream);
+            }
+            late += reservoir.slots().iter().filter(|s| s.position >= 5).count();
+        }
+        // All five of the second batch are drawn into the five slots, later ones over earlier ones:
+        // 5 (1 - (4/5)^5) = 3.36 remain, where a uniform reservoir would keep 2.5.
+        assert!((late as f64 / 2000.0 - 3.36).abs() < 0.06, "{late}");
+    }
+
+    #[test]
+    fn the_ring_keeps_the_newest_of_each_class() {
+        let mut ring = Ring::new(2);
+        for (position, class) in [(0, 7), (1, 8), (2, 7), (3, 7)] {
+            ring.add(0, position, class);
+        }
+        ring.add(1, 9, 12);
+        let positions: Vec<u32> = ring.before(1).iter().map(|s| s.position).collect();
+        assert_eq!(positions, [3, 2, 1]);
+        assert_eq!(ring.before(2).len(), 4);
+        assert_eq!(ring.bytes(), 3 * 2 * size_of::<Slot>());
+        let mut none = Ring::new(0);
+        none.add(0, 0, 0);
+        assert_eq!((none.before(1).len(), none.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn choices_are_uniform_and_without_replacement() {
+        let items: Vec<Slot> = (0..6).map(|p| Slot::new(0, p)).collect();
+        let mut stream = Seeds::new(1).stream("test");
+        let mut counts = [0_u32; 6];
+        for _ in 0..6000 {
+            let mut chosen = choose(items.clone(), 3, &mut stream);
+            for slot in &chosen {
+                counts[slot.position as usize] += 1;
+            }
+            chosen.sort_unstable();
+            chosen.dedup();
+            assert_eq!(chosen.len(), 3);
+        }
+        // Standard deviation of a count is 39.
+        assert!(counts.iter().all(|&n| n.abs_diff(3000) < 160), "{counts:?}");
+        assert_eq!(choose(items.clone(), 9, &mut stream), items);
+    }
+}

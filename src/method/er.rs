@@ -1,0 +1,110 @@
+//! ER: experience replay with a reservoir (Chaudhry, Rohrbach, Elhoseiny, Ajanthan, Dokania, Torr, Ranzato; 2019,
+//! "On tiny episodic memories in continual learning").
+//!
+//! Every step adds the gradient of a batch of remembered examples to that of the batch (their losses are summed, so the
+//! step may be twice as long). The memory holds M × classes examples of the whole stream, chosen by reservoir sampling;
+//! it replays from the second task on.
+//!
+//! Settings of the profiles: the released code may replay examples of the present task
+//! ([`ErConfig::replay_current`]), where the TAG paper says that it does not (p. 16), and its reservoir does not count
+//! a batch's own examples ([`ReservoirRule::Batch`]).
+
+use serde::{Deserialize, Serialize};
+
+use super::buffer::{Reservoir, ReservoirRule, choose, gather};
+use super::{Method, Step};
+use crate::model::{Learner, LearnerError};
+use crate::seed::{SeedStream, Seeds};
+
+/// ER's hyper-parameters.
+///
+/// | field | default | range | meaning |
+/// |---|---|---|---|
+/// | `memory_per_class` | 1 | ≥ 0 | M: the memory has M times as many slots as the data set has classes |
+/// | `replay_current` | profile | | whether examples of the present task may be replayed |
+/// | `reservoir` | profile | | with which probability an example enters the memory |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErConfig {
+    /// Slots of the memory for every class of the data set.
+    pub memory_per_class: usize,
+    /// Whether examples of the present task may be replayed.
+    pub replay_current: bool,
+    /// With which probability an example enters the memory.
+    pub reservoir: ReservoirRule,
+}
+
+/// The method.
+#[derive(Clone, Debug)]
+pub struct Er {
+    config: ErConfig,
+    /// Examples of a replay batch.
+    batch_size: usize,
+    seeds: Seeds,
+    /// Which examples are replayed.
+    replay: SeedStream,
+    /// Which examples are remembered.
+    memorise: SeedStream,
+    memory: Reservoir,
+    replayed: usize,
+    extra: Vec<f32>,
+}
+
+impl Er {
+    /// ER over a data set of `classes` classes, with replay batches of `batch_size` examples.
+    #[must_use]
+    pub fn new(config: ErConfig, classes: usize, batch_size: usize, seeds: Seeds) -> Self {
+        Self {
+            config,
+            batch_size,
+            seeds,
+            replay: seeds.stream("replay/0"),
+            memorise: seeds.stream("reservoir/0"),
+            memory: Reservoir::new(config.memory_per_class * classes, config.reservoir),
+            replayed: 0,
+            extra: Vec::new(),
+        }
+    }
+}
+
+impl Method for Er {
+    fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+        self.replay = self.seeds.stream(&format!("replay/{t}"));
+        self.memorise = self.seeds.stream(&format!("reservoir/{t}"));
+        Ok(())
+    }
+
+    fn gradient(
+        &mut self,
+        learner: &mut dyn Learner,
+        step: &Step<'_>,
+        gradient: &mut Vec<f32>,
+    ) -> Result<f32, LearnerError> {
+        // The batch first, then the memory: the order in which batch-norm's statistics take them in.
+        let loss = learner.gradient(step.batch, gradient)?;
+        if step.t > 0 {
+            let eligible = self.memory.slots().iter().copied();
+            let eligible = eligible
+                .filter(|slot| self.config.replay_current || (slot.task as usize) < step.t)
+                .collect();
+            let chosen = choose(eligible, self.batch_size, &mut self.replay);
+            if let Some(remembered) = gather(step.tasks, &chosen) {
+                self.replayed += remembered.len();
+                learner.gradient(&remembered, &mut self.extra)?;
+                for (g, extra) in gradient.iter_mut().zip(&self.extra) {
+                    *g += extra;
+                }
+            }
+        }
+        self.memory.add(step.t, step.positions, &mut self.memorise);
+        Ok(loss)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    fn replayed_samples(&self) -> usize {
+        self.replayed
+    }
+}

@@ -1,0 +1,198 @@
+//! The methods: golden values (`tests/golden/methods.json`), and whole runs that must equal plain training.
+
+use std::sync::atomic::AtomicBool;
+
+use serde_json::Value;
+use tagcl::experiment::config::RunConfig;
+use tagcl::experiment::result::RunResult;
+use tagcl::experiment::runner::{RunInput, SharedData, train};
+use tagcl::experiment::settings::{Origin, Settings};
+use tagcl::method::{Ewc, EwcConfig, Fisher, Penalty, project};
+use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, Tag, TagConfig};
+use tagcl::seed::Seeds;
+
+fn golden(part: &str) -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/methods.json");
+    let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    all[part].clone()
+}
+
+fn floats(value: &Value) -> Vec<f32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn assert_near(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        let error = (found - expected).abs();
+        assert!(error < 1e-5 * expected.abs().max(0.1), "{found} {expected}");
+    }
+}
+
+#[test]
+fn agem_projects_as_the_golden_case() {
+    let golden = golden("agem");
+    let mut gradient = floats(&golden["gradient"]);
+    project(&mut gradient, &floats(&golden["memory_gradient"]));
+    assert_near(&gradient, &floats(&golden["projected"]));
+}
+
+#[test]
+fn ewc_charges_as_the_golden_case() {
+    let golden = golden("ewc");
+    let theta = floats(&golden["theta"]);
+    let released: Vec<f32> = floats(&golden["gradient_released"]);
+    let cases = [
+        (Penalty::Released, "penalty_released", 1.0),
+        (Penalty::Half, "penalty_paper_half", 0.5),
+    ];
+    for (penalty, name, share) in cases {
+        let config = EwcConfig {
+            lambda: golden["lambda"].as_f64().unwrap(),
+            fisher: Fisher::Corrected,
+            fisher_samples: 1,
+            penalty,
+        };
+        let (fisher, anchor) = (floats(&golden["fisher"]), floats(&golden["anchor"]));
+        let ewc = Ewc::anchored(config, Seeds::new(1), fisher, anchor);
+        let expected = golden[name].as_f64().unwrap();
+        assert!((ewc.penalty(&theta) - expected).abs() < 1e-5 * expected);
+        let gradient: Vec<f32> = released.iter().map(|g| g * share).collect();
+        assert_near(&ewc.penalty_gradient(&theta), &gradient);
+    }
+}
+
+#[test]
+fn the_released_penalty_is_cut_to_the_norm_100() {
+    let config = |penalty| EwcConfig {
+        lambda: 1e4,
+        fisher: Fisher::Released,
+        fisher_samples: 1,
+        penalty,
+    };
+    let norm = |penalty| {
+        let ewc = Ewc::anchored(config(penalty), Seeds::new(1), vec![1.0; 4], vec![0.0; 4]);
+        let gradient = ewc.penalty_gradient(&[0.5, -0.5, 0.5, 0.5]);
+        gradient.iter().map(|g| g * g).sum::<f32>().sqrt()
+    };
+    assert!((norm(Penalty::Released) - 100.0).abs() < 1e-3);
+    assert!((norm(Penalty::Half) - 1e4).abs() < 1.0);
+}
+
+fn config(pairs: &[(&str, &str)]) -> RunConfig {
+    let mut settings = Settings::default();
+    let base = [
+        ("benchmark", "rotated-mnist"),
+        ("data", "embedded"),
+        ("tasks", "3"),
+        ("fraction", "0.02"),
+        ("hidden", "16"),
+        ("lr", "0.1"),
+    ];
+    for (key, value) in base.iter().chain(pairs) {
+        settings.set(key, value, Origin::CommandLine).unwrap();
+    }
+    settings.plan().unwrap().runs.remove(0).config
+}
+
+fn run(pairs: &[(&str, &str)]) -> (RunResult, Vec<u8>) {
+    let data = SharedData::new(tagcl::data::embedded::mnist_sample().unwrap());
+    let input = RunInput {
+        data: &data,
+        init: None,
+        threads: 1,
+        stop: &AtomicBool::new(false),
+    };
+    let outcome = train(&config(pairs), &input, &mut |_| Ok(())).unwrap();
+    (outcome.result, outcome.weights)
+}
+
+#[test]
+fn methods_without_effect_equal_plain_training_to_the_last_bit() {
+    let plain = run(&[]).1;
+    for profile in ["released", "corrected"] {
+        for (method, key) in [
+            ("ewc", "lambda"),
+            ("er", "memory_per_class"),
+            ("agem", "memory_per_class"),
+        ] {
+            let pairs = [
+                ("method", method),
+                (key, "0"),
+                ("profile", profile),
+                ("gamma_from", "1"),
+                ("angles", "exact"),
+            ];
+            assert_eq!(run(&pairs).1, plain, "{method}, {profile}");
+        }
+    }
+}
+
+#[test]
+fn methods_with_effect_change_training_and_say_what_they_hold() {
+    let plain = run(&[]).1;
+    for profile in ["released", "corrected"] {
+        for (method, key) in [
+            ("ewc", "lambda"),
+            ("er", "memory_per_class"),
+            ("agem", "memory_per_class"),
+        ] {
+            let pairs = [("method", method), (key, "2"), ("profile", profile)];
+            let (result, weights) = run(&pairs);
+            assert_ne!(weights, plain, "{method}");
+            // The MLP's 784·16 + 16·16 + 16·30 weights and 16 + 16 + 30 biases, twice.
+            let parameters = 784 * 16 + 16 + 16 * 16 + 16 + 16 * 30 + 30;
+            let expected = match method {
+                "ewc" => 2 * 4 * parameters,
+                "er" => 8 * 2 * 10,
+                _ => 8 * 2 * 30,
+            };
+            assert_eq!(result.cost.replay_bytes, expected, "{method}");
+            assert_eq!(result.cost.replayed_samples > 0, method != "ewc");
+        }
+    }
+}
+
+#[test]
+fn joint_and_cyclic_training_report_their_end_alone() {
+    for schedule in ["joint", "cyclic"] {
+        let (result, _) = run(&[("schedule", schedule)]);
+        assert_eq!(result.accuracy_matrix.rows().len(), 1);
+        assert_eq!(result.accuracy_matrix.rows()[0].len(), 3);
+        assert_eq!(result.metrics.forgetting, None);
+        let text = serde_json::to_string(&result).unwrap();
+        assert_eq!(serde_json::from_str::<RunResult>(&text).unwrap(), result);
+    }
+    let steps = |pairs: &[(&str, &str)]| run(pairs).0.cost.steps;
+    assert_eq!(steps(&[("schedule", "cyclic")]), 6 * steps(&[]));
+}
+
+#[test]
+fn a_task_ends_when_the_validation_loss_stops_falling() {
+    let pairs = [("epochs", "40"), ("validation", "0.5"), ("lr", "0.5")];
+    let all = run(&pairs).0.cost.steps;
+    let pairs = [&pairs[..], &[("patience", "2")]].concat();
+    let some = run(&pairs).0.cost.steps;
+    assert!(some < all, "{some} {all}");
+}
+
+#[test]
+fn tag_on_its_first_task_is_rmsprop() {
+    let layout = Layout::new([("a".to_string(), vec![30]), ("b".to_string(), vec![5])]);
+    let mut tag = Tag::new(TagConfig::default(), layout).unwrap();
+    let mut naive = Naive::new(NaiveKind::RmsProp, 35);
+    tag.begin_task();
+    naive.begin_task();
+    let mut a: Vec<f32> = (0..35).map(|i| (i as f32 * 0.3).sin()).collect();
+    let mut b = a.clone();
+    for step in 0..20 {
+        let gradient: Vec<f32> = (0..35)
+            .map(|i| ((i * 3 + step * 7) as f32 * 0.21).cos())
+            .collect();
+        tag.step(&mut a, &gradient, 0.01).unwrap();
+        naive.step(&mut b, &gradient, 0.01).unwrap();
+        for (a, b) in a.iter().zip(&b) {
+            assert!((a - b).abs() < 1e-5, "step {step}: {a} {b}");
+        }
+    }
+}
