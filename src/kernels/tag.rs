@@ -59,7 +59,7 @@ impl Step {
     /// The step number `k` (from 1) of the current task.
     #[must_use]
     pub fn new(base: Base, beta1: f32, k: u64, lr: f32, epsilon: f32) -> Self {
-        let correction = |beta: f32| 1.0 - f64::from(beta).powf(k as f64);
+        let correction = |beta: f32| 1.0 - f64::from(beta).powf(k.max(1) as f64);
         // Without Adam, decays of 0 make both corrections 1.
         let (beta1, beta2) = match base {
             Base::Adam { beta2 } => (beta1, beta2),
