@@ -60,12 +60,10 @@ impl Step {
     #[must_use]
     pub fn new(base: Base, beta1: f32, k: u64, lr: f32, epsilon: f32) -> Self {
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(k as f64);
-        // Without Adam, decays of 0 make both corrections 1.
-        let (beta1, beta2) = match base {
-            Base::Adam { beta2 } => (beta1, beta2),
-            _ => (0.0, 0.0),
+        let (numerator, root) = match base {
+            Base::Adam { beta2 } => (correction(beta1) as f32, correction(beta2).sqrt() as f32),
+            _ => (1.0, 1.0),
         };
-        let (numerator, root) = (correction(beta1) as f32, correction(beta2).sqrt() as f32);
         Self {
             lr,
             epsilon,
