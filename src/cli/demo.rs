@@ -40,7 +40,7 @@ pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
         let set = [
             ("benchmark", "rotated-mnist"),
             ("data", "embedded"),
-            ("fraction", "0.3"),
+            ("fraction", "0.2"),
             ("hidden", "128"),
             ("method", method.name()),
             ("optimizer", optimizer.name()),
