@@ -72,21 +72,33 @@ impl Documented for MethodName {
     fn hyper_parameters(self) -> &'static [HyperParameter] {
         match self {
             Self::Plain => &[],
-            Self::Ewc => &[
-                hyper("lambda", "1", "number from 0"),
-                hyper("fisher", "corrected / released", "corrected, released"),
-                hyper("fisher_samples", "200", "whole number from 1"),
-                hyper("penalty", "half / released", "half, released"),
-            ],
-            Self::Agem => &[
-                MEMORY,
-                hyper("forwards_twice", "false / true", "true, false"),
-            ],
-            Self::Er => &[
-                MEMORY,
-                hyper("replay_current", "false / true", "true, false"),
-                hyper("reservoir", "uniform / batch", "uniform, batch"),
-            ],
+            Self::Ewc => {
+                const {
+                    &[
+                        hyper("lambda", "1", "number from 0"),
+                        hyper("fisher", "corrected / released", "corrected, released"),
+                        hyper("fisher_samples", "200", "whole number from 1"),
+                        hyper("penalty", "half / released", "half, released"),
+                    ]
+                }
+            }
+            Self::Agem => {
+                const {
+                    &[
+                        MEMORY,
+                        hyper("forwards_twice", "false / true", "true, false"),
+                    ]
+                }
+            }
+            Self::Er => {
+                const {
+                    &[
+                        MEMORY,
+                        hyper("replay_current", "false / true", "true, false"),
+                        hyper("reservoir", "uniform / batch", "uniform, batch"),
+                    ]
+                }
+            }
         }
     }
 }
