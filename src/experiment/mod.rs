@@ -9,6 +9,7 @@ pub mod config;
 pub mod cost;
 pub mod pool;
 pub mod provenance;
+pub mod registry;
 pub mod result;
 pub mod runner;
 pub mod settings;
