@@ -21,7 +21,6 @@ pub mod source;
 mod testing;
 
 pub use error::DataError;
-pub(crate) use image_set::hex;
 pub use image_set::{Dataset, ImageSet, ImageShape};
 pub use source::{
     DataName, FileReport, Form, ImportReport, Located, SetReport, Status, VerifyReport, import,

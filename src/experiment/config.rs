@@ -179,7 +179,7 @@ impl RunConfig {
     #[expect(clippy::expect_used, reason = "numbers and names always serialise")]
     fn hash(&self) -> String {
         let text = serde_json::to_string(self).expect("numbers and names");
-        crate::data::hex(&Sha256::digest(text))
+        crate::data::image_set::hex(&Sha256::digest(text))
     }
 
     /// The stream this run learns.

@@ -208,7 +208,7 @@ pub fn build_learner(
 /// SHA-256 in hexadecimal.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    crate::data::hex(&Sha256::digest(bytes))
+    crate::data::image_set::hex(&Sha256::digest(bytes))
 }
 
 /// The optimizer of a configuration for this learner.
