@@ -225,7 +225,10 @@ pub fn build_optimizer(
         OptimizerName::Adagrad => NaiveKind::Adagrad,
         OptimizerName::Adam => NaiveKind::Adam,
         OptimizerName::TagRmsProp | OptimizerName::TagAdagrad | OptimizerName::TagAdam => {
-            let tag = config.tag_config().unwrap_or_default();
+            let tag = config.tag_config().ok_or_else(|| SettingError::Missing {
+                key: "optimizer",
+                remedy: "the configuration lacks TAG's settings".to_string(),
+            })?;
             return Ok(Box::new(Tag::new(tag, learner.layout().clone())?));
         }
     };
