@@ -184,6 +184,9 @@ mod tests {
         #[test]
         fn identities_hold_for_any_matrix(matrix in matrix()) {
             let m = Metrics::of(&matrix).unwrap();
+            // A stored matrix is the matrix: floats survive the file to the last bit.
+            let text = serde_json::to_string(&matrix).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<TaskMatrix>(&text).unwrap(), &matrix);
             let tasks = matrix.rows().len() as f64;
             let (forgetting, released) = (m.forgetting.unwrap(), m.forgetting_released.unwrap());
             let (learning, transfer) = (m.learning_accuracy.unwrap(), m.backward_transfer.unwrap());
