@@ -122,7 +122,6 @@ impl TaskStream {
     /// # Errors
     /// [`StreamError`] where the numbers do not fit the data.
     pub fn new(spec: &StreamSpec, data: &Dataset, seeds: Seeds) -> Result<Self, StreamError> {
-        spec.check(data)?;
         let train = Arc::new(data.train.clone());
         let test = Arc::new(data.test.clone());
         Self::from_sets(spec, &train, &test, seeds)
@@ -253,15 +252,7 @@ impl View {
 }
 
 impl StreamSpec {
-    /// Checks everything that can be known before a stream is made.
-    ///
-    /// # Errors
-    /// [`StreamError`] naming the setting.
-    pub fn check(&self, data: &Dataset) -> Result<(), StreamError> {
-        self.check_classes(data.train.classes())
-    }
-
-    /// As [`Self::check`], for a data set of this many classes.
+    /// Checks everything that can be known before a stream is made, for a data set of this many classes.
     ///
     /// # Errors
     /// [`StreamError`] naming the setting.
