@@ -91,6 +91,9 @@ pub(super) struct RunArgs {
     /// Task whose learning rate is --lr itself: 0 or 1
     #[arg(long)]
     pub(super) gamma_from: Option<String>,
+    /// SGD's momentum, in [0, 1); from rest in every task
+    #[arg(long)]
+    pub(super) momentum: Option<String>,
     /// TAG's weight of the correlation
     #[arg(long)]
     pub(super) b: Option<String>,
@@ -194,6 +197,7 @@ impl RunArgs {
             ("lr", &self.lr),
             ("gamma", &self.gamma),
             ("gamma_from", &self.gamma_from),
+            ("momentum", &self.momentum),
             ("b", &self.b),
             ("alpha", &self.alpha),
             ("alpha_scope", &self.alpha_scope),

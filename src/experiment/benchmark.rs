@@ -76,7 +76,7 @@ named! {
 named! {
     /// Which optimizer turns a gradient into an update.
     OptimizerName, "optimizer", {
-        Sgd = "sgd": "Stochastic gradient descent, without momentum.",
+        Sgd = "sgd": "Stochastic gradient descent, with momentum where told so.",
         RmsProp = "rmsprop": "RMSProp with PyTorch's defaults; state kept across tasks.",
         Adagrad = "adagrad": "Adagrad with PyTorch's defaults; state kept across tasks.",
         Adam = "adam": "Adam with PyTorch's defaults; state kept across tasks.",

@@ -125,6 +125,9 @@ pub struct RunConfig {
     pub gamma: f64,
     /// Task whose learning rate is `lr` unchanged: 0 as released (task 1 already has `lr·gamma`) or 1.
     pub gamma_from: usize,
+    /// Momentum of SGD, in `[0, 1)`; from rest in every task.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub momentum: f64,
     /// TAG's own settings.
     pub tag: Option<TagSettings>,
     /// EWC's own settings.

@@ -79,7 +79,7 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
         + per_image / 3.0 * evaluated_images as f64;
     let vectors = match config.optimizer {
         o if o.is_tag() => 2 * config.tasks,
-        super::benchmark::OptimizerName::Sgd => 0,
+        super::benchmark::OptimizerName::Sgd => usize::from(config.momentum > 0.0),
         super::benchmark::OptimizerName::Adam => 2,
         _ => 1,
     };

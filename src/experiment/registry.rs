@@ -26,6 +26,12 @@ const fn hyper(name: &'static str, default: &'static str, range: &'static str) -
 
 const MEMORY: HyperParameter = hyper("memory_per_class", "1", "whole number from 0");
 const RATE: HyperParameter = hyper("lr", "published for the benchmark", "above 0");
+const SGD: &[HyperParameter] = &[
+    RATE,
+    hyper("gamma", "1", "above 0, at most 1"),
+    hyper("gamma_from", "1 / 0", "0 or 1"),
+    hyper("momentum", "0", "at least 0, below 1"),
+];
 const NAIVE: &[HyperParameter] = &[
     RATE,
     hyper("gamma", "1", "above 0, at most 1"),
@@ -106,7 +112,9 @@ impl Documented for MethodName {
 impl Documented for OptimizerName {
     fn paper(self) -> &'static str {
         match self {
-            Self::Sgd => "with dropout and gamma: Stable SGD, Mirzadeh et al., NeurIPS 2020",
+            Self::Sgd => {
+                "with dropout, gamma and momentum: Stable SGD, Mirzadeh et al., NeurIPS 2020"
+            }
             Self::RmsProp => "Tieleman and Hinton, 2012",
             Self::Adagrad => "Duchi et al., JMLR 2011",
             Self::Adam => "Kingma and Ba, ICLR 2015",
@@ -115,7 +123,11 @@ impl Documented for OptimizerName {
     }
 
     fn hyper_parameters(self) -> &'static [HyperParameter] {
-        if self.is_tag() { TAG } else { NAIVE }
+        match self {
+            _ if self.is_tag() => TAG,
+            Self::Sgd => SGD,
+            _ => NAIVE,
+        }
     }
 }
 

@@ -220,7 +220,10 @@ pub fn build_optimizer(
     learner: &dyn Learner,
 ) -> Result<Box<dyn Optimizer>, RunError> {
     let kind = match config.optimizer {
-        OptimizerName::Sgd => NaiveKind::Sgd,
+        OptimizerName::Sgd => {
+            let parameters = learner.layout().len();
+            return Ok(Box::new(Naive::sgd(parameters, config.momentum)?));
+        }
         OptimizerName::RmsProp => NaiveKind::RmsProp,
         OptimizerName::Adagrad => NaiveKind::Adagrad,
         OptimizerName::Adam => NaiveKind::Adam,

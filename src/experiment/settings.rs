@@ -138,6 +138,10 @@ pub const KEYS: &[(&str, &str)] = &[
         "gamma_from",
         "task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1",
     ),
+    (
+        "momentum",
+        "SGD's momentum, in [0, 1); from rest in every task",
+    ),
     ("b", "TAG's weight of the correlation"),
     (
         "alpha",
@@ -572,6 +576,7 @@ impl Settings {
             lr,
             gamma: self.real("gamma", 1.0, share, "above 0 and at most 1")?,
             gamma_from: self.whole("gamma_from", usize::from(!released), 0..=1, "0 or 1")?,
+            momentum: self.real("momentum", 0.0, unit, "at least 0 and below 1")?,
             tag: if optimizer.is_tag() {
                 Some(self.tag(released)?)
             } else {

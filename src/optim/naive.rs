@@ -1,14 +1,15 @@
 //! The optimizers that know nothing of tasks: SGD, RMSProp, Adagrad and Adam.
 //!
 //! Owns their updates, with PyTorch's defaults (which differ from Burn's) and with PyTorch's order of operations, since
-//! the published baselines ran there. Their state goes on from task to task, as in the released code.
+//! the published baselines ran there. Their state goes on from task to task, as in the released code; only SGD's momentum
+//! begins anew with every task, because the code that had it rebuilt the optimizer there.
 
 use super::{OptimError, Optimizer, State, check_length};
 
 /// Which update, with its hyper-parameters fixed to PyTorch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NaiveKind {
-    /// `θ − η g`.
+    /// `θ − η g`; with momentum μ, `u ← μ u + g` and `θ − η u`.
     Sgd,
     /// Decay 0.99, ε 1e-8 outside the root, no momentum, not centred.
     RmsProp,
@@ -34,6 +35,7 @@ impl NaiveKind {
 pub struct Naive {
     kind: NaiveKind,
     parameters: usize,
+    momentum: f32,
     steps: usize,
     first: Vec<f32>,
     second: Vec<f32>,
@@ -56,15 +58,40 @@ impl Naive {
         Self {
             kind,
             parameters,
+            momentum: 0.0,
             steps: 0,
             first,
             second,
         }
     }
+
+    /// SGD with momentum μ in `[0, 1)`, PyTorch's form (no dampening, not Nesterov's), from rest in every task.
+    ///
+    /// # Errors
+    /// [`OptimError::HyperParameter`] for μ out of range.
+    pub fn sgd(parameters: usize, momentum: f64) -> Result<Self, OptimError> {
+        if !(0.0..1.0).contains(&momentum) {
+            return Err(OptimError::HyperParameter {
+                name: "momentum",
+                value: momentum,
+                range: "at least 0 and below 1",
+            });
+        }
+        let mut sgd = Self::new(NaiveKind::Sgd, parameters);
+        if momentum > 0.0 {
+            sgd.momentum = momentum as f32;
+            sgd.first = vec![0.0; parameters];
+        }
+        Ok(sgd)
+    }
 }
 
 impl Optimizer for Naive {
-    fn begin_task(&mut self) {}
+    fn begin_task(&mut self) {
+        if self.kind == NaiveKind::Sgd {
+            self.first.fill(0.0);
+        }
+    }
 
     fn step(
         &mut self,
@@ -78,6 +105,12 @@ impl Optimizer for Naive {
         let lr = learning_rate;
         let pairs = parameters.iter_mut().zip(gradient);
         match self.kind {
+            NaiveKind::Sgd if self.momentum > 0.0 => {
+                for ((p, g), u) in pairs.zip(&mut self.first) {
+                    *u = self.momentum * *u + g;
+                    *p -= lr * *u;
+                }
+            }
             NaiveKind::Sgd => {
                 for (p, g) in pairs {
                     *p -= lr * g;
@@ -159,6 +192,31 @@ mod tests {
             b.step(&mut other, &[0.3, 0.1, -0.1], 0.01).unwrap();
             assert_eq!(theta, other, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn momentum_adds_up_within_a_task_and_starts_from_rest_in_the_next() {
+        let mut sgd = Naive::sgd(1, 0.5).unwrap();
+        let mut theta = [0.0];
+        let mut move_by = |sgd: &mut Naive, g: f32| {
+            let before = theta[0];
+            sgd.step(&mut theta, &[g], 1.0).unwrap();
+            before - theta[0]
+        };
+        sgd.begin_task();
+        assert_eq!(
+            [1.0, 1.0, 0.0].map(|g| move_by(&mut sgd, g)),
+            [1.0, 1.5, 0.75]
+        );
+        let mut restored = Naive::sgd(1, 0.5).unwrap();
+        restored.restore(sgd.state()).unwrap();
+        assert_eq!(move_by(&mut restored, 0.0), 0.375);
+        sgd.end_task();
+        sgd.begin_task();
+        assert_eq!(move_by(&mut sgd, 1.0), 1.0);
+        assert_eq!(sgd.state_bytes(), 4);
+        assert!(sgd.restore(Naive::new(NaiveKind::Sgd, 1).state()).is_err());
+        assert!(Naive::sgd(1, 1.0).is_err() && Naive::sgd(1, f64::NAN).is_err());
     }
 
     #[test]

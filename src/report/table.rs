@@ -28,6 +28,9 @@ fn optimizer(config: &RunConfig) -> String {
     if config.gamma < 1.0 {
         let _ = write!(text, ", γ {}", config.gamma);
     }
+    if config.momentum > 0.0 {
+        let _ = write!(text, ", momentum {}", config.momentum);
+    }
     text
 }
 

@@ -36,6 +36,8 @@ impl Settings {
             "past_moments",
         ];
         self.only_for(&tag_keys, optimizer.is_tag(), "the TAG optimizers")?;
+        let sgd = optimizer == OptimizerName::Sgd;
+        self.only_for(&["momentum"], sgd, "the sgd optimizer")?;
         let ewc_keys = ["lambda", "fisher", "fisher_samples", "penalty"];
         let replays = matches!(method, MethodName::Agem | MethodName::Er);
         self.only_for(&ewc_keys, method == MethodName::Ewc, "the ewc method")?;
