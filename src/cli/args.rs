@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub(super) use super::batch_args::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Continual learning with TAG: train on task streams, compare optimizers and methods.
@@ -18,6 +19,8 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Train one configuration on a stream of tasks, over one or more seeds
     Run(Box<RunArgs>),
+    /// Run the experiments of the paper with the hyper-parameters behind its published numbers
+    Replicate(ReplicateArgs),
     /// Show, import or check data sets
     Data(DataArgs),
     /// List what can be named in a configuration

@@ -4,12 +4,14 @@
 //! (done), 1 (a run failed), 2 (bad usage or configuration) and 130 (interrupted; the same command goes on).
 
 mod args;
+mod batch_args;
 mod data;
 mod demo;
 mod execute;
 mod list;
 mod printer;
 mod progress;
+mod replicate;
 mod run;
 
 use std::process::ExitCode;
@@ -17,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::experiment::RunError;
+use crate::experiment::replicate::ReplicateError;
 use crate::experiment::settings::SettingError;
 use args::{Cli, Command};
 use printer::Printer;
@@ -49,6 +52,12 @@ impl From<SettingError> for CliError {
     }
 }
 
+impl From<ReplicateError> for CliError {
+    fn from(error: ReplicateError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         match error {
@@ -73,6 +82,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
+        Command::Replicate(args) => replicate::replicate(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => {
             list::list(&args, &printer);

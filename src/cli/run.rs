@@ -15,17 +15,7 @@ pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
             args.device
         )));
     }
-    let mut settings = settings(args)?;
-    let init = match settings.plan()?.init {
-        None => None,
-        Some(path) => {
-            let bytes = std::fs::read(&path)
-                .map_err(|e| CliError::Failed(format!("cannot read {}: {e}", path.display())))?;
-            settings.set("init_sha256", &sha256(&bytes), Origin::CommandLine)?;
-            Some(bytes)
-        }
-    };
-    let plan = settings.plan()?;
+    let (plan, init) = plan_with_init(settings(args)?)?;
     if args.dry_run {
         return dry_run(&plan, args.json, printer);
     }
@@ -38,6 +28,18 @@ pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
         json: args.json,
     };
     execute(&plan.runs, &how, printer).map(|_| ())
+}
+
+/// The plan, with the file of initial weights read and its checksum in every configuration.
+pub(super) fn plan_with_init(mut settings: Settings) -> Result<(Plan, Option<Vec<u8>>), CliError> {
+    let plan = settings.plan()?;
+    let Some(path) = &plan.init else {
+        return Ok((plan, None));
+    };
+    let bytes = std::fs::read(path)
+        .map_err(|e| CliError::Failed(format!("cannot read {}: {e}", path.display())))?;
+    settings.set("init_sha256", &sha256(&bytes), Origin::CommandLine)?;
+    Ok((settings.plan()?, Some(bytes)))
 }
 
 fn settings(args: &RunArgs) -> Result<Settings, CliError> {

@@ -5,11 +5,14 @@
 //! leaves behind ([`store`]), and the pool that executes many of them side by side ([`pool`]).
 
 pub mod benchmark;
+pub mod budget;
 pub mod config;
 pub mod cost;
 pub mod pool;
 pub mod provenance;
 pub mod registry;
+pub mod released;
+pub mod replicate;
 pub mod result;
 pub mod runner;
 pub mod settings;

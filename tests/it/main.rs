@@ -16,3 +16,4 @@ mod golden_optimizers;
 mod methods;
 mod program;
 mod real_data;
+mod replicate;

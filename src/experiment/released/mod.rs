@@ -190,7 +190,11 @@ pub fn arguments(runs: &[RunConfig]) -> Option<BTreeMap<String, String>> {
     let seeds = runs.len() / points.len();
     let expected: Vec<u64> = (1..=seeds as u64).collect();
     for chunk in runs.chunks(seeds) {
-        if !chunk.iter().map(|run| run.seed).eq(expected.iter().copied()) {
+        if !chunk
+            .iter()
+            .map(|run| run.seed)
+            .eq(expected.iter().copied())
+        {
             return None;
         }
     }
@@ -241,6 +245,9 @@ fn is_grid(grid: ReleasedGrid, points: &[RunConfig]) -> bool {
 }
 
 fn arguments_of(config: &RunConfig) -> Option<BTreeMap<String, String>> {
+    if config.momentum != 0.0 {
+        return None;
+    }
     let mut args = BTreeMap::new();
     let mut set = |name: &str, value: String| {
         args.insert(name.to_string(), value);
@@ -274,13 +281,15 @@ fn arguments_of(config: &RunConfig) -> Option<BTreeMap<String, String>> {
     };
     match (optimizer, method) {
         (None, None) => {}
-        (Some(name), None) | (None, Some((name, _))) => set("opt", (*name).to_string()),
+        (Some(name), None) => set("opt", name.to_string()),
+        (None, Some((name, _))) => set("opt", (*name).to_string()),
         (Some(optimizer), Some((method, _))) => set("opt", format!("{optimizer}-{method}")),
     }
     if let Some(ewc) = config.ewc {
         set("lambd", ewc.lambda.to_string());
     }
-    let memory = (config.agem.map(|a| a.memory_per_class)).or(config.er.map(|e| e.memory_per_class));
+    let memory =
+        (config.agem.map(|a| a.memory_per_class)).or(config.er.map(|e| e.memory_per_class));
     if let Some(memory) = memory {
         set("mem-size", memory.to_string());
     }

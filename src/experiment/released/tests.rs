@@ -34,10 +34,7 @@ fn runs_of(command: &Command, epochs: usize) -> Vec<RunConfig> {
 }
 
 /// Numbers as numbers, so that 0.000025 equals 2.5e-5; the script's argument as its value.
-fn normal(
-    args: &BTreeMap<String, String>,
-    epochs: usize,
-) -> BTreeMap<String, Result<f64, String>> {
+fn normal(args: &BTreeMap<String, String>, epochs: usize) -> BTreeMap<String, Result<f64, String>> {
     let value = |text: &String| match text.as_str() {
         "$2" => Ok(epochs as f64),
         text => text.parse().map_err(|_| text.to_string()),
@@ -52,7 +49,10 @@ fn all_180_commands_become_runs_and_commands_again() {
     let mut there = 0;
     for command in &commands {
         let benchmark = command.settings(1).unwrap();
-        let (_, benchmark) = benchmark.iter().find(|(key, _)| *key == "benchmark").unwrap();
+        let (_, benchmark) = benchmark
+            .iter()
+            .find(|(key, _)| *key == "benchmark")
+            .unwrap();
         if Benchmark::parse(benchmark).is_none() {
             continue;
         }
@@ -86,15 +86,30 @@ fn all_180_commands_become_runs_and_commands_again() {
         }
         there += 1;
     }
-    let benchmarks = BENCHMARKS.iter().filter(|(_, name)| Benchmark::parse(name).is_some());
+    let benchmarks = BENCHMARKS
+        .iter()
+        .filter(|(_, name)| Benchmark::parse(name).is_some());
     assert_eq!(there, 45 * benchmarks.count());
 }
 
 #[test]
 fn a_change_of_any_argument_changes_the_runs() {
-    for command in commands().iter().filter(|c| c.arg("dataset") == Some("cifar100")) {
+    for command in commands()
+        .iter()
+        .filter(|c| c.arg("dataset") == Some("cifar100"))
+    {
         let runs = runs_of(command, 1);
-        for argument in ["tasks", "lr", "gamma", "dropout", "batch-size", "b", "lambd", "mem-size", "runs"] {
+        for argument in [
+            "tasks",
+            "lr",
+            "gamma",
+            "dropout",
+            "batch-size",
+            "b",
+            "lambd",
+            "mem-size",
+            "runs",
+        ] {
             let mut other = command.clone();
             let Some(value) = other.args.get_mut(argument) else {
                 continue;
@@ -126,7 +141,10 @@ fn an_argument_that_no_script_has_is_an_error() {
     let mut command = commands().remove(0);
     command.args.insert("hiddens".to_string(), "7".to_string());
     let error = command.settings(1).unwrap_err().to_string();
-    assert!(error.contains("naive.sh:7") && error.contains("--hiddens 7"), "{error}");
+    assert!(
+        error.contains("naive.sh:7") && error.contains("--hiddens 7"),
+        "{error}"
+    );
     let mut command = commands().remove(0);
     command.args.insert("opt".to_string(), "ogd".to_string());
     assert!(command.settings(1).is_err());

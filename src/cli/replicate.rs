@@ -1,0 +1,191 @@
+//! `tagcl replicate`: the paper's tables and figures.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::CliError;
+use super::args::ReplicateArgs;
+use super::execute::{Execution, execute};
+use super::printer::Printer;
+use super::run::plan_with_init;
+use crate::data;
+use crate::experiment::RunError;
+use crate::experiment::benchmark::Named as _;
+use crate::experiment::budget::{Budgets, RunBudget};
+use crate::experiment::config::{DataChoice, RunConfig};
+use crate::experiment::replicate::{Dataset, Row, What, all_rows, only, rows};
+use crate::experiment::settings::{PlannedRun, parse_name};
+
+/// A row with its runs.
+struct Planned {
+    row: Row,
+    runs: Vec<PlannedRun>,
+}
+
+pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), CliError> {
+    let rows = wanted_rows(args)?;
+    if rows.iter().any(|row| row.grid.is_some()) && !args.batch.dry_run {
+        return Err(CliError::Usage(
+            "grid-search can only be listed (--dry-run) so far".to_string(),
+        ));
+    }
+    let mut typed = args.batch.typed();
+    for (key, value) in [
+        ("seeds", &args.seeds),
+        ("fraction", &args.fraction),
+        ("init", &args.init),
+    ] {
+        if let Some(value) = value {
+            typed.push((key, value.clone()));
+        }
+    }
+    if args.exact_angles {
+        typed.push(("angles", "exact".to_string()));
+    }
+
+    let (mut planned, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut how = None;
+    for row in rows {
+        let (plan, init) = plan_with_init(row.settings_with(&typed)?)?;
+        // One configuration may stand in several tables.
+        let runs = plan
+            .runs
+            .iter()
+            .filter(|run| seen.insert(run.config.run_id()))
+            .cloned();
+        planned.push(Planned {
+            row,
+            runs: runs.collect(),
+        });
+        how.get_or_insert((plan, init));
+    }
+    let Some((plan, init)) = how else {
+        return Ok(());
+    };
+    if args.batch.dry_run {
+        return dry_run(&planned, args.batch.json, printer);
+    }
+    for Planned { row, .. } in &planned {
+        for note in &row.notes {
+            printer.note(&format!("{}: {note}", row.label));
+        }
+    }
+    let runs: Vec<PlannedRun> = planned.into_iter().flat_map(|p| p.runs).collect();
+    let how = Execution {
+        out: &plan.out,
+        data: plan.data.as_deref(),
+        init: init.as_deref(),
+        jobs: plan.jobs,
+        threads: plan.threads,
+        json: args.batch.json,
+    };
+    execute(&runs, &how, printer).map(|_| ())
+}
+
+fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
+    let dataset = match (args.what.as_str(), &args.dataset) {
+        ("rotated-mnist", None) => Dataset::RotatedMnist,
+        (_, None) => {
+            return Err(CliError::Usage(format!(
+                "which data set? cifar, mini_imagenet, cub or 5data: tagcl replicate {} cifar",
+                args.what
+            )));
+        }
+        (_, Some(name)) => match Dataset::parse_any(name) {
+            Some(dataset) => dataset,
+            None => parse_name(name)?,
+        },
+    };
+    if let Some(epochs) = args.epochs {
+        if !["baselines", "all"].contains(&args.what.as_str()) {
+            return Err(CliError::Usage(format!(
+                "--epochs has no effect on {}: it is only for baselines and all; leave it out",
+                args.what
+            )));
+        }
+        if epochs == 0 {
+            return Err(CliError::Usage(
+                "--epochs must be a whole number from 1".to_string(),
+            ));
+        }
+    }
+    let found = if args.what == "all" {
+        let both = [1, 5];
+        all_rows(
+            dataset,
+            args.epochs.as_ref().map_or(&both[..], std::slice::from_ref),
+        )?
+    } else {
+        rows(
+            parse_name::<What>(&args.what)?,
+            dataset,
+            args.epochs.unwrap_or(1),
+        )?
+    };
+    Ok(only(found, &args.only)?)
+}
+
+/// Training and test images of a configuration: of the sample in the program, or as published.
+pub(super) fn sizes(config: &RunConfig) -> Result<(usize, usize), RunError> {
+    if config.data == DataChoice::Embedded {
+        let sample = data::embedded::mnist_sample()?;
+        return Ok((sample.train.len(), sample.test.len()));
+    }
+    Ok(config.benchmark.data().counts())
+}
+
+fn dry_run(planned: &[Planned], json: bool, printer: &Printer) -> Result<(), CliError> {
+    let mut budgets = Budgets::new(&sizes);
+    let (mut total, mut count, mut listed) = (0.0, 0, Vec::new());
+    let mut text = String::new();
+    for Planned { row, runs } in planned {
+        let Some(first) = runs.first() else {
+            let _ = writeln!(text, "{}: as another row ({})", row.label, row.source);
+            continue;
+        };
+        let RunBudget { steps, seconds } = budgets.of(&first.config)?;
+        total += seconds * runs.len() as f64;
+        count += runs.len();
+        let config = &first.config;
+        let _ = writeln!(
+            text,
+            "{}: {} {}, lr {}, {} epoch(s), {} run(s) of {steps} steps, about {:.0} s each ({})",
+            row.label,
+            config.method.name(),
+            config.optimizer.name(),
+            config.lr,
+            config.epochs,
+            runs.len(),
+            seconds.ceil(),
+            row.source
+        );
+        for note in &row.notes {
+            let _ = writeln!(text, "    {note}");
+        }
+        for run in runs {
+            listed.push(json!({
+                "label": row.label,
+                "source": row.source,
+                "run_id": run.config.run_id(),
+                "seed": run.config.seed,
+                "notes": row.notes,
+                "steps": steps,
+                "seconds": seconds,
+                "config": run.config,
+            }));
+        }
+    }
+    if json {
+        printer.data(&format!("{:#}", json!({"runs": listed, "seconds": total})));
+        return Ok(());
+    }
+    let _ = writeln!(
+        text,
+        "{count} runs, about {:.1} hours on one core of this machine (measured over four steps of each kind)",
+        total / 3600.0
+    );
+    printer.data(&text);
+    Ok(())
+}
