@@ -1,0 +1,325 @@
+//! Groups: the runs of one configuration over its seeds, and what tells groups apart.
+
+use serde::Serialize;
+
+use super::load::{Run, Unfinished};
+use crate::experiment::config::{RunConfig, Schedule};
+use crate::metrics::mean_std;
+
+/// Mean and population standard deviation of one figure over seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Population standard deviation, as in the paper's tables.
+    pub std: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let (mean, std) = mean_std(&values.collect::<Vec<_>>()).unwrap_or((f64::NAN, f64::NAN));
+        Self { mean, std }
+    }
+
+    /// The spread of a figure that runs may lack; absent where any does.
+    fn of_all(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
+        let values: Option<Vec<f64>> = values.collect();
+        values.map(|values| Self::of(values.into_iter()))
+    }
+}
+
+/// What a run of a group takes, on average.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct GroupCost {
+    /// Seconds in training steps.
+    pub train_s: Spread,
+    /// Seconds in evaluation.
+    pub eval_s: Spread,
+    /// Training steps.
+    pub steps: f64,
+    /// Training examples, replayed ones not counted.
+    pub samples: f64,
+    /// Replayed examples.
+    pub replayed_samples: f64,
+    /// Bytes of the optimizer's arrays at the end.
+    pub optimizer_state_bytes: f64,
+    /// Bytes held by the method at the end.
+    pub replay_bytes: f64,
+    /// Largest resident memory among the runs' processes, which counts all runs of a process; absent where unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_rss_bytes: Option<u64>,
+}
+
+/// The runs of one configuration over its seeds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// The configuration of the first run.
+    pub config: RunConfig,
+    /// Seeds, in the order of the results.
+    pub seeds: Vec<u64>,
+    /// Number of runs.
+    pub n: usize,
+    /// Percent.
+    pub average_accuracy: Spread,
+    /// Fraction; the maximum over earlier tasks' ends, as the paper defines it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgetting: Option<Spread>,
+    /// Fraction; the maximum over all times, as the released code computes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgetting_released: Option<Spread>,
+    /// Percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_accuracy: Option<Spread>,
+    /// Percentage points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backward_transfer: Option<Spread>,
+    /// Seconds a run.
+    pub wall_s: Spread,
+    /// Time and memory of a run.
+    pub cost: GroupCost,
+    /// Seeds of this configuration without a result.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfinished_seeds: Vec<u64>,
+    /// What a reader must know before comparing: samples, fractions, missing seeds.
+    pub marks: Vec<String>,
+    /// Which of the grouped runs it is made of, by index.
+    #[serde(skip)]
+    pub members: Vec<usize>,
+}
+
+impl Group {
+    /// One figure of each of the group's runs, in the order of its seeds; absent where a run lacks it.
+    pub fn values(&self, runs: &[Run], figure: impl Fn(&Run) -> Option<f64>) -> Option<Vec<f64>> {
+        self.members
+            .iter()
+            .map(|i| runs.get(*i).and_then(&figure))
+            .collect()
+    }
+}
+
+/// Groups runs that differ only in their seeds, in the order of their first appearance. Seeds of a configuration that
+/// have no result are noted in its group.
+#[must_use]
+pub fn group_runs(runs: &[Run], unfinished: &[Unfinished]) -> Vec<Group> {
+    let mut position = std::collections::HashMap::new();
+    let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+    for (i, run) in runs.iter().enumerate() {
+        let key = run.config.group_hash();
+        let at = *position.entry(key.clone()).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some((_, members)) => members.push(i),
+            None => groups.push((key, vec![i])),
+        }
+    }
+    let mut missing: std::collections::HashMap<String, Vec<u64>> = std::collections::HashMap::new();
+    for config in unfinished.iter().filter_map(|run| run.config.as_ref()) {
+        let seeds = missing.entry(config.group_hash()).or_default();
+        seeds.push(config.seed);
+    }
+    groups
+        .into_iter()
+        .filter_map(|(key, mut members)| {
+            members.sort_by_key(|i| runs.get(*i).map(|run| run.config.seed));
+            let missing = missing.remove(&key).unwrap_or_default();
+            summarise(runs, members, missing)
+        })
+        .collect()
+}
+
+fn summarise(runs: &[Run], members: Vec<usize>, mut missing: Vec<u64>) -> Option<Group> {
+    let of: Vec<&Run> = members.iter().filter_map(|i| runs.get(*i)).collect();
+    let first = of.first()?;
+    let spread = |figure: &dyn Fn(&Run) -> f64| Spread::of(of.iter().map(|r| figure(r)));
+    let spread_of_all =
+        |figure: &dyn Fn(&Run) -> Option<f64>| Spread::of_all(of.iter().map(|r| figure(r)));
+    let mean = |figure: &dyn Fn(&Run) -> usize| spread(&|r| figure(r) as f64).mean;
+    missing.sort_unstable();
+    missing.dedup();
+    let mut marks = marks(&of);
+    if !missing.is_empty() {
+        let seeds: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        marks.push(format!("no result for seed {}", seeds.join(", ")));
+    }
+    Some(Group {
+        config: first.config.clone(),
+        seeds: of.iter().map(|r| r.config.seed).collect(),
+        n: of.len(),
+        average_accuracy: spread(&|r| r.metrics.average_accuracy),
+        forgetting: spread_of_all(&|r| r.metrics.forgetting),
+        forgetting_released: spread_of_all(&|r| r.metrics.forgetting_released),
+        learning_accuracy: spread_of_all(&|r| r.metrics.learning_accuracy),
+        backward_transfer: spread_of_all(&|r| r.metrics.backward_transfer),
+        wall_s: spread(&|r| r.cost.wall_s),
+        cost: GroupCost {
+            train_s: spread(&|r| r.cost.train_s),
+            eval_s: spread(&|r| r.cost.eval_s),
+            steps: mean(&|r| r.cost.steps),
+            samples: mean(&|r| r.cost.samples),
+            replayed_samples: mean(&|r| r.cost.replayed_samples),
+            optimizer_state_bytes: mean(&|r| r.cost.optimizer_state_bytes),
+            replay_bytes: mean(&|r| r.cost.replay_bytes),
+            peak_rss_bytes: of
+                .iter()
+                .map(|r| r.cost.peak_rss_bytes)
+                .collect::<Option<Vec<u64>>>()
+                .and_then(|all| all.into_iter().max()),
+        },
+        unfinished_seeds: missing,
+        marks,
+        members,
+    })
+}
+
+/// What limits comparison: another order of the examples, a fraction, a sample.
+fn marks(of: &[&Run]) -> Vec<String> {
+    let mut marks = Vec::new();
+    let Some(config) = of.first().map(|run| &run.config) else {
+        return marks;
+    };
+    match config.schedule {
+        Schedule::Sequential => {}
+        Schedule::Cyclic => {
+            marks.push("tasks in six cyclic rounds, evaluated at the end".to_string());
+        }
+        Schedule::Joint => {
+            marks.push("all tasks trained jointly, evaluated at the end".to_string());
+        }
+    }
+    if config.fraction < 1.0 {
+        marks.push(format!(
+            "{}% of the training images",
+            percent(config.fraction)
+        ));
+    }
+    if config.validation > 0.0 {
+        let share = percent(config.validation);
+        marks.push(format!(
+            "{share}% of the training images set aside for validation"
+        ));
+    }
+    // Samples and incomplete data sets say so in their note.
+    for note in of
+        .iter()
+        .filter_map(|run| run.provenance.data_note.as_ref())
+    {
+        if !marks.contains(note) {
+            marks.push(note.clone());
+        }
+    }
+    let sums = |run: &&&Run| run.provenance.data_sha256.clone();
+    let data: std::collections::BTreeSet<String> = of.iter().map(|run| sums(&run)).collect();
+    if data.len() > 1 {
+        marks.push("its runs were trained on different data (checksums differ)".to_string());
+    }
+    marks
+}
+
+/// A share in percent without the noise of binary fractions.
+fn percent(share: f64) -> f64 {
+    (share * 1e8).round() / 1e6
+}
+
+/// A setting that differs between groups, with its value in each of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SettingColumn {
+    /// The key, as in configuration files.
+    pub key: String,
+    /// One value a group, as text; `None` where the setting does not exist.
+    pub values: Vec<Option<String>>,
+}
+
+/// The settings by which groups differ, beyond benchmark, method and optimizer; the learning rate comes first, and
+/// always.
+///
+/// A setting that exists for some methods only (TAG's b) differs if its values do, or if one of two groups of the same
+/// benchmark, method and optimizer has it.
+#[must_use]
+pub fn differing_settings(groups: &[Group]) -> Vec<SettingColumn> {
+    let flat: Vec<Vec<(String, String)>> = groups.iter().map(|g| settings(&g.config)).collect();
+    let mut keys: Vec<&str> = vec!["lr"];
+    for (key, _) in flat.iter().flatten() {
+        if !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    let columns = keys.into_iter().map(|key| {
+        let value = |of: &Vec<(String, String)>| {
+            let found = of.iter().find(|(k, _)| k == key);
+            found.map(|(_, value)| value.clone())
+        };
+        SettingColumn {
+            key: key.to_string(),
+            values: flat.iter().map(value).collect(),
+        }
+    });
+    columns
+        .filter(|column| column.key == "lr" || differs(groups, &column.values))
+        .collect()
+}
+
+fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
+    let mut present = values.iter().flatten();
+    let Some(first) = present.next() else {
+        return false;
+    };
+    if present.any(|value| value != first) {
+        return true;
+    }
+    let kind = |group: &Group| {
+        let config = &group.config;
+        (config.benchmark, config.method, config.optimizer)
+    };
+    let having: Vec<_> = groups
+        .iter()
+        .zip(values)
+        .filter(|(_, value)| value.is_some())
+        .map(|(group, _)| kind(group))
+        .collect();
+    groups
+        .iter()
+        .zip(values)
+        .any(|(group, value)| value.is_none() && having.contains(&kind(group)))
+}
+
+/// All settings but those that every table shows anyway, as text by key.
+#[must_use]
+pub fn settings(config: &RunConfig) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    if let Ok(value) = serde_json::to_value(config) {
+        flatten(&value, &mut all);
+    }
+    // Settings that files leave out at their first meaning.
+    if config.tag.is_some() && !all.iter().any(|(key, _)| key == "alpha") {
+        all.push(("alpha".to_string(), "cosine".to_string()));
+    }
+    if config.schedule == Schedule::Sequential {
+        all.push(("schedule".to_string(), "sequential".to_string()));
+    }
+    let shown = ["benchmark", "method", "optimizer", "seed"];
+    all.retain(|(key, _)| !shown.contains(&key.as_str()));
+    all
+}
+
+fn flatten(value: &serde_json::Value, into: &mut Vec<(String, String)>) {
+    let serde_json::Value::Object(fields) = value else {
+        return;
+    };
+    for (key, value) in fields {
+        match value {
+            serde_json::Value::Null => {}
+            serde_json::Value::Object(_) => flatten(value, into),
+            serde_json::Value::String(text) => into.push((key.clone(), text.clone())),
+            other => into.push((key.clone(), plain_number(other))),
+        }
+    }
+}
+
+/// `1` rather than `1.0`, as people write settings.
+fn plain_number(value: &serde_json::Value) -> String {
+    value
+        .as_f64()
+        .map_or_else(|| value.to_string(), |number| number.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,468 @@
+//! From a folder of run folders to results in memory.
+//!
+//! Owns the walk, the checks, and the promise that nothing is dropped in silence: every run folder below the given one
+//! ends up as a run, as an unfinished run, as a damaged one or as a duplicate, and none of them is fatal. A folder is a
+//! run folder if it holds `result.json` or `config.toml`; run folders are not searched for further ones, and links to
+//! folders are not followed. Files are read by all cores, and TAG's α, which is nine tenths of a result, only where it
+//! is asked for ([`Run::alpha`]), so that thousands of runs fit in memory.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::experiment::config::RunConfig;
+use crate::experiment::provenance::Provenance;
+use crate::experiment::result::{AlphaResult, Cost, RunResult, SCHEMA};
+use crate::experiment::settings::parse_config_toml;
+use crate::experiment::store::RESULT;
+use crate::metrics::{Metrics, TaskMatrix};
+
+const CONFIG: &str = "config.toml";
+const EVENTS: &str = "events.jsonl";
+/// Folders below the given one that are searched.
+const DEPTH: usize = 16;
+/// Largest file that is taken for a result.
+const LARGEST_RESULT: u64 = 256 << 20;
+/// How much of the end of an event log is read; the longest event has some kilobytes.
+const TAIL: u64 = 64 << 10;
+/// How far a stored metric may be from the one recomputed: far below what is printed, far above rounding.
+const METRIC_TOLERANCE: f64 = 1e-6;
+
+/// A finished run, without its α.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// Its folder; empty for a run that was not read from one.
+    pub folder: PathBuf,
+    /// Its id.
+    pub run_id: String,
+    /// Everything the rest depends on.
+    pub config: RunConfig,
+    /// All metrics.
+    pub metrics: Metrics,
+    /// Percent correct on tasks 1..=i after task i.
+    #[serde(skip)]
+    pub accuracy_matrix: TaskMatrix,
+    /// Mean cross-entropy in nats, in the same rows.
+    #[serde(skip)]
+    pub loss_matrix: TaskMatrix,
+    /// Time and memory.
+    pub cost: Cost,
+    /// Build and machine.
+    pub provenance: Provenance,
+}
+
+impl Run {
+    /// TAG's correlations, read from the folder; `None` for runs without TAG.
+    ///
+    /// # Errors
+    /// A sentence that names the file, if it cannot be read.
+    pub fn alpha(&self) -> Result<Option<AlphaResult>, String> {
+        #[derive(Deserialize)]
+        struct Only {
+            alpha: Option<AlphaResult>,
+        }
+        let path = self.folder.join(RESULT);
+        let bytes = read(&path)?;
+        serde_json::from_slice::<Only>(&bytes)
+            .map(|only| only.alpha)
+            .map_err(|e| format!("{}: {e}", path.display()))
+    }
+}
+
+impl From<&RunResult> for Run {
+    fn from(result: &RunResult) -> Self {
+        Self {
+            folder: PathBuf::new(),
+            run_id: result.run_id.clone(),
+            config: result.config.clone(),
+            metrics: result.metrics,
+            accuracy_matrix: result.accuracy_matrix.clone(),
+            loss_matrix: result.loss_matrix.clone(),
+            cost: result.cost.clone(),
+            provenance: result.provenance.clone(),
+        }
+    }
+}
+
+/// A run folder without a result: failed, interrupted, or still running.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unfinished {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What was to be run, if the configuration can be read.
+    pub config: Option<RunConfig>,
+    /// Tasks evaluated so far.
+    pub tasks_done: usize,
+    /// The newest event: its name, and the error if it has one.
+    pub last_event: Option<String>,
+    /// When that was (UTC, RFC 3339).
+    pub last_time: Option<String>,
+}
+
+/// A folder whose result or configuration cannot be used.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Damaged {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// A run that another folder has as well; only the first counts, or n would be too high.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Duplicate {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The folder that counts.
+    pub first: PathBuf,
+    /// Whether both hold the same accuracies. If not, the two came from different builds or processors.
+    pub identical: bool,
+}
+
+/// Everything below a folder, each list in the order of its paths.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Loaded {
+    /// Finished runs, each configuration and seed once.
+    pub runs: Vec<Run>,
+    /// Runs without a result.
+    pub unfinished: Vec<Unfinished>,
+    /// What cannot be read.
+    pub damaged: Vec<Damaged>,
+    /// Runs that are there twice.
+    pub duplicates: Vec<Duplicate>,
+}
+
+impl Loaded {
+    /// Drops the runs that do not satisfy a condition, finished or not. Damaged files have no configuration to judge by
+    /// and stay.
+    pub fn keep(&mut self, condition: impl Fn(&RunConfig) -> bool) {
+        self.runs.retain(|run| condition(&run.config));
+        self.unfinished
+            .retain(|run| run.config.as_ref().is_none_or(&condition));
+    }
+
+    /// Adds what was found below another folder.
+    pub fn extend(&mut self, other: Self) {
+        self.runs.extend(other.runs);
+        self.unfinished.extend(other.unfinished);
+        self.damaged.extend(other.damaged);
+        self.duplicates.extend(other.duplicates);
+        self.separate_duplicates();
+    }
+
+    fn separate_duplicates(&mut self) {
+        let mut first: HashMap<String, usize> = HashMap::new();
+        let mut kept: Vec<Run> = Vec::with_capacity(self.runs.len());
+        for run in std::mem::take(&mut self.runs) {
+            // The configuration, not the stored id: ids are short, and files can be edited.
+            let key = format!("{}-{}", run.config.group_hash(), run.config.seed);
+            if let Some(original) = first.get(&key).and_then(|i| kept.get(*i)) {
+                self.duplicates.push(Duplicate {
+                    identical: original.accuracy_matrix == run.accuracy_matrix,
+                    first: original.folder.clone(),
+                    folder: run.folder,
+                });
+            } else {
+                first.insert(key, kept.len());
+                kept.push(run);
+            }
+        }
+        self.runs = kept;
+    }
+}
+
+/// A folder that cannot be walked.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}: {source}; give a folder of run folders, such as the --out of `tagcl run`", path.display())]
+pub struct LoadError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// Everything below a folder, or the one run of a run folder.
+///
+/// # Errors
+/// [`LoadError`] if the folder itself cannot be read; anything below it is only listed.
+pub fn load(folder: &Path) -> Result<Loaded, LoadError> {
+    let mut loaded = Loaded::default();
+    let mut found = Vec::new();
+    walk(folder, 0, &mut found, &mut loaded.damaged).map_err(|source| LoadError {
+        path: folder.to_path_buf(),
+        source,
+    })?;
+    found.sort();
+    for outcome in in_parallel(&found, |folder| read_run(folder)) {
+        match outcome {
+            Outcome::Run(run) => loaded.runs.push(*run),
+            Outcome::Unfinished(run) => loaded.unfinished.push(*run),
+            Outcome::Damaged(damaged) => loaded.damaged.push(damaged),
+        }
+    }
+    loaded.separate_duplicates();
+    Ok(loaded)
+}
+
+fn walk(
+    folder: &Path,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+    damaged: &mut Vec<Damaged>,
+) -> std::io::Result<()> {
+    let mut below = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == RESULT || name == CONFIG {
+            found.push(folder.to_path_buf());
+            return Ok(());
+        }
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.file_type()?.is_dir() {
+            below.push(entry.path());
+        }
+    }
+    for path in below {
+        if depth == DEPTH {
+            damaged.push(Damaged {
+                path,
+                reason: format!("not searched: more than {DEPTH} folders deep"),
+            });
+        } else if let Err(e) = walk(&path, depth + 1, found, damaged) {
+            let reason = format!("cannot be read: {e}");
+            damaged.push(Damaged { path, reason });
+        }
+    }
+    Ok(())
+}
+
+/// The function of every item, in their order, by all cores.
+fn in_parallel<T: Sync, R: Send>(items: &[T], function: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..cores.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let i = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(i) else { break };
+                    let result = function(item);
+                    results
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push((i, result));
+                }
+            });
+        }
+    });
+    let mut results = results
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    results.sort_by_key(|(i, _)| *i);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+enum Outcome {
+    Run(Box<Run>),
+    Unfinished(Box<Unfinished>),
+    Damaged(Damaged),
+}
+
+fn read_run(folder: &Path) -> Outcome {
+    let path = folder.join(RESULT);
+    let damaged = |path: PathBuf, reason| Outcome::Damaged(Damaged { path, reason });
+    match path.try_exists() {
+        Ok(true) => match read(&path).and_then(|bytes| parse(&bytes)) {
+            Ok(mut run) => {
+                run.folder = folder.to_path_buf();
+                Outcome::Run(Box::new(run))
+            }
+            Err(reason) => damaged(path, reason),
+        },
+        Ok(false) => {
+            let config = read(&folder.join(CONFIG)).and_then(|bytes| {
+                let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_string())?;
+                parse_config_toml(&text).map_err(|e| e.to_string())
+            });
+            match config {
+                Ok(config) => Outcome::Unfinished(Box::new(unfinished(folder, Some(config)))),
+                Err(reason) => damaged(folder.join(CONFIG), format!("no result, and {reason}")),
+            }
+        }
+        Err(e) => damaged(path, e.to_string()),
+    }
+}
+
+/// A whole file, within bounds.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let read = || -> std::io::Result<(Vec<u8>, u64)> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        let mut bytes = Vec::with_capacity(size.min(LARGEST_RESULT) as usize);
+        file.take(LARGEST_RESULT + 1).read_to_end(&mut bytes)?;
+        let size = size.max(bytes.len() as u64);
+        Ok((bytes, size))
+    };
+    match read() {
+        Ok((_, size)) if size > LARGEST_RESULT => Err(format!("{size} bytes are no result")),
+        Ok((bytes, _)) => Ok(bytes),
+        Err(e) => Err(format!("cannot be read: {e}")),
+    }
+}
+
+/// What a result file must have. Fields that later versions add are passed over.
+#[derive(Deserialize)]
+struct Stored {
+    schema: Option<u64>,
+    run_id: String,
+    config: RunConfig,
+    metrics: Metrics,
+    accuracy_matrix: Vec<Vec<f64>>,
+    loss_matrix: Vec<Vec<f64>>,
+    cost: Cost,
+    provenance: Provenance,
+}
+
+/// A result file's content as a run without a folder.
+///
+/// # Errors
+/// A sentence: not JSON, of another schema, a matrix of the wrong shape, or metrics that are not the matrix's.
+pub fn parse(bytes: &[u8]) -> Result<Run, String> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: Option<u64>,
+    }
+    let stored: Stored = serde_json::from_slice(bytes).map_err(|error| {
+        // Another schema explains what is missing better than the first missing field.
+        match serde_json::from_slice::<Version>(bytes) {
+            Ok(Version { schema }) if schema != Some(u64::from(SCHEMA)) => other_schema(schema),
+            _ => format!("not a result file: {error}"),
+        }
+    })?;
+    if stored.schema != Some(u64::from(SCHEMA)) {
+        return Err(other_schema(stored.schema));
+    }
+    let tasks = stored.config.tasks;
+    let accuracy_matrix = matrix("accuracy_matrix", stored.accuracy_matrix, tasks)?;
+    let loss_matrix = matrix("loss_matrix", stored.loss_matrix, tasks)?;
+    let metrics = Metrics::of(&accuracy_matrix).ok_or("accuracy_matrix is empty")?;
+    if let Some(name) = difference(&metrics, &stored.metrics) {
+        return Err(format!("metrics.{name} is not that of accuracy_matrix"));
+    }
+    Ok(Run {
+        folder: PathBuf::new(),
+        run_id: stored.run_id,
+        config: stored.config,
+        metrics,
+        accuracy_matrix,
+        loss_matrix,
+        cost: stored.cost,
+        provenance: stored.provenance,
+    })
+}
+
+fn other_schema(schema: Option<u64>) -> String {
+    let found = schema.map_or("none".to_string(), |found| found.to_string());
+    format!("schema {found}, where this version reads schema {SCHEMA}")
+}
+
+/// A matrix with one row a task, or with the final row alone.
+fn matrix(name: &str, rows: Vec<Vec<f64>>, tasks: usize) -> Result<TaskMatrix, String> {
+    let only_final = rows.len() == 1 && tasks > 1;
+    let last = rows.last().map_or(0, Vec::len);
+    let matrix = if only_final {
+        TaskMatrix::only_final(rows.into_iter().next().unwrap_or_default())
+    } else {
+        TaskMatrix::new(rows)
+    };
+    let matrix = matrix.map_err(|e| format!("{name}: {e}"))?;
+    if last != tasks {
+        return Err(format!("{name}: {last} tasks at the end, not {tasks}"));
+    }
+    Ok(matrix)
+}
+
+/// The name of the first metric that differs.
+fn difference(a: &Metrics, b: &Metrics) -> Option<&'static str> {
+    let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= METRIC_TOLERANCE,
+        // A file may lack a metric that came later, but not have one that does not exist.
+        (_, None) => true,
+        (None, Some(_)) => false,
+    };
+    let pairs = [
+        (
+            "average_accuracy",
+            Some(a.average_accuracy),
+            Some(b.average_accuracy),
+        ),
+        ("forgetting", a.forgetting, b.forgetting),
+        (
+            "forgetting_released",
+            a.forgetting_released,
+            b.forgetting_released,
+        ),
+        (
+            "learning_accuracy",
+            a.learning_accuracy,
+            b.learning_accuracy,
+        ),
+        (
+            "backward_transfer",
+            a.backward_transfer,
+            b.backward_transfer,
+        ),
+    ];
+    pairs
+        .into_iter()
+        .find(|(_, a, b)| !near(*a, *b))
+        .map(|(name, _, _)| name)
+}
+
+/// What the event log of a run without a result says.
+fn unfinished(folder: &Path, config: Option<RunConfig>) -> Unfinished {
+    let tail = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(folder.join(EVENTS))?;
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let text = String::from_utf8_lossy(&tail().unwrap_or_default()).into_owned();
+    let mut run = Unfinished {
+        folder: folder.to_path_buf(),
+        config,
+        tasks_done: 0,
+        last_event: None,
+        last_time: None,
+    };
+    // The first line of the tail, and the last of a killed run, may be cut: they are no JSON and pass.
+    let events = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    for event in events {
+        let field = |name: &str| event.get(name).and_then(|x| x.as_str()).map(str::to_string);
+        let Some(mut name) = field("event") else {
+            continue;
+        };
+        let task = event.get("task").and_then(serde_json::Value::as_u64);
+        if let ("evaluated", Some(task)) = (name.as_str(), task) {
+            run.tasks_done = usize::try_from(task).unwrap_or(usize::MAX);
+        }
+        if let Some(error) = field("error") {
+            name = format!("{name}: {error}");
+        }
+        run.last_event = Some(name);
+        run.last_time = field("time");
+    }
+    run
+}
+
+#[cfg(test)]
+mod tests;
