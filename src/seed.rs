@@ -38,6 +38,17 @@ pub struct SeedStream {
 }
 
 impl SeedStream {
+    /// How many 32-bit words were drawn.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.rng.get_word_pos() as u64
+    }
+
+    /// Goes on from where this many 32-bit words were drawn.
+    pub fn seek(&mut self, position: u64) {
+        self.rng.set_word_pos(position.into());
+    }
+
     /// 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
         self.rng.next_u32()
@@ -89,6 +100,21 @@ mod tests {
         assert_eq!(draw(1, "init"), draw(1, "init"));
         assert_ne!(draw(1, "init"), draw(2, "init"));
         assert_ne!(draw(1, "init"), draw(1, "shuffle"));
+    }
+
+    #[test]
+    fn a_stream_goes_on_from_any_position() {
+        for drawn in [0, 1, 15, 16, 17, 64, 1000, 4097] {
+            let mut a = Seeds::new(5).stream("test");
+            for _ in 0..drawn {
+                a.next_u32();
+            }
+            assert_eq!(a.position(), drawn);
+            let mut b = Seeds::new(5).stream("test");
+            b.seek(a.position());
+            assert!((0..100).all(|_| a.next_u32() == b.next_u32()), "{drawn}");
+        }
+        Seeds::new(5).stream("test").seek(u64::MAX);
     }
 
     #[test]

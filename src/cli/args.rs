@@ -169,6 +169,9 @@ pub(super) struct RunArgs {
     /// Threads inside each run; results do not depend on it [default: 1]
     #[arg(long)]
     pub(super) threads: Option<String>,
+    /// Seconds between checkpoints of a run, or off; results do not depend on it [default: 60]
+    #[arg(long)]
+    pub(super) checkpoint_every: Option<String>,
     /// Device: cpu
     #[arg(long, default_value = "cpu")]
     pub(super) device: String,
@@ -225,6 +228,7 @@ impl RunArgs {
             ("out", &self.out),
             ("jobs", &self.jobs),
             ("threads", &self.threads),
+            ("checkpoint_every", &self.checkpoint_every),
         ];
         all.into_iter()
             .filter_map(|(key, value)| Some((key, value.as_deref()?)))

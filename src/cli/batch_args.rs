@@ -49,6 +49,9 @@ pub(in crate::cli) struct BatchArgs {
     /// Threads inside each run; results do not depend on it [default: 1]
     #[arg(long)]
     pub(in crate::cli) threads: Option<String>,
+    /// Seconds between checkpoints of a run, or off; results do not depend on it [default: 60]
+    #[arg(long)]
+    pub(in crate::cli) checkpoint_every: Option<String>,
     /// List the runs and estimate their cost; run nothing
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
@@ -64,6 +67,7 @@ impl BatchArgs {
             ("data", &self.data),
             ("jobs", &self.jobs),
             ("threads", &self.threads),
+            ("checkpoint_every", &self.checkpoint_every),
         ];
         let set = all
             .into_iter()

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -26,6 +27,7 @@ pub(super) struct Execution<'a> {
     pub(super) init: Option<&'a [u8]>,
     pub(super) jobs: Option<usize>,
     pub(super) threads: usize,
+    pub(super) checkpoint_every: Option<Duration>,
     pub(super) json: bool,
 }
 
@@ -78,6 +80,7 @@ pub(super) fn execute(
         init: how.init,
         jobs,
         threads: how.threads,
+        checkpoint_every: how.checkpoint_every,
         stop: &stop,
     };
     let progress = Progress::new(printer, runs.len());

@@ -42,7 +42,7 @@ enum CliError {
         all: usize,
     },
     /// The user asked to stop.
-    #[error("interrupted; finished runs are kept, and the same command runs what is left")]
+    #[error("interrupted; finished runs are kept, and the same command goes on where it stopped")]
     Interrupted,
 }
 

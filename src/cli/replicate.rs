@@ -79,6 +79,7 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
         init: init.as_deref(),
         jobs: plan.jobs,
         threads: plan.threads,
+        checkpoint_every: plan.checkpoint_every,
         json: args.batch.json,
     };
     execute(&runs, &how, printer).map(|_| ())

@@ -2,12 +2,16 @@
 //!
 //! Owns the unit of work, the *run* (benchmark, method, optimizer, hyper-parameters, seed): its settings and where each
 //! came from ([`settings`]), its resolved form and identity ([`config`]), the training loop ([`runner`]), the folder it
-//! leaves behind ([`store`]), and the pool that executes many of them side by side ([`pool`]).
+//! leaves behind ([`store`]) and how a run is executed there ([`execution`]), alone ([`lock`]) and going on from where it
+//! was interrupted ([`checkpoint`]), and the pool that executes many of them side by side ([`pool`]).
 
 pub mod benchmark;
 pub mod budget;
+pub mod checkpoint;
 pub mod config;
 pub mod cost;
+pub mod execution;
+pub mod lock;
 pub mod pool;
 pub mod provenance;
 pub mod registry;
@@ -86,6 +90,18 @@ pub enum RunError {
         folder: PathBuf,
         /// The first setting that differs, with both values.
         difference: String,
+    },
+    /// Another process works in the run folder.
+    #[error(
+        "{} is in use by {}; wait for it, or stop it and try again",
+        folder.display(),
+        if holder.is_empty() { "another process" } else { holder }
+    )]
+    Locked {
+        /// The run folder.
+        folder: PathBuf,
+        /// What the other one says of itself.
+        holder: String,
     },
     /// The user asked to stop.
     #[error("interrupted")]

@@ -25,6 +25,17 @@ pub struct Provenance {
     pub cpu: String,
     /// Start, in UTC (RFC 3339).
     pub started: String,
+    /// How often the run went on from a checkpoint after an interruption; left out where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resumed: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde asks for"
+)]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Provenance {
@@ -45,6 +56,7 @@ impl Provenance {
             threads,
             cpu: cpu_model(),
             started: utc_now(),
+            resumed: 0,
         }
     }
 }

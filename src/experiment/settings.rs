@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named, OptimizerName};
 use super::config::{DataChoice, Profile, RunConfig, Schedule};
@@ -208,6 +209,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ("out", "folder for run folders"),
     ("jobs", "runs side by side"),
     ("threads", "threads inside a run"),
+    (
+        "checkpoint_every",
+        "seconds between checkpoints of a run, or off",
+    ),
 ];
 
 /// Values by key, each with its origin.
@@ -233,6 +238,8 @@ pub struct Plan {
     pub jobs: Option<usize>,
     /// Threads inside a run.
     pub threads: usize,
+    /// How often a run's state is saved; `None` for never.
+    pub checkpoint_every: Option<Duration>,
 }
 
 /// One run of a plan.
@@ -469,6 +476,7 @@ impl Settings {
                 None => None,
             },
             threads: self.whole("threads", 1, cores, "a whole number from 1 to 4096")?,
+            checkpoint_every: self.checkpoint_every()?,
         })
     }
 

@@ -207,6 +207,19 @@ impl Dropout {
         }
     }
 
+    /// How far its random stream is; 0 without one.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.stream.as_ref().map_or(0, SeedStream::position)
+    }
+
+    /// Goes on from a [`position`](Self::position).
+    pub fn seek(&mut self, position: u64) {
+        if let Some(stream) = &mut self.stream {
+            stream.seek(position);
+        }
+    }
+
     /// The multipliers of the next `len` values, or `None` where everything passes.
     pub fn mask(&mut self, len: usize) -> Option<Vec<f32>> {
         let (drop, keep) = (self.probability, 1.0 / (1.0 - self.probability));

@@ -313,7 +313,7 @@ fn ctrl_c_ends_with_130_and_the_same_command_goes_on() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
     assert!(
         rest.iter()
-            .any(|l| l.contains("the same command runs what is left")),
+            .any(|l| l.contains("the same command goes on where it stopped")),
         "{rest:?}"
     );
     for folder in run_folders(&dir.path().join("runs")) {

@@ -3,8 +3,11 @@
 //! Owns what a profile means: every difference between the released code and the mended methods is a key of its own,
 //! and its default here depends on the profile.
 
+use std::time::Duration;
+
 use super::{SettingError, Settings};
 use crate::experiment::benchmark::{MethodName, OptimizerName};
+use crate::experiment::checkpoint;
 use crate::experiment::config::{Schedule, TagSettings};
 use crate::method::{AgemConfig, ErConfig, EwcConfig, Fisher, Penalty, ReservoirRule};
 use crate::optim::{AlphaRule, AlphaScope, BiasCorrection, Epsilon, PastMoments};
@@ -76,6 +79,18 @@ impl Settings {
                 _ => None,
             },
         })
+    }
+
+    /// How often a run's state is saved; no part of its configuration.
+    pub(super) fn checkpoint_every(&self) -> Result<Option<Duration>, SettingError> {
+        if self.text("checkpoint_every") == Some("off") {
+            return Ok(None);
+        }
+        let default = checkpoint::EVERY.as_secs_f64();
+        let range = "`off`, or a number of seconds from 0 to 1000000000";
+        let fits = |x| (0.0..=1e9).contains(&x);
+        let seconds = self.real("checkpoint_every", default, fits, range)?;
+        Ok(Some(Duration::from_secs_f64(seconds)))
     }
 
     fn truth(&self, key: &'static str, default: bool) -> Result<bool, SettingError> {
