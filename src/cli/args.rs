@@ -20,7 +20,7 @@ pub(super) enum Command {
     /// Train one configuration on a stream of tasks, over one or more seeds
     Run(Box<RunArgs>),
     /// Run the experiments of the paper with the hyper-parameters behind its published numbers
-    Replicate(ReplicateArgs),
+    Replicate(Box<ReplicateArgs>),
     /// Show, import or check data sets
     Data(DataArgs),
     /// List what can be named in a configuration
