@@ -62,8 +62,8 @@ pub fn execute(
         }
         event.to_json().map_or(Ok(()), |line| events.append(line))
     })?;
-    if !folder.path().is_dir() {
-        // Somebody removed it; what was computed is still here.
+    if !folder.is_prepared() {
+        // Somebody removed the folder; what was computed is still here.
         folder.prepare(&run.config, &run.toml)?;
     }
     folder.write_weights(&outcome.weights)?;

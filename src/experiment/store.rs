@@ -150,6 +150,12 @@ impl RunFolder {
         write_atomically(&path, config_toml.as_bytes())
     }
 
+    /// Whether folder and configuration are there.
+    #[must_use]
+    pub fn is_prepared(&self) -> bool {
+        self.path.join(CONFIG).is_file()
+    }
+
     /// The event log, as it is.
     ///
     /// # Errors
