@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::RunError;
+use super::heartbeat::{self, Beating};
 use super::result::RunResult;
 use super::runner::{Event, RunInput, SharedData, train};
 use super::settings::PlannedRun;
@@ -63,6 +64,8 @@ impl Pool<'_> {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(run) = runs.get(index) else { return };
                         let status = self.one(index, run, watcher);
+                        let folder = RunFolder::new(self.out, &run.config.run_id());
+                        heartbeat::ended(folder.path(), &status);
                         watcher.ended(index, run, &status);
                         let mut statuses = statuses
                             .lock()
@@ -114,6 +117,7 @@ impl Pool<'_> {
         }
         folder.prepare(&run.config, &run.toml)?;
         let mut events = folder.events()?;
+        let mut beating = Beating::new(folder.path());
         let input = RunInput {
             data: self.data,
             init: self.init,
@@ -122,6 +126,7 @@ impl Pool<'_> {
         };
         let outcome = train(&run.config, &input, &mut |event| {
             watcher.event(index, run, event);
+            beating.event(event);
             event.to_json().map_or(Ok(()), |line| events.append(line))
         })?;
         folder.write_weights(&outcome.weights)?;

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::RunError;
 use super::benchmark::{MethodName, ModelName, OptimizerName};
-use super::config::{RunConfig, Schedule};
+use super::config::{Evaluate, RunConfig, Schedule};
 use super::provenance::{Provenance, peak_rss_bytes};
 use super::result::{AlphaResult, Cost, RunResult, SCHEMA};
 use super::settings::SettingError;
@@ -59,7 +59,8 @@ impl SharedData {
 }
 
 /// What happens in a run, for progress displays and event logs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// The run begins.
     RunBegan {
@@ -561,9 +562,13 @@ impl Run<'_> {
             if self.input.stop.load(Ordering::Relaxed) {
                 return Err(RunError::Interrupted);
             }
-            let evaluation =
-                self.learner
-                    .evaluate(&task.test, EVALUATION_BATCH, self.input.threads)?;
+            let images = match (self.config.evaluate, &task.validation) {
+                (Evaluate::Validation, Some(held)) => held,
+                _ => &task.test,
+            };
+            let evaluation = self
+                .learner
+                .evaluate(images, EVALUATION_BATCH, self.input.threads)?;
             accuracies.push(evaluation.accuracy());
             losses.push(evaluation.loss());
         }

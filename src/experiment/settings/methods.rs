@@ -5,7 +5,7 @@
 
 use super::{SettingError, Settings};
 use crate::experiment::benchmark::{MethodName, OptimizerName};
-use crate::experiment::config::{Schedule, TagSettings};
+use crate::experiment::config::{Evaluate, Schedule, TagSettings};
 use crate::method::{AgemConfig, ErConfig, EwcConfig, Fisher, Penalty, ReservoirRule};
 use crate::optim::{AlphaRule, AlphaScope, BiasCorrection, Epsilon, PastMoments};
 
@@ -148,6 +148,16 @@ impl Settings {
             "schedule = sequential",
         )?;
         Ok(schedule)
+    }
+
+    /// On which images a run is evaluated; on validation images only where some are set aside.
+    pub(super) fn evaluate(&self, validation: f64) -> Result<Evaluate, SettingError> {
+        let images = [
+            ("test", Evaluate::Test),
+            ("validation", Evaluate::Validation),
+        ];
+        self.only_for(&["evaluate"], validation > 0.0, "runs with validation > 0")?;
+        self.choice("evaluate", Evaluate::Test, &images)
     }
 
     /// Epochs without progress on the validation images after which a task ends. The released code stops after five,
