@@ -21,6 +21,15 @@ pub(super) enum Command {
     Run(Box<RunArgs>),
     /// Run the experiments of the paper with the hyper-parameters behind its published numbers
     Replicate(Box<ReplicateArgs>),
+    /// Try many configurations and choose among them
+    Sweep(Box<SweepArgs>),
+    /// Show which runs of a folder are done, running, waiting or failed
+    Status(StatusArgs),
+    /// Execute one run of a manifest, by its number: a task of an array job
+    RunManifest(RunManifestArgs),
+    /// Execute runs that a parent process sends
+    #[command(hide = true)]
+    Worker(WorkerArgs),
     /// Show, import or check data sets
     Data(DataArgs),
     /// List what can be named in a configuration
@@ -64,6 +73,9 @@ pub(super) struct RunArgs {
     /// Share of the training images set aside for validation, in [0, 1)
     #[arg(long)]
     pub(super) validation: Option<String>,
+    /// Images on which accuracies are measured: test, validation
+    #[arg(long)]
+    pub(super) evaluate: Option<String>,
     /// Share of the training images used, in (0, 1]; for quick looks, marked in every output
     #[arg(long)]
     pub(super) fraction: Option<String>,
@@ -193,6 +205,7 @@ impl RunArgs {
             ("class_order", &self.class_order),
             ("angles", &self.angles),
             ("validation", &self.validation),
+            ("evaluate", &self.evaluate),
             ("fraction", &self.fraction),
             ("model", &self.model),
             ("hidden", &self.hidden),

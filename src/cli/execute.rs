@@ -85,7 +85,17 @@ pub(super) fn execute(
     };
     let progress = Progress::new(printer, runs.len());
     let statuses = pool.execute(runs, &progress);
+    summary(runs, &statuses, how.out, how.json, printer)
+}
 
+/// Prints what has become of runs, and fails if any did.
+pub(super) fn summary(
+    runs: &[PlannedRun],
+    statuses: &[Status],
+    out: &Path,
+    json: bool,
+    printer: &Printer,
+) -> Result<Vec<Group>, CliError> {
     let results: Vec<RunResult> = statuses
         .iter()
         .filter_map(|status| match status {
@@ -94,15 +104,15 @@ pub(super) fn execute(
         })
         .collect();
     let groups = group(&results);
-    if how.json {
-        printer.data(&format!("{:#}", to_json(runs, &statuses, &groups, how.out)));
+    if json {
+        printer.data(&format!("{:#}", to_json(runs, statuses, &groups, out)));
     } else if !groups.is_empty() {
         printer.data(&text_table(&groups));
     }
-    printer.note(&format!("results: {}", how.out.display()));
+    printer.note(&format!("results: {}", out.display()));
     let failed: Vec<_> = runs
         .iter()
-        .zip(&statuses)
+        .zip(statuses)
         .filter_map(|(run, status)| match status {
             Status::Failed(error) => Some((run.config.run_id(), error)),
             _ => None,
@@ -111,7 +121,7 @@ pub(super) fn execute(
     for (id, error) in &failed {
         printer.note(&format!("failed: {id}: {error}"));
     }
-    if stop.load(Ordering::Relaxed) && statuses.iter().any(|s| matches!(s, Status::Interrupted)) {
+    if statuses.iter().any(|s| matches!(s, Status::Interrupted)) {
         return Err(CliError::Interrupted);
     }
     if failed.is_empty() {
@@ -125,7 +135,7 @@ pub(super) fn execute(
 }
 
 /// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the program at once.
-fn interruption() -> Result<Arc<AtomicBool>, CliError> {
+pub(super) fn interruption() -> Result<Arc<AtomicBool>, CliError> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {

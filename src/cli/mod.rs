@@ -4,7 +4,9 @@
 //! (done), 1 (a run failed), 2 (bad usage or configuration) and 130 (interrupted; the same command goes on).
 
 mod args;
+mod batch;
 mod batch_args;
+mod cluster;
 mod data;
 mod demo;
 mod execute;
@@ -13,6 +15,10 @@ mod printer;
 mod progress;
 mod replicate;
 mod run;
+mod run_manifest;
+mod status;
+mod sweep;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -83,6 +89,10 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
         Command::Replicate(args) => replicate::replicate(&args, &printer),
+        Command::Sweep(args) => sweep::sweep(&args, &printer),
+        Command::Status(args) => status::status(&args, &printer),
+        Command::RunManifest(args) => run_manifest::run_manifest(&args, &printer),
+        Command::Worker(args) => worker::worker(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => {
             list::list(&args, &printer);

@@ -59,6 +59,17 @@ impl Schedule {
     }
 }
 
+/// On which images a run is evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evaluate {
+    /// The test images.
+    #[default]
+    Test,
+    /// The validation images, which are training images set aside: for choosing hyper-parameters.
+    Validation,
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -105,6 +116,9 @@ pub struct RunConfig {
     pub angles: Option<Angles>,
     /// Share of the training images set aside for validation.
     pub validation: f64,
+    /// On which images accuracies are measured.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evaluate: Evaluate,
     /// Share of the training images used.
     pub fraction: f64,
     /// Network.

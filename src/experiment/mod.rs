@@ -11,16 +11,25 @@ pub mod checkpoint;
 pub mod config;
 pub mod cost;
 pub mod execution;
+pub mod heartbeat;
 pub mod lock;
+pub mod manifest;
 pub mod pool;
+pub mod processes;
 pub mod provenance;
 pub mod registry;
 pub mod released;
 pub mod replicate;
 pub mod result;
 pub mod runner;
+pub mod search;
 pub mod settings;
+pub mod slurm;
 pub mod store;
+pub mod survey;
+pub mod sweep;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 
@@ -106,6 +115,9 @@ pub enum RunError {
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// A run in another process failed; the text is that process's.
+    #[error("{0}")]
+    Worker(String),
     /// A bug: the run panicked.
     #[error("internal error (please report it): {0}")]
     Panic(String),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::RunError;
 use super::execution::{Executed, execute};
+use super::heartbeat::{self, Beating};
 use super::result::RunResult;
 use super::runner::{Event, RunInput, SharedData};
 use super::settings::PlannedRun;
@@ -67,6 +68,8 @@ impl Pool<'_> {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(run) = runs.get(index) else { return };
                         let status = self.one(index, run, watcher);
+                        let folder = RunFolder::new(self.out, &run.config.run_id());
+                        heartbeat::ended(folder.path(), &status);
                         watcher.ended(index, run, &status);
                         let mut statuses = statuses
                             .lock()
@@ -113,6 +116,7 @@ impl Pool<'_> {
         watcher: &dyn Watcher,
     ) -> Result<Status, RunError> {
         let folder = RunFolder::new(self.out, &run.config.run_id());
+        let mut beating = Beating::new(folder.path());
         let input = RunInput {
             data: self.data,
             init: self.init,
@@ -122,6 +126,7 @@ impl Pool<'_> {
         let every = self.checkpoint_every;
         let executed = execute(run, &folder, &input, every, &mut |event| {
             watcher.event(index, run, event);
+            beating.event(event);
         })?;
         Ok(match executed {
             Executed::Now(result) => Status::Done(Box::new(result)),

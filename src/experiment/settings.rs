@@ -86,6 +86,8 @@ pub enum Origin {
     Environment(&'static str),
     /// The command line.
     CommandLine,
+    /// A search, which sets what its stages need.
+    Search,
 }
 
 impl fmt::Display for Origin {
@@ -95,6 +97,7 @@ impl fmt::Display for Origin {
             Self::File(path) => write!(f, "from {path}"),
             Self::Environment(name) => write!(f, "from {name}"),
             Self::CommandLine => f.write_str("from the command line"),
+            Self::Search => f.write_str("set by the search"),
         }
     }
 }
@@ -115,6 +118,10 @@ pub const KEYS: &[(&str, &str)] = &[
     (
         "validation",
         "share of the training images set aside, in [0, 1)",
+    ),
+    (
+        "evaluate",
+        "images on which accuracies are measured: test, validation (to choose hyper-parameters)",
     ),
     (
         "fraction",
@@ -569,6 +576,7 @@ impl Settings {
                 _ => None,
             },
             validation,
+            evaluate: self.evaluate(validation)?,
             fraction: self.real("fraction", 1.0, share, "above 0 and at most 1")?,
             model,
             hidden: match model {

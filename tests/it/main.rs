@@ -18,3 +18,4 @@ mod program;
 mod real_data;
 mod replicate;
 mod resume;
+mod sweep;

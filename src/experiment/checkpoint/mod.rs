@@ -8,6 +8,7 @@
 //! goes on: it is a safety net, and the result does not depend on it.
 
 mod file;
+pub mod interval;
 
 use std::fmt;
 use std::fs;
@@ -22,6 +23,8 @@ use super::config::RunConfig;
 use super::provenance::Provenance;
 use super::store::{TEMPORARY, sync_folder, temporary_in};
 use crate::optim::State;
+
+pub use interval::Interval;
 
 /// Name of the folder in a run folder.
 pub const FOLDER: &str = "checkpoint";

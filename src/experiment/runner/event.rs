@@ -3,7 +3,8 @@
 use serde_json::json;
 
 /// What happens in a run, for progress displays and event logs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// The run begins.
     RunBegan {

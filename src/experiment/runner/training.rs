@@ -391,9 +391,11 @@ impl<'a> Run<'a> {
         let place = &mut self.progress.place;
         if let Some(task) = self.stream.tasks().get(place.accuracies.len()) {
             let threads = self.input.threads;
-            let evaluation = self
-                .learner
-                .evaluate(&task.test, EVALUATION_BATCH, threads)?;
+            let images = match (self.config.evaluate, &task.validation) {
+                (Evaluate::Validation, Some(held)) => held,
+                _ => &task.test,
+            };
+            let evaluation = self.learner.evaluate(images, EVALUATION_BATCH, threads)?;
             place.accuracies.push(evaluation.accuracy());
             place.losses.push(evaluation.loss());
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{SettingError, Settings};
 use crate::experiment::benchmark::{MethodName, OptimizerName};
-use crate::experiment::checkpoint;
-use crate::experiment::config::{Schedule, TagSettings};
+use crate::experiment::checkpoint::{self, Interval, interval};
+use crate::experiment::config::{Evaluate, Schedule, TagSettings};
 use crate::method::{AgemConfig, ErConfig, EwcConfig, Fisher, Penalty, ReservoirRule};
 use crate::optim::{AlphaRule, AlphaScope, BiasCorrection, Epsilon, PastMoments};
 
@@ -83,14 +83,12 @@ impl Settings {
 
     /// How often a run's state is saved; no part of its configuration.
     pub(super) fn checkpoint_every(&self) -> Result<Option<Duration>, SettingError> {
-        if self.text("checkpoint_every") == Some("off") {
-            return Ok(None);
-        }
-        let default = checkpoint::EVERY.as_secs_f64();
-        let range = "`off`, or a number of seconds from 0 to 1000000000";
-        let fits = |x| (0.0..=1e9).contains(&x);
-        let seconds = self.real("checkpoint_every", default, fits, range)?;
-        Ok(Some(Duration::from_secs_f64(seconds)))
+        let Some(text) = self.text("checkpoint_every") else {
+            return Ok(Some(checkpoint::EVERY));
+        };
+        let interval: Result<Interval, _> = text.parse();
+        let interval = interval.map_err(|_| self.range("checkpoint_every", interval::RANGE))?;
+        Ok(interval.0)
     }
 
     fn truth(&self, key: &'static str, default: bool) -> Result<bool, SettingError> {
@@ -163,6 +161,16 @@ impl Settings {
             "schedule = sequential",
         )?;
         Ok(schedule)
+    }
+
+    /// On which images a run is evaluated; on validation images only where some are set aside.
+    pub(super) fn evaluate(&self, validation: f64) -> Result<Evaluate, SettingError> {
+        let images = [
+            ("test", Evaluate::Test),
+            ("validation", Evaluate::Validation),
+        ];
+        self.only_for(&["evaluate"], validation > 0.0, "runs with validation > 0")?;
+        self.choice("evaluate", Evaluate::Test, &images)
     }
 
     /// Epochs without progress on the validation images after which a task ends. The released code stops after five,
