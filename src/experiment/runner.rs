@@ -8,22 +8,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::tensor::Device;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::RunError;
-use super::benchmark::{MethodName, ModelName, OptimizerName};
-use super::config::{RunConfig, Schedule};
+use super::benchmark::{MethodName, OptimizerName};
+use super::config::{InitHead, RunConfig, Schedule};
+use super::models;
 use super::provenance::{Provenance, peak_rss_bytes};
 use super::result::{AlphaResult, Cost, RunResult, SCHEMA};
 use super::settings::SettingError;
 use crate::data::{Dataset, ImageSet};
 use crate::method::{Agem, Er, Ewc, Method, Plain, Slot, Step, gather};
 use crate::metrics::{Metrics, TaskMatrix};
-use crate::model::{
-    Dropout, KernelResNet, Learner, MlpConfig, NetworkLearner, ReducedResNetConfig, stock_kernels,
-};
+use crate::model::{Learner, LearnerError, with_fresh_head};
 use crate::optim::{Naive, NaiveKind, Optimizer, Tag};
 use crate::seed::Seeds;
 use crate::stream::{Batch, TaskStream};
@@ -124,7 +122,7 @@ impl Event {
 pub struct RunInput<'a> {
     /// The images.
     pub data: &'a SharedData,
-    /// Initial weights, as a safetensors file.
+    /// Initial weights, as a safetensors file or a PyTorch checkpoint.
     pub init: Option<&'a [u8]>,
     /// Threads inside the run; the result does not depend on it.
     pub threads: usize,
@@ -150,42 +148,7 @@ pub fn build_learner(
     init: Option<&[u8]>,
     threads: usize,
 ) -> Result<Box<dyn Learner>, RunError> {
-    let device = Device::flex().autodiff();
-    let seeds = Seeds::new(config.seed);
-    let mut stream = seeds.stream("init");
-    let dropout = Dropout::new(config.dropout as f32, seeds.stream("dropout"));
-    let image = config.benchmark.images().1;
-    let mut learner: Box<dyn Learner> = match config.model {
-        ModelName::Mlp => {
-            let inputs = image.channels * image.height * image.width;
-            let mlp = MlpConfig {
-                inputs,
-                hidden: config.hidden.unwrap_or(256),
-                classes,
-            };
-            Box::new(NetworkLearner::new(
-                mlp.init(&mut stream, &device),
-                dropout,
-                &device,
-            ))
-        }
-        ModelName::ReducedResNet18 => {
-            let resnet = ReducedResNetConfig {
-                image,
-                width: 20,
-                classes,
-            };
-            if stock_kernels() {
-                Box::new(NetworkLearner::new(
-                    resnet.init(&mut stream, &device),
-                    dropout,
-                    &device,
-                ))
-            } else {
-                Box::new(KernelResNet::new(&resnet, &mut stream, dropout, threads)?)
-            }
-        }
-    };
+    let mut learner = models::network(config, classes, threads)?;
     if let Some(expected) = &config.init_sha256 {
         let bytes = init.ok_or_else(|| SettingError::Missing {
             key: "init",
@@ -200,7 +163,15 @@ pub fn build_learner(
             }
             .into());
         }
-        learner.load(bytes)?;
+        match config.init_head {
+            InitHead::File => learner.load(bytes)?,
+            InitHead::Fresh => {
+                let fresh = learner.weights().map_err(LearnerError::from)?;
+                let head = config.model.head();
+                let weights = with_fresh_head(bytes, &fresh, head).map_err(LearnerError::from)?;
+                learner.load(&weights)?;
+            }
+        }
     }
     Ok(learner)
 }
@@ -596,10 +567,7 @@ impl Run<'_> {
         self.cost.replay_bytes = self.method.memory_bytes();
         self.cost.replayed_samples = self.method.replayed_samples();
         self.cost.peak_rss_bytes = peak_rss_bytes();
-        let weights = self
-            .learner
-            .weights()
-            .map_err(crate::model::LearnerError::from)?;
+        let weights = self.learner.weights().map_err(LearnerError::from)?;
         let metrics = Metrics::of(&self.accuracy)
             .ok_or(RunError::Stream(crate::stream::StreamError::NoTasks))?;
         let result = RunResult {
