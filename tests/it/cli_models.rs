@@ -1,36 +1,14 @@
 //! The program's networks: names, refusals, runs, initial weights.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use burn::tensor::Device;
 use serde_json::Value;
-use tagcl::model::read_weights;
+use tagcl::data::ImageShape;
+use tagcl::model::{Dropout, LeNetConfig, Learner, NetworkLearner, read_weights};
+use tagcl::seed::Seeds;
 
-use crate::program::{stderr, stdout, tagcl};
-
-/// Runs two short tasks of the embedded sample; the run's folder and what was said.
-fn run(model: &str, out: &Path, more: &[&str]) -> (PathBuf, String) {
-    let arguments = "run --benchmark rotated-mnist --data embedded --tasks 2 --fraction 0.01 --batch-size 10 \
-                     --lr 0.01 --jobs 1 --json --model";
-    let output = tagcl()
-        .args(arguments.split_whitespace())
-        .arg(model)
-        .arg("--out")
-        .arg(out)
-        .args(more)
-        .output()
-        .unwrap();
-    let said = stderr(&output);
-    assert!(output.status.success(), "{said}");
-    let value: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    (
-        PathBuf::from(value["runs"][0]["folder"].as_str().unwrap()),
-        said,
-    )
-}
-
-fn weights(folder: &Path) -> tagcl::model::Weights {
-    read_weights(&std::fs::read(folder.join("model.safetensors")).unwrap()).unwrap()
-}
+use crate::program::{refused, stderr, stdout, tagcl};
 
 #[test]
 fn networks_are_listed() {
@@ -96,48 +74,86 @@ fn alexnet_has_its_published_settings() {
     assert_eq!(value["cost_per_run"]["parameters"], 6_708_772);
 }
 
-/// A finished run's configuration is taken again, and its weights start another run, with their head or without.
 #[test]
-fn lenet_runs_and_starts_from_a_file() {
-    let out = tempfile::tempdir().unwrap();
-    let (first, _) = run("lenet", &out.path().join("a"), &[]);
-    let file = first.join("model.safetensors");
-    let file = file.to_str().unwrap();
-    let short = ["--fraction", "0.005", "--init", file];
-    let (kept, said) = run("lenet", &out.path().join("b"), &short);
-    assert!(said.contains("the head `last` included"), "{said}");
-    let fresh = [&short[..], &["--init-head", "fresh"]].concat();
-    let (made, said) = run("lenet", &out.path().join("c"), &fresh);
-    assert!(
-        said.contains("head `last` of 20 classes is not used"),
-        "{said}"
-    );
-    assert_ne!(kept.file_name(), made.file_name());
-    let (kept, made) = (weights(&kept), weights(&made));
-    assert_ne!(kept["last.weight"], made["last.weight"]);
-
-    std::fs::write(out.path().join("bad.pth"), b"PK\x03\x04nothing").unwrap();
-    let bad = out.path().join("bad.pth");
+fn a_dropout_that_cannot_be_set_is_not_in_the_configuration() {
     let output = tagcl()
-        .args(
-            "run --benchmark rotated-mnist --data embedded --model lenet --lr 0.01 --init"
-                .split(' '),
-        )
-        .arg(&bad)
+        .args("run --benchmark rotated-mnist --model lenet --lr 0.1 --dry-run".split(' '))
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("as a zip archive it is damaged"));
+    let toml = stdout(&output);
+    assert!(toml.contains("model = \"lenet\""), "{toml}");
+    assert!(
+        !toml.contains("dropout") && !toml.contains("init"),
+        "{toml}"
+    );
+}
+
+/// One step of next to no length: the run ends with the file's weights and a head of its own.
+#[test]
+fn a_run_starts_from_a_file_with_a_new_head() {
+    let image = ImageShape::new(1, 28, 28);
+    let config = LeNetConfig { image, classes: 33 };
+    let (mut stream, device) = (Seeds::new(9).stream("init"), Device::flex().autodiff());
+    let network = config.init(&mut stream, &device);
+    let file = NetworkLearner::new(network, Dropout::off(), &device)
+        .weights()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("init.safetensors");
+    std::fs::write(&path, &file).unwrap();
+    let output = tagcl()
+        .args("run --benchmark rotated-mnist --data embedded --tasks 1 --fraction 0.001 --model lenet".split(' '))
+        .args("--lr 1e-9 --jobs 1 --json --init-head fresh --init".split(' '))
+        .arg(&path)
+        .arg("--out")
+        .arg(folder.path().join("runs"))
+        .output()
+        .unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("head `last` of 33 classes is not used"),
+        "{said}"
+    );
+    let value: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let run = Path::new(value["runs"][0]["folder"].as_str().unwrap());
+    let read = |bytes: &[u8]| read_weights(bytes).unwrap();
+    let (before, after) = (
+        read(&file),
+        read(&std::fs::read(run.join("model.safetensors")).unwrap()),
+    );
+    assert_eq!(after["last.weight"].0, [10, 500]);
+    let same = before["linear.9.weight"]
+        .1
+        .iter()
+        .zip(&after["linear.9.weight"].1);
+    assert!(same.clone().all(|(a, b)| (a - b).abs() < 1e-6));
+    assert!(same.clone().any(|(a, _)| *a != 0.0));
+    let toml = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    assert!(
+        toml.contains("init_head = \"fresh\"") && toml.contains("init_sha256"),
+        "{toml}"
+    );
 }
 
 #[test]
-fn alexnet_runs_and_its_file_has_the_released_norms() {
-    let out = tempfile::tempdir().unwrap();
-    let (folder, _) = run("alexnet", out.path(), &["--fraction", "0.003"]);
-    let weights = weights(&folder);
-    assert_eq!(weights["bn5.running_var"], (vec![2048], vec![1.0; 2048]));
-    assert_eq!(weights["linear.weight"].0, [20, 2048]);
-    assert_eq!(weights.len(), 12 + 5 * 4);
-    let toml = std::fs::read_to_string(folder.join("config.toml")).unwrap();
-    assert!(!toml.contains("dropout"), "{toml}");
+fn a_damaged_checkpoint_is_named_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.pth");
+    std::fs::write(&path, b"PK\x03\x04nothing").unwrap();
+    let output = tagcl()
+        .args(
+            "run --benchmark rotated-mnist --data embedded --model lenet --lr 0.01 --out"
+                .split(' '),
+        )
+        .arg(folder.path().join("runs"))
+        .arg("--init")
+        .arg(&path)
+        .output()
+        .unwrap();
+    refused(
+        &output,
+        1,
+        &["as a zip archive it is damaged", "torch.save"],
+    );
 }
