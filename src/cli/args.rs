@@ -88,9 +88,12 @@ pub(super) struct RunArgs {
     /// Dropout probability, in [0, 1)
     #[arg(long)]
     pub(super) dropout: Option<String>,
-    /// Safetensors file of initial weights
+    /// File of initial weights: safetensors or a `PyTorch` checkpoint (.pth)
     #[arg(long)]
     pub(super) init: Option<String>,
+    /// Where the head of a run with initial weights comes from: file, fresh
+    #[arg(long)]
+    pub(super) init_head: Option<String>,
     /// Method (tagcl list methods)
     #[arg(long)]
     pub(super) method: Option<String>,
@@ -211,6 +214,7 @@ impl RunArgs {
             ("hidden", &self.hidden),
             ("dropout", &self.dropout),
             ("init", &self.init),
+            ("init_head", &self.init_head),
             ("method", &self.method),
             ("optimizer", &self.optimizer),
             ("lr", &self.lr),

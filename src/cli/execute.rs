@@ -12,12 +12,13 @@ use super::printer::Printer;
 use super::progress::Progress;
 use crate::data;
 use crate::experiment::benchmark::Benchmark;
-use crate::experiment::config::DataChoice;
+use crate::experiment::config::{DataChoice, InitHead, RunConfig};
 use crate::experiment::pool::{Pool, Status};
 use crate::experiment::result::RunResult;
 use crate::experiment::runner::SharedData;
 use crate::experiment::settings::PlannedRun;
 use crate::experiment::store::RunFolder;
+use crate::model::read_weights;
 use crate::report::{Group, group, text_table};
 
 /// How to execute.
@@ -71,6 +72,9 @@ pub(super) fn execute(
     std::fs::create_dir_all(how.out)
         .map_err(|e| CliError::Failed(format!("cannot create {}: {e}", how.out.display())))?;
     let stop = interruption()?;
+    if let Some(bytes) = how.init {
+        printer.note(&initial_weights(&first.config, bytes)?);
+    }
     let data = load(first.config.benchmark, first.config.data, how.data, printer)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = how.jobs.unwrap_or((cores / how.threads.max(1)).max(1));
@@ -132,6 +136,27 @@ pub(super) fn summary(
             all: runs.len(),
         })
     }
+}
+
+/// What a file of initial weights holds, and whether its head is used, in a line.
+fn initial_weights(config: &RunConfig, bytes: &[u8]) -> Result<String, CliError> {
+    let weights = read_weights(bytes).map_err(|e| CliError::Failed(format!("--init: {e}")))?;
+    let head = config.model.head();
+    let classes = weights
+        .iter()
+        .find(|(name, _)| name.ends_with(&format!("{head}.weight")))
+        .and_then(|(_, (shape, _))| shape.first());
+    let fate = match (config.init_head, classes) {
+        (InitHead::File, _) => format!("all of them, the head `{head}` included, are taken"),
+        (InitHead::Fresh, Some(classes)) => {
+            format!("its head `{head}` of {classes} classes is not used: the run's is made anew")
+        }
+        (InitHead::Fresh, None) => format!("it has no head `{head}`: the run's is made anew"),
+    };
+    Ok(format!(
+        "initial weights: {} tensors; {fate}",
+        weights.len()
+    ))
 }
 
 /// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the program at once.

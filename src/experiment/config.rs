@@ -35,6 +35,17 @@ pub enum Profile {
     Corrected,
 }
 
+/// Where the head comes from in a run with a file of initial weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitHead {
+    /// From the file, as everything else.
+    #[default]
+    File,
+    /// Made anew from the run's seed: the file was trained on other classes.
+    Fresh,
+}
+
 /// In which order a run sees the tasks' examples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -129,6 +140,9 @@ pub struct RunConfig {
     pub dropout: f64,
     /// SHA-256 of the file of initial weights, if one was given.
     pub init_sha256: Option<String>,
+    /// Where the head comes from, if a file of initial weights was given.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub init_head: InitHead,
     /// Method.
     pub method: MethodName,
     /// Optimizer.

@@ -14,6 +14,7 @@ pub mod execution;
 pub mod heartbeat;
 pub mod lock;
 pub mod manifest;
+pub mod models;
 pub mod pool;
 pub mod processes;
 pub mod provenance;

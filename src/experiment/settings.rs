@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named, OptimizerName};
-use super::config::{DataChoice, Profile, RunConfig, Schedule};
+use super::config::{DataChoice, InitHead, Profile, RunConfig, Schedule};
 use crate::stream::{Angles, ClassOrder};
 
 /// A setting that cannot be used.
@@ -61,6 +61,16 @@ pub enum SettingError {
         key: &'static str,
         /// What to do.
         remedy: String,
+    },
+    /// A network that does not take the benchmark's images.
+    #[error(
+        "model = {model} does not fit the benchmark: {problem}; choose another with --model (tagcl list models)"
+    )]
+    Images {
+        /// The network.
+        model: &'static str,
+        /// What is wrong.
+        problem: String,
     },
     /// A stream that cannot be made.
     #[error("{0}")]
@@ -130,10 +140,17 @@ pub const KEYS: &[(&str, &str)] = &[
     ("model", "network (tagcl list models)"),
     ("hidden", "width of the MLP's hidden layers"),
     ("dropout", "dropout probability, in [0, 1)"),
-    ("init", "safetensors file of initial weights"),
+    (
+        "init",
+        "file of initial weights: safetensors or a PyTorch checkpoint (.pth)",
+    ),
     (
         "init_sha256",
         "checksum that the file of initial weights must have",
+    ),
+    (
+        "init_head",
+        "where the head of a run with initial weights comes from: file, fresh (resnet18's default)",
     ),
     ("method", "method (tagcl list methods)"),
     ("optimizer", "optimizer (tagcl list optimizers)"),
@@ -519,6 +536,10 @@ impl Settings {
             "rotated benchmarks",
         )?;
         self.only_for(&["hidden"], model == ModelName::Mlp, "the mlp model")?;
+        let dropouts = "models whose dropout can be set (mlp, reduced-resnet18)";
+        self.only_for(&["dropout"], model.takes_dropout(), dropouts)?;
+        let initialised = self.is_set("init") || self.is_set("init_sha256");
+        self.only_for(&["init_head"], initialised, "runs with initial weights")?;
         self.check_method_keys(method, optimizer)?;
         let schedule = self.schedule(method, optimizer)?;
         let orders = [("fixed", ClassOrder::Fixed), ("seeded", ClassOrder::Seeded)];
@@ -530,7 +551,7 @@ impl Settings {
         };
         let positive = "a number above 0";
         let published = match schedule {
-            Schedule::Sequential => benchmark.published_lr(method, optimizer),
+            Schedule::Sequential => model.published_lr(benchmark, method, optimizer),
             _ => benchmark.published_multi_task_lr(optimizer),
         };
         let lr = match (self.text("lr"), published) {
@@ -561,7 +582,7 @@ impl Settings {
             },
             tasks: self.whole(
                 "tasks",
-                benchmark.tasks(),
+                model.tasks(benchmark),
                 1..=1000,
                 "a whole number from 1 to 1000",
             )?,
@@ -583,10 +604,15 @@ impl Settings {
                 ModelName::Mlp => {
                     Some(self.whole("hidden", 256, 1..=65_536, "a whole number from 1 to 65536")?)
                 }
-                ModelName::ReducedResNet18 => None,
+                _ => None,
             },
             dropout: self.real("dropout", 0.0, unit, "at least 0 and below 1")?,
             init_sha256: self.text("init_sha256").map(str::to_string),
+            init_head: if initialised {
+                self.init_head(model)?
+            } else {
+                InitHead::File
+            },
             method,
             optimizer,
             lr,
@@ -604,15 +630,31 @@ impl Settings {
             schedule,
             patience: self.patience(epochs, validation, schedule, released)?,
             epochs,
-            batch_size: self.whole("batch_size", 10, many, "a whole number from 1")?,
+            batch_size: self.whole(
+                "batch_size",
+                model.batch_size(),
+                many,
+                "a whole number from 1",
+            )?,
             profile,
             seed,
         };
         config.stream().check_classes(benchmark.images().0)?;
+        model.check_images(benchmark.images().1)?;
         if config.data == DataChoice::Embedded && benchmark.data() != crate::data::DataName::Mnist {
             return Err(self.range("data", "a data folder: only MNIST has an embedded sample"));
         }
         Ok(config)
+    }
+
+    fn init_head(&self, model: ModelName) -> Result<InitHead, SettingError> {
+        let default = if model.makes_head_anew() {
+            InitHead::Fresh
+        } else {
+            InitHead::File
+        };
+        let choices = [("file", InitHead::File), ("fresh", InitHead::Fresh)];
+        self.choice("init_head", default, &choices)
     }
 
     /// The configuration as a TOML file that gives the same configuration again, each value with its origin.
@@ -635,6 +677,11 @@ impl Settings {
                     None
                 }
                 "gamma" | "gamma_from" if config.schedule != Schedule::Sequential => None,
+                "dropout" if !config.model.takes_dropout() => None,
+                // Left out of the configuration where it is `file`, which is not every model's default.
+                "init_head" if config.init_sha256.is_some() => {
+                    serde_json::to_value(config.init_head).ok()
+                }
                 key => value
                     .get(key)
                     .or_else(|| own.iter().flatten().find_map(|part| part.get(key)))

@@ -361,6 +361,7 @@ impl<N: Network> Learner for NetworkLearner<N> {
         write_weights(
             &float_tensors(&self.network().valid(), N::released_name),
             self.batches,
+            N::idle_norms(),
         )
     }
 

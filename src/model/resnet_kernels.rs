@@ -319,7 +319,7 @@ impl Learner for KernelResNet {
     }
 
     fn weights(&self) -> Result<Vec<u8>, WeightsError> {
-        write_weights(&self.float_tensors(), self.batches)
+        write_weights(&self.float_tensors(), self.batches, &[])
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), LearnerError> {

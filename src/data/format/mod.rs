@@ -11,6 +11,7 @@ pub mod cifar_python;
 pub mod compress;
 pub mod idx;
 pub mod pickle;
+pub mod torch;
 
 use std::io::{self, Read};
 

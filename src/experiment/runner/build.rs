@@ -1,16 +1,13 @@
 //! What a configuration names, made: network, optimizer, method.
 
-use burn::tensor::Device;
 use sha2::{Digest as _, Sha256};
 
-use crate::experiment::RunError;
-use crate::experiment::benchmark::{MethodName, ModelName, OptimizerName};
-use crate::experiment::config::RunConfig;
+use crate::experiment::benchmark::{MethodName, OptimizerName};
+use crate::experiment::config::{InitHead, RunConfig};
 use crate::experiment::settings::SettingError;
+use crate::experiment::{RunError, models};
 use crate::method::{Agem, Er, Ewc, Method, Plain};
-use crate::model::{
-    Dropout, KernelResNet, Learner, MlpConfig, NetworkLearner, ReducedResNetConfig, stock_kernels,
-};
+use crate::model::{Learner, LearnerError, with_fresh_head};
 use crate::optim::{Naive, NaiveKind, Optimizer, Tag};
 use crate::seed::Seeds;
 
@@ -24,42 +21,7 @@ pub fn build_learner(
     init: Option<&[u8]>,
     threads: usize,
 ) -> Result<Box<dyn Learner>, RunError> {
-    let device = Device::flex().autodiff();
-    let seeds = Seeds::new(config.seed);
-    let mut stream = seeds.stream("init");
-    let dropout = Dropout::new(config.dropout as f32, seeds.stream("dropout"));
-    let image = config.benchmark.images().1;
-    let mut learner: Box<dyn Learner> = match config.model {
-        ModelName::Mlp => {
-            let inputs = image.channels * image.height * image.width;
-            let mlp = MlpConfig {
-                inputs,
-                hidden: config.hidden.unwrap_or(256),
-                classes,
-            };
-            Box::new(NetworkLearner::new(
-                mlp.init(&mut stream, &device),
-                dropout,
-                &device,
-            ))
-        }
-        ModelName::ReducedResNet18 => {
-            let resnet = ReducedResNetConfig {
-                image,
-                width: 20,
-                classes,
-            };
-            if stock_kernels() {
-                Box::new(NetworkLearner::new(
-                    resnet.init(&mut stream, &device),
-                    dropout,
-                    &device,
-                ))
-            } else {
-                Box::new(KernelResNet::new(&resnet, &mut stream, dropout, threads)?)
-            }
-        }
-    };
+    let mut learner = models::network(config, classes, threads)?;
     if let Some(expected) = &config.init_sha256 {
         let bytes = init.ok_or_else(|| SettingError::Missing {
             key: "init",
@@ -74,7 +36,15 @@ pub fn build_learner(
             }
             .into());
         }
-        learner.load(bytes)?;
+        match config.init_head {
+            InitHead::File => learner.load(bytes)?,
+            InitHead::Fresh => {
+                let fresh = learner.weights().map_err(LearnerError::from)?;
+                let head = config.model.head();
+                let weights = with_fresh_head(bytes, &fresh, head).map_err(LearnerError::from)?;
+                learner.load(&weights)?;
+            }
+        }
     }
     Ok(learner)
 }

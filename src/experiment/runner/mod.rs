@@ -55,7 +55,7 @@ impl SharedData {
 pub struct RunInput<'a> {
     /// The images.
     pub data: &'a SharedData,
-    /// Initial weights, as a safetensors file.
+    /// Initial weights, as a safetensors file or a PyTorch checkpoint.
     pub init: Option<&'a [u8]>,
     /// Threads inside the run; the result does not depend on it.
     pub threads: usize,

@@ -13,7 +13,7 @@ use super::place::{EarlyStopping, Phase, Place, Visit, visits};
 use super::{Event, Outcome, RunInput};
 use crate::experiment::RunError;
 use crate::experiment::checkpoint::{Checkpoint, Unusable};
-use crate::experiment::config::{RunConfig, Schedule};
+use crate::experiment::config::{Evaluate, RunConfig, Schedule};
 use crate::experiment::provenance::{Provenance, peak_rss_bytes};
 use crate::experiment::result::{AlphaResult, Cost, RunResult, SCHEMA};
 use crate::method::{Method, Slot, Step, gather};
