@@ -169,6 +169,15 @@ pub enum DataError {
         found: String,
     },
 
+    /// A file that should be an image is none that can be decoded.
+    #[error("{file} is no image that can be decoded (JPEG, PNG or WebP): {reason}; replace the file or take it out")]
+    Picture {
+        /// The file or archive member.
+        file: String,
+        /// What the decoder answers.
+        reason: String,
+    },
+
     /// A tar archive breaks the format.
     #[error(
         "{file}: the tar entry at byte {offset} has {field} {found}, expected {expected}; the archive is damaged: download it again"

@@ -10,7 +10,10 @@ pub mod cifar;
 pub mod cifar_python;
 pub mod compress;
 pub mod idx;
+pub mod mat;
+pub mod mini_imagenet;
 pub mod pickle;
+pub mod picture;
 
 use std::io::{self, Read};
 

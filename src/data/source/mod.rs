@@ -7,10 +7,15 @@
 
 mod cifar10;
 mod cifar100;
+mod cub;
 mod fashion_mnist;
+pub(crate) mod images;
 mod import;
 mod layout;
+mod mini_imagenet;
 mod mnist;
+mod notmnist;
+mod svhn;
 mod verify;
 
 use std::fmt;
@@ -25,6 +30,7 @@ pub use verify::{FileReport, SetReport, VerifyReport};
 
 use super::error::DataError;
 use super::image_set::{Dataset, ImageShape};
+use super::watch::{Silent, Watch};
 use layout::Layout;
 
 /// A data set that this program knows.
@@ -38,15 +44,27 @@ pub enum DataName {
     Mnist,
     /// Fashion-MNIST: 10 kinds of clothing, 28×28.
     FashionMnist,
+    /// notMNIST, the small set: letters A to J, 28×28.
+    NotMnist,
+    /// SVHN: street view house numbers, 32×32 in colour.
+    Svhn,
+    /// mini-ImageNet: 100 classes of 84×84 colour images.
+    MiniImageNet,
+    /// CUB-200-2011: 200 kinds of birds, photographs resized to 224×224.
+    Cub,
 }
 
 impl DataName {
     /// All of them, in alphabetical order.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 8] = [
         Self::Cifar10,
         Self::Cifar100,
+        Self::Cub,
         Self::FashionMnist,
+        Self::MiniImageNet,
         Self::Mnist,
+        Self::NotMnist,
+        Self::Svhn,
     ];
 
     /// The name on the command line and in results.
@@ -57,6 +75,10 @@ impl DataName {
             Self::Cifar100 => "cifar100",
             Self::Mnist => "mnist",
             Self::FashionMnist => "fashion-mnist",
+            Self::NotMnist => "notmnist",
+            Self::Svhn => "svhn",
+            Self::MiniImageNet => "mini-imagenet",
+            Self::Cub => "cub",
         }
     }
 
@@ -103,6 +125,10 @@ impl DataName {
             Self::Cifar100 => &cifar100::SOURCE,
             Self::Mnist => &mnist::SOURCE,
             Self::FashionMnist => &fashion_mnist::SOURCE,
+            Self::NotMnist => &notmnist::SOURCE,
+            Self::Svhn => &svhn::SOURCE,
+            Self::MiniImageNet => &mini_imagenet::SOURCE,
+            Self::Cub => &cub::SOURCE,
         }
     }
 }
@@ -162,6 +188,32 @@ struct Source {
     checksums: &'static [(&'static str, &'static str)],
 }
 
+impl Source {
+    /// Whether decoded images are kept on disk: where decoding takes longer than reading them back.
+    fn is_cached(&self) -> bool {
+        matches!(self.name, DataName::Cub | DataName::MiniImageNet)
+    }
+}
+
+/// How to load.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'a> {
+    /// Folder in which decoded photographs are kept (data sets that need no decoding do not use it).
+    pub cache: Option<&'a Path>,
+    /// Told of progress.
+    pub watch: &'a dyn Watch,
+}
+
+impl Default for LoadOptions<'_> {
+    /// No cache, silent.
+    fn default() -> Self {
+        Self {
+            cache: None,
+            watch: &Silent,
+        }
+    }
+}
+
 /// A data set's state in a data folder.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
@@ -184,9 +236,22 @@ pub struct Status {
 ///
 /// [`DataError::Missing`] if it is not there, and every error of the parsers.
 pub fn load(name: DataName, folder: &Path) -> Result<Dataset, DataError> {
+    load_with(name, folder, LoadOptions::default())
+}
+
+/// As [`load`], with a cache of decoded images and progress.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_with(name: DataName, folder: &Path, load: LoadOptions<'_>) -> Result<Dataset, DataError> {
     let source = name.source();
     let located = layout::locate(source, folder)?;
-    layout::read(source, &located, layout::ReadOptions::default()).map(|read| read.dataset)
+    let options = layout::ReadOptions {
+        load,
+        ..layout::ReadOptions::default()
+    };
+    layout::read(source, &located, options).map(|read| read.dataset)
 }
 
 /// Finds a data set in a data folder, by the names of its files; nothing is read.
