@@ -55,6 +55,12 @@ pub(super) struct RunArgs {
     /// Number of tasks
     #[arg(long)]
     pub(super) tasks: Option<String>,
+    /// Number of classes that have images, for a run on part of a data set
+    #[arg(long)]
+    pub(super) classes: Option<String>,
+    /// How CUB's photographs become inputs: released, imagenet
+    #[arg(long)]
+    pub(super) input_scaling: Option<String>,
     /// Order of the classes of a split stream: fixed, seeded
     #[arg(long)]
     pub(super) class_order: Option<String>,
@@ -154,6 +160,9 @@ pub(super) struct RunArgs {
     /// Examples per training step
     #[arg(long)]
     pub(super) batch_size: Option<String>,
+    /// Whether a last batch that is not full is left out: true, false
+    #[arg(long)]
+    pub(super) drop_last: Option<String>,
     /// Defaults: released (as the released code behaves), corrected
     #[arg(long)]
     pub(super) profile: Option<String>,
@@ -187,6 +196,8 @@ impl RunArgs {
             ("benchmark", &self.benchmark),
             ("data", &self.data),
             ("tasks", &self.tasks),
+            ("classes", &self.classes),
+            ("input_scaling", &self.input_scaling),
             ("class_order", &self.class_order),
             ("angles", &self.angles),
             ("validation", &self.validation),
@@ -220,6 +231,7 @@ impl RunArgs {
             ("patience", &self.patience),
             ("epochs", &self.epochs),
             ("batch_size", &self.batch_size),
+            ("drop_last", &self.drop_last),
             ("profile", &self.profile),
             ("seeds", &self.seeds),
             ("out", &self.out),
@@ -259,6 +271,8 @@ pub(super) enum DataCommand {
         #[arg(long, env = "TAGCL_DATA", default_value = "data")]
         data: PathBuf,
     },
+    /// Show counts, channel means and images of a data set
+    Show(ShowArgs),
     /// Recompute counts and checksums of a data set
     Verify {
         /// Data set
@@ -270,6 +284,22 @@ pub(super) enum DataCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `data show` takes.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Data set, or a benchmark (5-dataset)
+    pub(super) name: String,
+    /// Write a contact sheet of the training images to this file
+    #[arg(long)]
+    pub(super) png: Option<PathBuf>,
+    /// Data folder
+    #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+    pub(super) data: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
             print_report(&report.verified, printer);
             Ok(())
         }
+        DataCommand::Show(args) => super::show::show(args, printer),
         DataCommand::Verify { name, data, json } => {
             let report = data::verify(parse(name)?, data)?;
             if *json {
@@ -42,12 +43,12 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
     }
 }
 
-fn parse(name: &str) -> Result<DataName, CliError> {
+pub(super) fn parse(name: &str) -> Result<DataName, CliError> {
     name.parse()
         .map_err(|e: data::DataError| CliError::Usage(e.to_string()))
 }
 
-fn to_json(value: &impl serde::Serialize) -> String {
+pub(super) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
@@ -100,6 +101,9 @@ fn print_report(report: &VerifyReport, printer: &Printer) {
         ));
     }
     printer.data(&format!("  sha256 of images and labels: {}", report.sha256));
+    if let Some(note) = &report.note {
+        printer.data(&format!("  note: {note}"));
+    }
     for problem in &report.problems {
         printer.data(&format!("  PROBLEM: {problem}"));
     }

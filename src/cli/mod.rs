@@ -6,6 +6,7 @@
 mod args;
 mod batch_args;
 mod data;
+mod data_progress;
 mod demo;
 mod execute;
 mod list;
@@ -13,6 +14,7 @@ mod printer;
 mod progress;
 mod replicate;
 mod run;
+mod show;
 
 use std::process::ExitCode;
 

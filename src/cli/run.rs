@@ -67,9 +67,9 @@ fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
         return Ok(());
     };
     let (train, test) = if plan.data_missing || plan.data.is_some() {
-        first.config.benchmark.data().counts()
+        first.config.benchmark.counts()
     } else {
-        let data = load(first.config.benchmark, first.config.data, None, printer)?;
+        let data = load(&first.config, None, printer)?;
         (data.train.len(), data.test.len())
     };
     let cost = estimate(&first.config, train, test)?;

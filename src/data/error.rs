@@ -221,6 +221,30 @@ pub enum DataError {
         advice: String,
     },
 
+    /// Of the data sets of a benchmark, some are not in the data folder.
+    #[error("{name} is made of several data sets, of which {} are missing:\n{}", missing.len(), lines(missing))]
+    MissingParts {
+        /// The benchmark.
+        name: String,
+        /// One [`DataError::Missing`] a data set.
+        missing: Vec<DataError>,
+    },
+
+    /// Classes have no images.
+    #[error("{name} has training and test images of {found} classes, {expected} are expected{note}; without images are classes {absent}: get the complete data set, or run on what is there with --classes {found} and a number of --tasks that divides it (results then say so)")]
+    Classes {
+        /// The data set.
+        name: String,
+        /// Classes that the run needs.
+        expected: usize,
+        /// Classes that have images.
+        found: usize,
+        /// The others.
+        absent: String,
+        /// What the data set says of itself, in parentheses.
+        note: String,
+    },
+
     /// No data set goes by that name.
     #[error("unknown data set `{given}`{}; known: {known}", nearest.as_ref().map(|n| format!(", did you mean `{n}`?")).unwrap_or_default())]
     UnknownName {
@@ -271,6 +295,11 @@ pub struct LookedFor {
     pub path: PathBuf,
     /// Whether it is there (some files of an incomplete data set may be).
     pub found: bool,
+}
+
+fn lines(errors: &[DataError]) -> String {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    texts.join("\n")
 }
 
 fn path_list(paths: &[LookedFor]) -> String {

@@ -12,6 +12,8 @@
 //! what to do about it.
 
 mod cache;
+pub mod combine;
+pub mod contact;
 pub mod embedded;
 pub mod error;
 pub mod format;

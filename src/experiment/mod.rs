@@ -10,12 +10,14 @@ pub mod config;
 pub mod cost;
 pub mod pool;
 pub mod provenance;
+pub mod published;
 pub mod registry;
 pub mod released;
 pub mod replicate;
 pub mod result;
 pub mod runner;
 pub mod settings;
+pub mod sources;
 pub mod store;
 
 use std::path::PathBuf;

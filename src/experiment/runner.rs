@@ -154,7 +154,7 @@ pub fn build_learner(
     let seeds = Seeds::new(config.seed);
     let mut stream = seeds.stream("init");
     let dropout = Dropout::new(config.dropout as f32, seeds.stream("dropout"));
-    let image = config.benchmark.images().1;
+    let image = config.images().1;
     let mut learner: Box<dyn Learner> = match config.model {
         ModelName::Mlp => {
             let inputs = image.channels * image.height * image.width;
@@ -242,7 +242,7 @@ pub fn build_optimizer(
 /// [`super::settings`].
 fn build_method(config: &RunConfig) -> Result<Box<dyn Method>, RunError> {
     let seeds = Seeds::new(config.seed);
-    let (batch, classes) = (config.batch_size, config.benchmark.images().0);
+    let (batch, classes) = (config.batch_size, config.images().0);
     let missing = || {
         RunError::Setting(SettingError::Missing {
             key: "method",
@@ -284,6 +284,7 @@ pub fn train(
     let seeds = Seeds::new(config.seed);
     let stream =
         TaskStream::from_sets(&config.stream(), &input.data.train, &input.data.test, seeds)?;
+    check_batches(config, &stream)?;
     let learner = build_learner(config, stream.classes(), input.init, input.threads)?;
     let optimizer = build_optimizer(config, learner.as_ref())?;
     let mut run = Run {
@@ -301,7 +302,7 @@ pub fn train(
         .stream
         .tasks()
         .iter()
-        .map(|t| t.train.len().div_ceil(config.batch_size))
+        .map(|t| config.steps_of(t.train.len()))
         .sum::<usize>();
     let tasks = run.stream.tasks().len();
     observer(&Event::RunBegan {
@@ -330,6 +331,23 @@ pub fn train(
     }
     run.cost.wall_s = began.elapsed().as_secs_f64();
     run.finish(provenance)
+}
+
+/// Refuses tasks that would have no step because their only batch is not full.
+fn check_batches(config: &RunConfig, stream: &TaskStream) -> Result<(), SettingError> {
+    let smallest = stream.tasks().iter().map(|task| task.train.len()).min();
+    if config.drop_last && smallest.is_some_and(|least| least < config.batch_size) {
+        return Err(SettingError::Missing {
+            key: "drop_last",
+            remedy: format!(
+                "a task has {} training images, less than a batch of {}, and batches that are not full are left out: \
+                 set drop_last = false or a smaller batch_size",
+                smallest.unwrap_or(0),
+                config.batch_size
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// Where in a run a training step is.
@@ -408,7 +426,7 @@ impl Run<'_> {
                 .stream(&format!("shuffle/{t}/{shuffle}"))
                 .shuffle(&mut order);
             let (mut loss_sum, mut batches) = (0.0, 0.0_f64);
-            for positions in order.chunks(self.config.batch_size) {
+            for positions in self.config.batches(&order) {
                 number += 1;
                 let Some(task) = self.stream.tasks().get(t) else {
                     return Ok(());
@@ -455,7 +473,7 @@ impl Run<'_> {
                 .stream(&format!("shuffle/joint/{epoch}"))
                 .shuffle(&mut order);
             let (mut loss_sum, mut batches) = (0.0, 0.0_f64);
-            for slots in order.chunks(self.config.batch_size) {
+            for slots in self.config.batches(&order) {
                 number += 1;
                 let Some(batch) = gather(self.stream.tasks(), slots) else {
                     continue;

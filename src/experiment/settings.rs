@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named, OptimizerName};
-use super::config::{DataChoice, Profile, RunConfig, Schedule};
+use super::config::{DataChoice, InputScaling, Profile, RunConfig, Schedule};
 use crate::stream::{Angles, ClassOrder};
 
 /// A setting that cannot be used.
@@ -107,6 +107,14 @@ pub const KEYS: &[(&str, &str)] = &[
     ),
     ("tasks", "number of tasks"),
     (
+        "classes",
+        "number of classes that have images, for a run on part of a data set",
+    ),
+    (
+        "input_scaling",
+        "how CUB's photographs become inputs: released, imagenet (mean and standard deviation)",
+    ),
+    (
         "class_order",
         "order of the classes of a split stream: fixed, seeded",
     ),
@@ -200,6 +208,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ),
     ("epochs", "epochs per task, at most"),
     ("batch_size", "examples per training step"),
+    (
+        "drop_last",
+        "whether a last batch that is not full is left out: true, false",
+    ),
     (
         "profile",
         "defaults: released (as the released code behaves) or corrected",
@@ -494,7 +506,7 @@ impl Settings {
         let optimizer = self.name("optimizer")?.unwrap_or(OptimizerName::Sgd);
         let kind = benchmark.kind();
         self.only_for(
-            &["class_order"],
+            &["class_order", "classes"],
             kind == BenchmarkKind::Split,
             "benchmarks split by class",
         )?;
@@ -503,6 +515,8 @@ impl Settings {
             kind == BenchmarkKind::Rotated,
             "rotated benchmarks",
         )?;
+        let is_cub = benchmark == Benchmark::SplitCub;
+        self.only_for(&["input_scaling"], is_cub, "split-cub")?;
         self.only_for(&["hidden"], model == ModelName::Mlp, "the mlp model")?;
         self.check_method_keys(method, optimizer)?;
         let schedule = self.schedule(method, optimizer)?;
@@ -534,7 +548,7 @@ impl Settings {
         let unit = |x: f64| (0.0..1.0).contains(&x);
         let share = |x: f64| x > 0.0 && x <= 1.0;
         let many = 1..=1_000_000;
-        let own = self.method_settings(method, released)?;
+        let own = self.method_settings(benchmark, method, released)?;
         let validation = self.real("validation", 0.0, unit, "at least 0 and below 1")?;
         let epochs = self.whole("epochs", 1, many.clone(), "a whole number from 1")?;
         let config = RunConfig {
@@ -550,6 +564,28 @@ impl Settings {
                 1..=1000,
                 "a whole number from 1 to 1000",
             )?,
+            classes: match self.text("classes") {
+                Some(_) => {
+                    let (key, most) = ("classes", benchmark.images().0);
+                    Some(self.whole(key, 1, 1..=most, "a whole number from 1 to those of the data set")?)
+                }
+                None => None,
+            },
+            input_scaling: if is_cub {
+                let scalings = [
+                    ("released", InputScaling::Released),
+                    ("imagenet", InputScaling::ImageNet),
+                ];
+                let default = if released {
+                    InputScaling::Released
+                } else {
+                    InputScaling::ImageNet
+                };
+                Some(self.choice("input_scaling", default, &scalings)?)
+            } else {
+                None
+            },
+            drop_last: self.truth("drop_last", released && benchmark.published_drop_last())?,
             class_order: match kind {
                 BenchmarkKind::Split => {
                     Some(self.choice("class_order", ClassOrder::Fixed, &orders)?)
@@ -578,7 +614,7 @@ impl Settings {
             gamma_from: self.whole("gamma_from", usize::from(!released), 0..=1, "0 or 1")?,
             momentum: self.real("momentum", 0.0, unit, "at least 0 and below 1")?,
             tag: if optimizer.is_tag() {
-                Some(self.tag(released)?)
+                Some(self.tag(benchmark, released)?)
             } else {
                 None
             },
@@ -588,12 +624,12 @@ impl Settings {
             schedule,
             patience: self.patience(epochs, validation, schedule, released)?,
             epochs,
-            batch_size: self.whole("batch_size", 10, many, "a whole number from 1")?,
+            batch_size: self.whole("batch_size", benchmark.published_batch_size(), many, "a whole number from 1")?,
             profile,
             seed,
         };
-        config.stream().check_classes(benchmark.images().0)?;
-        if config.data == DataChoice::Embedded && benchmark.data() != crate::data::DataName::Mnist {
+        config.stream().check_classes(config.images().0)?;
+        if config.data == DataChoice::Embedded && benchmark.sources() != [crate::data::DataName::Mnist] {
             return Err(self.range("data", "a data folder: only MNIST has an embedded sample"));
         }
         Ok(config)
@@ -609,6 +645,8 @@ impl Settings {
             let found = match *key {
                 "seeds" => Some(config.seed.to_string().into()),
                 "data" if config.data == DataChoice::Full => None,
+                // Left out of the configuration where false, which need not be the default.
+                "drop_last" => Some(config.drop_last.into()),
                 // Of no meaning under rules without a correlation; they would be refused.
                 "b" | "alpha_scope"
                     if config

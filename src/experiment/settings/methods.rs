@@ -4,7 +4,7 @@
 //! and its default here depends on the profile.
 
 use super::{SettingError, Settings};
-use crate::experiment::benchmark::{MethodName, OptimizerName};
+use crate::experiment::benchmark::{Benchmark, MethodName, OptimizerName};
 use crate::experiment::config::{Schedule, TagSettings};
 use crate::method::{AgemConfig, ErConfig, EwcConfig, Fisher, Penalty, ReservoirRule};
 use crate::optim::{AlphaRule, AlphaScope, BiasCorrection, Epsilon, PastMoments};
@@ -56,12 +56,13 @@ impl Settings {
 
     pub(super) fn method_settings(
         &self,
+        benchmark: Benchmark,
         method: MethodName,
         released: bool,
     ) -> Result<MethodSettings, SettingError> {
         Ok(MethodSettings {
             ewc: match method {
-                MethodName::Ewc => Some(self.ewc(released)?),
+                MethodName::Ewc => Some(self.ewc(benchmark, released)?),
                 _ => None,
             },
             agem: match method {
@@ -78,7 +79,7 @@ impl Settings {
         })
     }
 
-    fn truth(&self, key: &'static str, default: bool) -> Result<bool, SettingError> {
+    pub(super) fn truth(&self, key: &'static str, default: bool) -> Result<bool, SettingError> {
         self.choice(key, default, &[("true", true), ("false", false)])
     }
 
@@ -87,7 +88,7 @@ impl Settings {
         self.whole("memory_per_class", 1, 0..=1_000_000, range)
     }
 
-    fn ewc(&self, released: bool) -> Result<EwcConfig, SettingError> {
+    fn ewc(&self, benchmark: Benchmark, released: bool) -> Result<EwcConfig, SettingError> {
         let fishers = [
             ("corrected", Fisher::Corrected),
             ("released", Fisher::Released),
@@ -99,7 +100,7 @@ impl Settings {
             (Fisher::Corrected, Penalty::Half)
         };
         Ok(EwcConfig {
-            lambda: self.real("lambda", 1.0, |x| x >= 0.0, "a number from 0")?,
+            lambda: self.real("lambda", benchmark.published_lambda(), |x| x >= 0.0, "a number from 0")?,
             fisher: self.choice("fisher", fisher, &fishers)?,
             fisher_samples: self.whole("fisher_samples", 200, FROM_ONE, "a whole number from 1")?,
             penalty: self.choice("penalty", penalty, &penalties)?,
@@ -176,7 +177,7 @@ impl Settings {
         Ok((can && released && epochs > 20).then_some(5))
     }
 
-    pub(super) fn tag(&self, released: bool) -> Result<TagSettings, SettingError> {
+    pub(super) fn tag(&self, benchmark: Benchmark, released: bool) -> Result<TagSettings, SettingError> {
         let corrections = [
             ("per-task", BiasCorrection::PerTask),
             ("per-epoch", BiasCorrection::PerEpoch),
@@ -209,7 +210,7 @@ impl Settings {
         Ok(TagSettings {
             b: self.real(
                 "b",
-                5.0,
+                benchmark.published_b(),
                 |x| (0.0..=80.0).contains(&x),
                 "a number from 0 to 80 (e^b must be a float)",
             )?,
