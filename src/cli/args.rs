@@ -261,6 +261,20 @@ pub(super) enum DataCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Download a data set into the data folder, after checking it
+    Get {
+        /// Data set
+        name: String,
+        /// Take it from this URL, file or folder instead of its official place
+        #[arg(long)]
+        from: Option<String>,
+        /// SHA-256 that the file must have; a URL needs one
+        #[arg(long, requires = "from")]
+        sha256: Option<String>,
+        /// Data folder
+        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        data: PathBuf,
+    },
     /// Put a local archive or folder into the data folder, after checking it
     Import {
         /// Data set

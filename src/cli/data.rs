@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::CliError;
 use super::args::{DataArgs, DataCommand};
+use super::data_progress::DataProgress;
 use super::printer::Printer;
+use crate::data::fetch::FetchOptions;
 use crate::data::{self, DataName, VerifyReport};
 
 pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
@@ -13,6 +15,12 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
             list(data, *json, printer);
             Ok(())
         }
+        DataCommand::Get {
+            name,
+            from,
+            sha256,
+            data,
+        } => get(parse(name)?, from.as_deref(), sha256.as_deref(), data, printer),
         DataCommand::Import { name, path, data } => {
             let report = data::import(parse(name)?, path, data)?;
             let verb = if report.already_present {
@@ -41,6 +49,28 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
             )))
         }
     }
+}
+
+fn get(
+    name: DataName,
+    place: Option<&str>,
+    sha256: Option<&str>,
+    folder: &Path,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    printer.note(&format!("{name}: {}", name.description()));
+    printer.note(&format!("licence: {}", name.licence()));
+    let watch = DataProgress::new(printer);
+    let from = place.map(|place| data::Elsewhere { place, sha256 });
+    let report = data::get(name, folder, from, &FetchOptions::new(&watch))?;
+    drop(watch);
+    let verb = if report.already_present {
+        "already there, nothing was done"
+    } else {
+        "downloaded and checked"
+    };
+    printer.data(&format!("{name}: {verb}: {}", report.located.path.display()));
+    Ok(())
 }
 
 pub(super) fn parse(name: &str) -> Result<DataName, CliError> {

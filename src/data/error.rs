@@ -230,6 +230,44 @@ pub enum DataError {
         missing: Vec<DataError>,
     },
 
+    /// A file has another checksum than it must have.
+    #[error("{} has {kind} {found}, it must be {expected}: it is damaged, incomplete or another version, and was not used", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// `MD5` or `SHA-256`.
+        kind: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+
+    /// No mirror had the file.
+    #[error("could not download {}; without a network, get the file elsewhere and put it there under that name, or give it with --from PATH. Tried:\n  {}", target.display(), reasons.join("\n  "))]
+    Download {
+        /// Where it was to be put.
+        target: PathBuf,
+        /// What each mirror answered.
+        reasons: Vec<String>,
+    },
+
+    /// A data set that no address serves without a person's consent.
+    #[error("{name} cannot be downloaded by a program: its files are given out on request or by hand only. {advice}")]
+    NoDownload {
+        /// The data set.
+        name: String,
+        /// Where to get it and how to name it.
+        advice: String,
+    },
+
+    /// A download from an address of the user's needs a checksum.
+    #[error("a download from {url} is only used if its checksum is right: give it with --sha256 HEX")]
+    NeedsChecksum {
+        /// The address.
+        url: String,
+    },
+
     /// Classes have no images.
     #[error("{name} has training and test images of {found} classes, {expected} are expected{note}; without images are classes {absent}: get the complete data set, or run on what is there with --classes {found} and a number of --tasks that divides it (results then say so)")]
     Classes {

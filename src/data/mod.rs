@@ -16,6 +16,8 @@ pub mod combine;
 pub mod contact;
 pub mod embedded;
 pub mod error;
+#[cfg(feature = "cli")]
+pub mod fetch;
 pub mod format;
 pub mod image_set;
 pub mod resample;
@@ -32,4 +34,6 @@ pub use source::{
     DataName, FileReport, Form, ImportReport, LoadOptions, Located, SetReport, Status, VerifyReport,
     import, load, load_with, locate, status, verify,
 };
+#[cfg(feature = "cli")]
+pub use source::{Elsewhere, GetReport, get};
 pub use watch::Watch;

@@ -10,6 +10,7 @@
 
 mod cli_refusals;
 mod cli_runs;
+mod download;
 mod extension;
 mod golden_models;
 mod golden_optimizers;

@@ -35,7 +35,7 @@ pub(super) const SOURCE: Source = Source {
     test: 5_794,
     layouts: &[Layout {
         encoding: Encoding::Cub,
-        folders: &["CUB_200_2011", "cub-sample/CUB_200_2011"],
+        folders: &["CUB_200_2011"],
         archives: &["CUB_200_2011"],
         members: &[
             member(Role::Records, &[LISTS[0]]),

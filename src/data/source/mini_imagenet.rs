@@ -42,7 +42,7 @@ pub(super) const SOURCE: Source = Source {
         Layout {
             encoding: Encoding::MiniImageNetPickle,
             folders: &["mini-imagenet", "imagenet", "miniImagenet", ""],
-            archives: &["mini-imagenet", "mini-imagenet-cache", "mini-imagenet-cache-sample"],
+            archives: &["mini-imagenet", "mini-imagenet-cache"],
             members: &[
                 member(Role::Records, &["mini-imagenet-cache-train.pkl"]),
                 member(Role::Records, &["mini-imagenet-cache-test.pkl"]),
@@ -51,7 +51,7 @@ pub(super) const SOURCE: Source = Source {
         },
         Layout {
             encoding: Encoding::MiniImageNetImages,
-            folders: &["mini-imagenet", "miniImagenet", "folder"],
+            folders: &["mini-imagenet", "miniImagenet", ""],
             archives: &[],
             members: &[
                 member(Role::Records, &["train.csv"]),

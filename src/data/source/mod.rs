@@ -9,6 +9,8 @@ mod cifar10;
 mod cifar100;
 mod cub;
 mod fashion_mnist;
+#[cfg(feature = "cli")]
+mod get;
 pub(crate) mod images;
 mod import;
 mod layout;
@@ -24,6 +26,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+#[cfg(feature = "cli")]
+pub use get::{Elsewhere, GetReport};
 pub use import::ImportReport;
 pub use layout::{Form, Located};
 pub use verify::{FileReport, SetReport, VerifyReport};
@@ -310,6 +314,24 @@ pub fn verify(name: DataName, folder: &Path) -> Result<VerifyReport, DataError> 
 /// [`DataError::Io`].
 pub fn import(name: DataName, from: &Path, folder: &Path) -> Result<ImportReport, DataError> {
     import::import(name.source(), from, folder)
+}
+
+/// Downloads a data set into a data folder: from its official place, or from `from`. Nothing is done if it is there.
+///
+/// Files are checked before they get their names; a download that is cut is resumed by the next attempt.
+///
+/// # Errors
+///
+/// [`DataError::Download`] with what every address answered, [`DataError::Checksum`], [`DataError::NoDownload`] where
+/// there is no address, [`DataError::NeedsChecksum`], and as [`import()`] with `from`.
+#[cfg(feature = "cli")]
+pub fn get(
+    name: DataName,
+    folder: &Path,
+    from: Option<Elsewhere<'_>>,
+    options: &crate::data::fetch::FetchOptions<'_>,
+) -> Result<GetReport, DataError> {
+    get::get(name, folder, from, options)
 }
 
 #[cfg(test)]

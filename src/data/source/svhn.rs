@@ -17,7 +17,7 @@ pub(super) const SOURCE: Source = Source {
     // `SVHN` is where the released code keeps it.
     layouts: &[Layout {
         encoding: Encoding::Mat,
-        folders: &["svhn", "SVHN", "svhn-sample", ""],
+        folders: &["svhn", "SVHN", ""],
         archives: &[],
         members: &[
             Member {
