@@ -46,7 +46,7 @@ pub(super) struct DemoArgs {
 pub(super) struct RunArgs {
     /// TOML file of settings; flags beat it
     pub(super) config: Option<PathBuf>,
-    /// Stream of tasks (tagcl list benchmarks)
+    /// Stream of tasks (tagcl list benchmarks), or the path of a TOML file that describes one
     #[arg(long)]
     pub(super) benchmark: Option<String>,
     /// Data folder, or `embedded` for the MNIST sample in the program [env: `TAGCL_DATA`]
@@ -303,7 +303,7 @@ pub(super) enum DataCommand {
 /// What `data show` takes.
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// Data set, or a benchmark (5-dataset)
+    /// Data set, a benchmark (5-dataset), or the path of a TOML file that describes one
     pub(super) name: String,
     /// Write a contact sheet of the training images to this file
     #[arg(long)]

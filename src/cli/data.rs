@@ -20,7 +20,13 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
             from,
             sha256,
             data,
-        } => get(parse(name)?, from.as_deref(), sha256.as_deref(), data, printer),
+        } => get(
+            parse(name)?,
+            from.as_deref(),
+            sha256.as_deref(),
+            data,
+            printer,
+        ),
         DataCommand::Import { name, path, data } => {
             let report = data::import(parse(name)?, path, data)?;
             let verb = if report.already_present {
@@ -69,7 +75,10 @@ fn get(
     } else {
         "downloaded and checked"
     };
-    printer.data(&format!("{name}: {verb}: {}", report.located.path.display()));
+    printer.data(&format!(
+        "{name}: {verb}: {}",
+        report.located.path.display()
+    ));
     Ok(())
 }
 

@@ -58,7 +58,9 @@ impl Watch for DataProgress<'_> {
             state.told = Instant::now();
             if self.printer.is_terminal() {
                 let bar = ProgressBar::new(of);
-                if let Ok(style) = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}, {eta} left") {
+                if let Ok(style) =
+                    ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}, {eta} left")
+                {
                     bar.set_style(style);
                 }
                 bar.set_message(what.to_owned());

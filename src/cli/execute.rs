@@ -37,7 +37,12 @@ pub(super) fn load(
     printer: &Printer,
 ) -> Result<SharedData, CliError> {
     let sources = config.benchmark.sources();
-    let folder = match (config.data, folder) {
+    // The cache of a benchmark of one's own lies beside its file.
+    let own = config
+        .custom
+        .as_ref()
+        .and_then(|custom| custom.path.parent());
+    let folder = match (config.data, own.or(folder)) {
         (DataChoice::Embedded, _) => Path::new(""),
         (DataChoice::Full, Some(folder)) => folder,
         (DataChoice::Full, None) => {

@@ -8,6 +8,7 @@ use super::printer::Printer;
 use crate::data::contact::contact_sheet;
 use crate::data::{self, Dataset, ImageSet};
 use crate::experiment::benchmark::{Benchmark, Named as _};
+use crate::experiment::custom::CustomBenchmark;
 use crate::experiment::sources::load_benchmark;
 
 /// What is printed of one half.
@@ -38,21 +39,37 @@ pub(super) fn show(args: &ShowArgs, printer: &Printer) -> Result<(), CliError> {
             cache: Some(&cache),
             watch: &watch,
         };
+        let path = std::path::Path::new(&args.name);
         match Benchmark::parse(&args.name) {
+            _ if path.extension().is_some_and(|ending| ending == "toml") => {
+                let custom = CustomBenchmark::read(path)
+                    .map_err(|error| CliError::Usage(error.to_string()))?;
+                let cache = cache_folder(custom.path.parent().unwrap_or(&args.data));
+                custom.load(data::LoadOptions {
+                    cache: Some(&cache),
+                    ..options
+                })?
+            }
             Some(benchmark) => load_benchmark(benchmark, &args.data, options)?,
             None => data::load_with(parse(&args.name)?, &args.data, options)?,
         }
     };
     if let Some(path) = &args.png {
         contact_sheet(&data.train).write_png(path)?;
-        printer.note(&format!("contact sheet of the training images: {}", path.display()));
+        printer.note(&format!(
+            "contact sheet of the training images: {}",
+            path.display()
+        ));
     }
     print(&data, args.json, printer);
     Ok(())
 }
 
 fn print(data: &Dataset, json: bool, printer: &Printer) {
-    let halves = [("train", Half::of(&data.train)), ("test", Half::of(&data.test))];
+    let halves = [
+        ("train", Half::of(&data.train)),
+        ("test", Half::of(&data.test)),
+    ];
     if json {
         let [(_, train), (_, test)] = halves;
         printer.data(&to_json(&serde_json::json!({
@@ -67,9 +84,16 @@ fn print(data: &Dataset, json: bool, printer: &Printer) {
         return;
     }
     let (shape, classes) = (data.train.shape(), data.train.classes());
-    printer.data(&format!("{}: images of {shape} (channels, height, width), {classes} classes", data.name));
+    printer.data(&format!(
+        "{}: images of {shape} (channels, height, width), {classes} classes",
+        data.name
+    ));
     for (name, half) in halves {
-        let means: Vec<_> = half.channel_means.iter().map(|mean| format!("{mean:.4}")).collect();
+        let means: Vec<_> = half
+            .channel_means
+            .iter()
+            .map(|mean| format!("{mean:.4}"))
+            .collect();
         printer.data(&format!(
             "  {name}: {} images, channel means {}, images a class:",
             half.images,

@@ -43,9 +43,14 @@ pub(crate) struct Entry {
 impl Entry {
     /// The entry for this content, decoded this way.
     pub(crate) fn new(folder: &Path, name: &str, content_sha256: &str, how: &str) -> Self {
-        let key = hex(&Sha256::digest(format!("{content_sha256}\n{how}\n{}", env!("CARGO_PKG_VERSION"))));
+        let key = hex(&Sha256::digest(format!(
+            "{content_sha256}\n{how}\n{}",
+            env!("CARGO_PKG_VERSION")
+        )));
         let key = key.get(..32).unwrap_or_default();
-        Self { path: folder.join(format!("{name}-{key}.images")) }
+        Self {
+            path: folder.join(format!("{name}-{key}.images")),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -59,7 +64,11 @@ impl Entry {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(DataError::io("open", &self.path)(error)),
         };
-        read(&mut BufReader::with_capacity(1 << 20, file), &self.path.display().to_string()).map(Some)
+        read(
+            &mut BufReader::with_capacity(1 << 20, file),
+            &self.path.display().to_string(),
+        )
+        .map(Some)
     }
 
     /// Writes the entry: a temporary file beside it, then one rename.
@@ -70,7 +79,10 @@ impl Entry {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!(".writing-{}-{count}", process::id()));
         let written = write_file(data, &temporary);
-        let done = written.and_then(|()| fs::rename(&temporary, &self.path).map_err(DataError::io("rename into place", &self.path)));
+        let done = written.and_then(|()| {
+            fs::rename(&temporary, &self.path)
+                .map_err(DataError::io("rename into place", &self.path))
+        });
         if done.is_err() {
             let _ = fs::remove_file(&temporary);
         }
@@ -96,7 +108,11 @@ fn write_file(data: &Dataset, path: &Path) -> Result<(), DataError> {
         writer.write_all(&(header.len() as u64).to_le_bytes())?;
         writer.write_all(&header)?;
         for set in [&data.train, &data.test] {
-            let labels: Vec<u8> = set.labels().iter().flat_map(|label| label.to_le_bytes()).collect();
+            let labels: Vec<u8> = set
+                .labels()
+                .iter()
+                .flat_map(|label| label.to_le_bytes())
+                .collect();
             writer.write_all(&labels)?;
             writer.write_all(set.pixels())?;
         }
@@ -116,31 +132,51 @@ pub(crate) fn checksums(train: &ImageSet, test: &ImageSet) -> (String, String) {
 }
 
 /// Reads an entry's bytes.
-fn read<R: std::io::Read>(reader: &mut R, file: &str) -> Result<Dataset, DataError> {
+pub(super) fn read<R: std::io::Read>(reader: &mut R, file: &str) -> Result<Dataset, DataError> {
     let mut start = [0; MAGIC.len() + 8];
-    reader.read_exact(&mut start).map_err(DataError::unreadable(file))?;
+    reader
+        .read_exact(&mut start)
+        .map_err(DataError::unreadable(file))?;
     let (magic, length) = start.split_at(MAGIC.len());
     if magic != MAGIC {
         let found = magic.escape_ascii().to_string();
-        return Err(DataError::BadMagic { file: file.to_owned(), expected: "a cache of images".to_owned(), found });
+        return Err(DataError::BadMagic {
+            file: file.to_owned(),
+            expected: "a cache of images".to_owned(),
+            found,
+        });
     }
     let length = u64::from_le_bytes(length.try_into().unwrap_or_default());
     if length > MAX_HEADER {
         let (file, what, limit) = (file.to_owned(), "header in bytes", MAX_HEADER);
-        return Err(DataError::TooLarge { file, what, found: length, limit });
+        return Err(DataError::TooLarge {
+            file,
+            what,
+            found: length,
+            limit,
+        });
     }
     let header = read_bounded(&mut reader.by_ref().take(length), MAX_HEADER, file)?;
-    let header: Header = serde_json::from_slice(&header)
-        .map_err(|error| DataError::mismatch(file, "header", "JSON of a cache", error.to_string()))?;
+    let header: Header = serde_json::from_slice(&header).map_err(|error| {
+        DataError::mismatch(file, "header", "JSON of a cache", error.to_string())
+    })?;
     let [channels, height, width] = header.shape;
     let shape = ImageShape::new(channels, height, width);
     let [(train, train_sha), (test, test_sha)] = header.sets;
-    let size = shape.bytes().and_then(|size| size.checked_add(2)).unwrap_or(usize::MAX) as u64;
+    let size = shape
+        .bytes()
+        .and_then(|size| size.checked_add(2))
+        .unwrap_or(usize::MAX) as u64;
     let bytes = |count: usize| size.saturating_mul(count as u64);
     let total = bytes(train).saturating_add(bytes(test));
     if total > MAX_PIXELS {
         let (file, what, limit) = (file.to_owned(), "images in bytes", MAX_PIXELS);
-        return Err(DataError::TooLarge { file, what, found: total, limit });
+        return Err(DataError::TooLarge {
+            file,
+            what,
+            found: total,
+            limit,
+        });
     }
     let mut set = |count: usize, last: bool| {
         let mut part = reader.by_ref().take(bytes(count));
@@ -156,24 +192,44 @@ fn read<R: std::io::Read>(reader: &mut R, file: &str) -> Result<Dataset, DataErr
     let (train, test) = (set(train, false)?, set(test, true)?);
     let found = checksums(&train, &test);
     if found != (train_sha, test_sha) {
-        return Err(DataError::mismatch(file, "checksum", "that of its header", "another"));
+        return Err(DataError::mismatch(
+            file,
+            "checksum",
+            "that of its header",
+            "another",
+        ));
     }
     Dataset::new(header.name, train, test, header.note)
 }
 
 #[cfg(test)]
+fn small() -> Dataset {
+    let set = |count: usize, seed| {
+        let labels = (0..count as u16).map(|l| l % 3).collect();
+        ImageSet::new(
+            ImageShape::new(3, 2, 2),
+            crate::data::testing::noise(12 * count, seed),
+            labels,
+            3,
+        )
+        .unwrap()
+    };
+    Dataset::new("x", set(5, 1), set(3, 2), Some("note".to_owned())).unwrap()
+}
+
+/// A small valid entry.
+#[cfg(test)]
+pub(crate) fn sample() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("e");
+    write_file(&small(), &path).unwrap();
+    fs::read(path).unwrap()
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::testing::noise;
     use proptest::prelude::*;
-
-    fn small() -> Dataset {
-        let set = |count: usize, seed| {
-            let labels = (0..count as u16).map(|l| l % 3).collect();
-            ImageSet::new(ImageShape::new(3, 2, 2), noise(12 * count, seed), labels, 3).unwrap()
-        };
-        Dataset::new("x", set(5, 1), set(3, 2), Some("note".to_owned())).unwrap()
-    }
 
     #[test]
     fn entries_come_back_and_belong_to_their_content() {
@@ -182,8 +238,18 @@ mod tests {
         assert!(entry.read().unwrap().is_none());
         entry.write(&small()).unwrap();
         assert_eq!(entry.read().unwrap(), Some(small()));
-        assert!(Entry::new(&folder.path().join("c"), "x", "abd", "how").read().unwrap().is_none());
-        assert!(Entry::new(&folder.path().join("c"), "x", "abc", "other").read().unwrap().is_none());
+        assert!(
+            Entry::new(&folder.path().join("c"), "x", "abd", "how")
+                .read()
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            Entry::new(&folder.path().join("c"), "x", "abc", "other")
+                .read()
+                .unwrap()
+                .is_none()
+        );
         assert_eq!(fs::read_dir(folder.path().join("c")).unwrap().count(), 1);
     }
 

@@ -40,7 +40,12 @@ pub fn combine(
         notes.extend(part.note.map(|note| format!("{}: {note}", part.name)));
     }
     let [train, test] = halves.map(|(pixels, labels)| ImageSet::new(shape, pixels, labels, offset));
-    Dataset::new(name, train?, test?, (!notes.is_empty()).then(|| notes.join("; ")))
+    Dataset::new(
+        name,
+        train?,
+        test?,
+        (!notes.is_empty()).then(|| notes.join("; ")),
+    )
 }
 
 /// The data set's classes that have training and test images, numbered anew in their order, with a note that says so;
@@ -54,32 +59,74 @@ pub fn present_classes(data: Dataset) -> Result<Dataset, DataError> {
     if present.iter().all(|&there| there) {
         return Ok(data);
     }
-    let (count, of) = (present.iter().filter(|&&there| there).count(), present.len());
-    let mut next = 0;
-    let renumbered: Vec<Option<u16>> = present
-        .iter()
-        .map(|&there| {
-            let number = next;
-            next += u16::from(there);
-            there.then_some(number)
-        })
+    let order: Vec<usize> = (0..present.len())
+        .filter(|&class| present.get(class) == Some(&true))
         .collect();
+    let subset = format!("subset of {} of {} classes", order.len(), present.len());
+    let mut selected = select_classes(data, &order)?;
+    selected.note = Some(
+        selected
+            .note
+            .map_or_else(|| subset.clone(), |note| format!("{subset}; {note}")),
+    );
+    Ok(selected)
+}
+
+/// The images of these classes; class c of the result is `order[c]` of the data set.
+///
+/// # Errors
+///
+/// [`DataError::NoImages`] if none is left, [`DataError::Mismatch`] for a class that does not exist.
+pub fn select_classes(data: Dataset, order: &[usize]) -> Result<Dataset, DataError> {
+    let classes = data.train.classes();
+    if order.iter().copied().eq(0..classes) {
+        return Ok(data);
+    }
+    let mut renumbered = vec![None; classes];
+    for (new, &old) in order.iter().enumerate() {
+        match renumbered.get_mut(old) {
+            Some(slot) => *slot = Some(new as u16),
+            None => {
+                return Err(DataError::mismatch(
+                    &data.name,
+                    "class",
+                    format!("below {classes}"),
+                    old.to_string(),
+                ));
+            }
+        }
+    }
     let of_class = |label: u16| renumbered.get(usize::from(label)).copied().flatten();
     let select = |set: &ImageSet| {
-        let indices = set.labels().iter().enumerate().filter(|(_, label)| of_class(**label).is_some());
+        let indices = set
+            .labels()
+            .iter()
+            .enumerate()
+            .filter(|(_, label)| of_class(**label).is_some());
         let set = set.subset(&indices.map(|(index, _)| index).collect::<Vec<_>>())?;
-        let labels = set.labels().iter().filter_map(|&label| of_class(label)).collect();
-        ImageSet::new(set.shape(), set.pixels().to_vec(), labels, count)
+        let labels = set
+            .labels()
+            .iter()
+            .filter_map(|&label| of_class(label))
+            .collect();
+        ImageSet::new(set.shape(), set.pixels().to_vec(), labels, order.len())
     };
-    let subset = format!("subset of {count} of {of} classes");
-    let note = data.note.as_ref().map_or_else(|| subset.clone(), |note| format!("{subset}; {note}"));
-    Dataset::new(data.name.clone(), select(&data.train)?, select(&data.test)?, Some(note))
+    Dataset::new(
+        data.name.clone(),
+        select(&data.train)?,
+        select(&data.test)?,
+        data.note.clone(),
+    )
 }
 
 /// Which classes have training and test images, `[classes]`.
 #[must_use]
 pub fn present(data: &Dataset) -> Vec<bool> {
-    let counts = data.train.class_counts().into_iter().zip(data.test.class_counts());
+    let counts = data
+        .train
+        .class_counts()
+        .into_iter()
+        .zip(data.test.class_counts());
     counts.map(|(train, test)| train > 0 && test > 0).collect()
 }
 
@@ -103,11 +150,21 @@ mod tests {
             Ok(data("b", ImageShape::new(1, 1, 1), &[1, 0], 2, 9)),
         ];
         let joined = combine("ab", shape, parts).unwrap();
-        assert_eq!((joined.train.labels(), joined.train.classes()), (&[0, 2, 4, 3][..], 5));
+        assert_eq!(
+            (joined.train.labels(), joined.train.classes()),
+            (&[0, 2, 4, 3][..], 5)
+        );
         assert_eq!(joined.test.image(3).unwrap(), [9; 12]);
         assert_eq!(joined.note.as_deref(), Some("a: note 1; b: note 9"));
         assert!(combine("none", shape, []).is_err());
-        assert!(combine("x", ImageShape::new(1, 2, 2), [Ok(data("a", shape, &[0], 1, 1))]).is_err());
+        assert!(
+            combine(
+                "x",
+                ImageShape::new(1, 2, 2),
+                [Ok(data("a", shape, &[0], 1, 1))]
+            )
+            .is_err()
+        );
     }
 
     #[test]
@@ -118,7 +175,13 @@ mod tests {
         let mut sparse = data("a", shape, &[1, 3, 1, 4], 6, 7);
         sparse.test = sparse.test.subset(&[0, 1]).unwrap();
         let left = present_classes(sparse).unwrap();
-        assert_eq!((left.train.labels(), left.train.classes()), (&[0, 1, 0][..], 2));
-        assert_eq!(left.note.as_deref(), Some("subset of 2 of 6 classes; note 7"));
+        assert_eq!(
+            (left.train.labels(), left.train.classes()),
+            (&[0, 1, 0][..], 2)
+        );
+        assert_eq!(
+            left.note.as_deref(),
+            Some("subset of 2 of 6 classes; note 7")
+        );
     }
 }

@@ -35,20 +35,41 @@ pub fn contact_sheet(set: &ImageSet) -> Sheet {
     let per_class = if set.classes() > ROWS { 1 } else { COLUMNS };
     let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); set.classes()];
     for (index, &label) in set.labels().iter().enumerate() {
-        if let Some(images) = of_class.get_mut(usize::from(label)).filter(|images| images.len() < per_class) {
+        if let Some(images) = of_class
+            .get_mut(usize::from(label))
+            .filter(|images| images.len() < per_class)
+        {
             images.push(index);
         }
     }
     let shape = set.shape();
     let largest = shape.height.max(shape.width);
-    let scaled = |side: usize| if largest > MOST { (side * MOST / largest).max(1) } else { side };
+    let scaled = |side: usize| {
+        if largest > MOST {
+            (side * MOST / largest).max(1)
+        } else {
+            side
+        }
+    };
     let (tall, wide) = (scaled(shape.height), scaled(shape.width));
-    let rows = if per_class == 1 { set.classes().div_ceil(COLUMNS) } else { set.classes() };
+    let rows = if per_class == 1 {
+        set.classes().div_ceil(COLUMNS)
+    } else {
+        set.classes()
+    };
     let (width, height) = (COLUMNS * (wide + GAP) + GAP, rows * (tall + GAP) + GAP);
-    let mut sheet = Sheet { width, height, pixels: vec![BACKGROUND; width * height * 3] };
+    let mut sheet = Sheet {
+        width,
+        height,
+        pixels: vec![BACKGROUND; width * height * 3],
+    };
     for (class, images) in of_class.iter().enumerate() {
         for (place, &index) in images.iter().enumerate() {
-            let (row, column) = if per_class == 1 { (class / COLUMNS, class % COLUMNS) } else { (class, place) };
+            let (row, column) = if per_class == 1 {
+                (class / COLUMNS, class % COLUMNS)
+            } else {
+                (class, place)
+            };
             let image = bilinear(set.image(index).unwrap_or_default(), shape, (tall, wide));
             let at = (GAP + row * (tall + GAP), GAP + column * (wide + GAP));
             sheet.put(&image, ImageShape::new(shape.channels, tall, wide), at);
@@ -64,7 +85,8 @@ impl Sheet {
         for y in 0..shape.height {
             for x in 0..shape.width {
                 for c in 0..3 {
-                    let from = c.min(shape.channels.saturating_sub(1)) * plane + y * shape.width + x;
+                    let from =
+                        c.min(shape.channels.saturating_sub(1)) * plane + y * shape.width + x;
                     let to = ((top + y) * self.width + left + x) * 3 + c;
                     if let (Some(to), Some(&from)) = (self.pixels.get_mut(to), planes.get(from)) {
                         *to = from;
@@ -81,7 +103,10 @@ impl Sheet {
     /// [`DataError::Io`].
     pub fn write_png(&self, path: &Path) -> Result<(), DataError> {
         let mut bytes = Cursor::new(Vec::new());
-        let size = (u32::try_from(self.width).unwrap_or(0), u32::try_from(self.height).unwrap_or(0));
+        let size = (
+            u32::try_from(self.width).unwrap_or(0),
+            u32::try_from(self.height).unwrap_or(0),
+        );
         PngEncoder::new(&mut bytes)
             .write_image(&self.pixels, size.0, size.1, ExtendedColorType::Rgb8)
             .map_err(|error| DataError::io("encode", path)(std::io::Error::other(error)))?;
@@ -105,7 +130,15 @@ mod tests {
         let pixel = |sheet: &Sheet, y: usize, x: usize| sheet.pixels[(y * sheet.width + x) * 3];
         assert_eq!(pixel(&few, 2, 2), 0);
         // Class 1 has no images; class 2 has two.
-        assert_eq!((pixel(&few, 6, 2), pixel(&few, 10, 2), pixel(&few, 10, 7), pixel(&few, 10, 12)), (128, 2, 2, 128));
+        assert_eq!(
+            (
+                pixel(&few, 6, 2),
+                pixel(&few, 10, 2),
+                pixel(&few, 10, 7),
+                pixel(&few, 10, 12)
+            ),
+            (128, 2, 2, 128)
+        );
         let many = contact_sheet(&set((0..25).collect(), 25));
         assert_eq!((many.width, many.height), (102, 10));
         assert_eq!(pixel(&many, 6, 2 + 4 * 5), 24);

@@ -170,7 +170,9 @@ pub enum DataError {
     },
 
     /// A file that should be an image is none that can be decoded.
-    #[error("{file} is no image that can be decoded (JPEG, PNG or WebP): {reason}; replace the file or take it out")]
+    #[error(
+        "{file} is no image that can be decoded (JPEG, PNG or WebP): {reason}; replace the file or take it out"
+    )]
     Picture {
         /// The file or archive member.
         file: String,
@@ -253,7 +255,9 @@ pub enum DataError {
     },
 
     /// A data set that no address serves without a person's consent.
-    #[error("{name} cannot be downloaded by a program: its files are given out on request or by hand only. {advice}")]
+    #[error(
+        "{name} cannot be downloaded by a program: its files are given out on request or by hand only. {advice}"
+    )]
     NoDownload {
         /// The data set.
         name: String,
@@ -262,14 +266,27 @@ pub enum DataError {
     },
 
     /// A download from an address of the user's needs a checksum.
-    #[error("a download from {url} is only used if its checksum is right: give it with --sha256 HEX")]
+    #[error(
+        "a download from {url} is only used if its checksum is right: give it with --sha256 HEX"
+    )]
     NeedsChecksum {
         /// The address.
         url: String,
     },
 
+    /// The file of a benchmark of one's own cannot be used.
+    #[error("benchmark file {}: {problem}", path.display())]
+    Custom {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+
     /// Classes have no images.
-    #[error("{name} has training and test images of {found} classes, {expected} are expected{note}; without images are classes {absent}: get the complete data set, or run on what is there with --classes {found} and a number of --tasks that divides it (results then say so)")]
+    #[error(
+        "{name} has training and test images of {found} classes, {expected} are expected{note}; without images are classes {absent}: get the complete data set, or run on what is there with --classes {found} and a number of --tasks that divides it (results then say so)"
+    )]
     Classes {
         /// The data set.
         name: String,

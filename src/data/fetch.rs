@@ -7,12 +7,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use md5::Md5;
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use ureq::Agent;
 
 use super::error::DataError;
@@ -136,7 +136,10 @@ fn fetch(
     check: Option<&Check>,
     options: &FetchOptions<'_>,
 ) -> Result<(), DataError> {
-    let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = target
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let part = target.with_file_name(format!(".{name}.part"));
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
@@ -170,7 +173,7 @@ fn fetch(
 fn from_mirror(
     agent: &Agent,
     url: &str,
-    part: &PathBuf,
+    part: &Path,
     name: &str,
     check: Option<&Check>,
     options: &FetchOptions<'_>,
@@ -183,7 +186,8 @@ fn from_mirror(
             Ok(()) => match check.map_or(Ok(()), |check| check.file(part)) {
                 Ok(()) => return Ok(()),
                 Err(error @ DataError::Checksum { .. }) => {
-                    fs::remove_file(part).map_err(|e| Failure::Here(DataError::io("remove", part)(e)))?;
+                    fs::remove_file(part)
+                        .map_err(|e| Failure::Here(DataError::io("remove", part)(e)))?;
                     // What was resumed may have begun with other bytes: once more from the start.
                     if before == 0 || refused {
                         return Err(Failure::GiveUp(error.to_string()));
@@ -193,17 +197,26 @@ fn from_mirror(
                 Err(error) => return Err(Failure::Here(error)),
             },
             Err(Failure::Again(reason)) => {
-                fruitless = if size(part) > before { 0 } else { fruitless + 1 };
+                fruitless = if size(part) > before {
+                    0
+                } else {
+                    fruitless + 1
+                };
                 if fruitless >= FRUITLESS || attempt == ATTEMPTS {
                     return Err(Failure::GiveUp(reason));
                 }
-                options.watch.note(&format!("{url}: {reason}; trying again from byte {}", size(part)));
+                options.watch.note(&format!(
+                    "{url}: {reason}; trying again from byte {}",
+                    size(part)
+                ));
                 thread::sleep(options.pause * 2_u32.pow(fruitless.min(4)));
             }
             Err(other) => return Err(other),
         }
     }
-    Err(Failure::GiveUp("no attempt brought the whole file".to_owned()))
+    Err(Failure::GiveUp(
+        "no attempt brought the whole file".to_owned(),
+    ))
 }
 
 fn size(path: &Path) -> u64 {
@@ -214,7 +227,7 @@ fn size(path: &Path) -> u64 {
 fn transfer(
     agent: &Agent,
     url: &str,
-    part: &PathBuf,
+    part: &Path,
     have: u64,
     name: &str,
     options: &FetchOptions<'_>,
@@ -225,10 +238,17 @@ fn transfer(
         request = request.header("Range", format!("bytes={have}-"));
     }
     let response = request.call().map_err(|error| match error {
-        ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects | ureq::Error::Http(_) => Failure::GiveUp(error.to_string()),
+        ureq::Error::BadUri(_) | ureq::Error::TooManyRedirects | ureq::Error::Http(_) => {
+            Failure::GiveUp(error.to_string())
+        }
         other => again(&other),
     })?;
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     let start = match response.status().as_u16() {
         200 => 0,
         // A part of another length, or an answer to another question: begin anew.
@@ -237,7 +257,9 @@ fn transfer(
             fs::remove_file(part).map_err(|e| Failure::Here(DataError::io("remove", part)(e)))?;
             return Err(Failure::Again("the server cannot resume there".to_owned()));
         }
-        status @ (408 | 429 | 500..) => return Err(Failure::Again(format!("HTTP status {status}"))),
+        status @ (408 | 429 | 500..) => {
+            return Err(Failure::Again(format!("HTTP status {status}")));
+        }
         status => return Err(Failure::GiveUp(format!("HTTP status {status}"))),
     };
     let length: Option<u64> = header("content-length").and_then(|text| text.parse().ok());
@@ -245,7 +267,9 @@ fn transfer(
     let bound = |found: u64| {
         let limit = options.limit;
         if found > limit {
-            return Err(Failure::GiveUp(format!("the file has {found} bytes or more, the bound is {limit}")));
+            return Err(Failure::GiveUp(format!(
+                "the file has {found} bytes or more, the bound is {limit}"
+            )));
         }
         Ok(())
     };
@@ -258,14 +282,19 @@ fn transfer(
         .truncate(start == 0)
         .open(part)
         .map_err(here("create"))?;
-    let mut reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+    let mut reader = response
+        .into_body()
+        .into_with_config()
+        .limit(u64::MAX)
+        .reader();
     let (mut done, mut block) = (start, vec![0; 1 << 16]);
     let what = format!("downloading {name} (bytes)");
     let cut = loop {
         match reader.read(&mut block) {
             Ok(0) => break None,
             Ok(count) => {
-                file.write_all(block.get(..count).unwrap_or_default()).map_err(here("write"))?;
+                file.write_all(block.get(..count).unwrap_or_default())
+                    .map_err(here("write"))?;
                 done += count as u64;
                 bound(done)?;
                 options.watch.progress(&what, done, total.unwrap_or(0));
@@ -276,15 +305,26 @@ fn transfer(
     file.sync_all().map_err(here("write"))?;
     let of = total.map_or_else(String::new, |total| format!(" of {total}"));
     match (cut, total) {
-        (Some(error), _) => Err(Failure::Again(format!("cut after {done}{of} bytes: {error}"))),
-        (None, Some(total)) if done < total => Err(Failure::Again(format!("cut after {done}{of} bytes"))),
+        (Some(error), _) => Err(Failure::Again(format!(
+            "cut after {done}{of} bytes: {error}"
+        ))),
+        (None, Some(total)) if done < total => {
+            Err(Failure::Again(format!("cut after {done}{of} bytes")))
+        }
         (None, _) => Ok(()),
     }
 }
 
 /// The first byte of `bytes FIRST-LAST/TOTAL`.
 fn range_start(header: &str) -> Option<u64> {
-    header.trim().strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
+    header
+        .trim()
+        .strip_prefix("bytes ")?
+        .split_once('-')?
+        .0
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -296,11 +336,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         fs::write(&path, b"abc").unwrap();
-        Check::Md5("900150983CD24fb0d6963f7d28e17f72".to_owned()).file(&path).unwrap();
+        Check::Md5("900150983CD24fb0d6963f7d28e17f72".to_owned())
+            .file(&path)
+            .unwrap();
         let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         Check::Sha256(sha.to_owned()).file(&path).unwrap();
-        let error = Check::Md5("00".to_owned()).file(&path).unwrap_err().to_string();
-        assert!(error.contains("MD5 900150983cd24fb0d6963f7d28e17f72"), "{error}");
+        let error = Check::Md5("00".to_owned())
+            .file(&path)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("MD5 900150983cd24fb0d6963f7d28e17f72"),
+            "{error}"
+        );
     }
 
     #[test]

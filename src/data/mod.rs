@@ -19,6 +19,8 @@ pub mod error;
 #[cfg(feature = "cli")]
 pub mod fetch;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod image_set;
 pub mod resample;
 pub mod source;
@@ -31,8 +33,8 @@ mod testing;
 pub use error::DataError;
 pub use image_set::{Dataset, ImageSet, ImageShape};
 pub use source::{
-    DataName, FileReport, Form, ImportReport, LoadOptions, Located, SetReport, Status, VerifyReport,
-    import, load, load_with, locate, status, verify,
+    DataName, FileReport, Form, ImportReport, LoadOptions, Located, SetReport, Status,
+    VerifyReport, import, load, load_with, locate, status, verify,
 };
 #[cfg(feature = "cli")]
 pub use source::{Elsewhere, GetReport, get};

@@ -15,7 +15,11 @@ fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
         .map(|i| {
             let at = ((i as f64 + 0.5) * scale - 0.5).max(0.0);
             let first = (at.floor() as usize).min(last);
-            let share = if first == last { 0.0 } else { at - first as f64 };
+            let share = if first == last {
+                0.0
+            } else {
+                at - first as f64
+            };
             (first, (first + 1).min(last), share as f32)
         })
         .collect()
@@ -26,9 +30,16 @@ fn taps(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
 pub fn bilinear(planes: &[u8], shape: ImageShape, (height, width): (usize, usize)) -> Vec<u8> {
     let (rows, columns) = (taps(shape.height, height), taps(shape.width, width));
     let mut out = Vec::with_capacity(shape.channels * height * width);
-    for plane in planes.chunks_exact((shape.height * shape.width).max(1)).take(shape.channels) {
+    for plane in planes
+        .chunks_exact((shape.height * shape.width).max(1))
+        .take(shape.channels)
+    {
         for &(top, bottom, down) in &rows {
-            let row = |y: usize| plane.get(y * shape.width..(y + 1) * shape.width).unwrap_or_default();
+            let row = |y: usize| {
+                plane
+                    .get(y * shape.width..(y + 1) * shape.width)
+                    .unwrap_or_default()
+            };
             let (top, bottom) = (row(top), row(bottom));
             for &(left, right, along) in &columns {
                 let at = |row: &[u8], x: usize| f32::from(row.get(x).copied().unwrap_or_default());
@@ -52,7 +63,12 @@ pub fn reshape(set: &ImageSet, shape: ImageShape, what: &str) -> Result<ImageSet
         return Ok(set.clone());
     }
     if old.channels != shape.channels && (old.channels, shape.channels) != (1, 3) {
-        return Err(DataError::mismatch(what, "channels", shape.channels.to_string(), old.channels.to_string()));
+        return Err(DataError::mismatch(
+            what,
+            "channels",
+            shape.channels.to_string(),
+            old.channels.to_string(),
+        ));
     }
     let size = old.bytes().unwrap_or(0).max(1);
     let mut pixels = Vec::with_capacity(set.len() * shape.bytes().unwrap_or(0));
@@ -77,7 +93,8 @@ mod tests {
 
     #[test]
     fn halves_and_doubles_by_hand() {
-        let row = |from: &[u8], width| bilinear(from, ImageShape::new(1, 1, from.len()), (1, width));
+        let row =
+            |from: &[u8], width| bilinear(from, ImageShape::new(1, 1, from.len()), (1, width));
         assert_eq!(row(&[0, 100], 4), [0, 25, 75, 100]);
         assert_eq!(row(&[0, 100, 50, 70], 2), [50, 60]);
         // No smoothing: a factor of three takes the middle pixel.
@@ -110,13 +127,18 @@ mod tests {
         struct Golden {
             cases: Vec<Case>,
         }
-        let golden: Golden = serde_json::from_str(include_str!("../../tests/golden/resample.json")).unwrap();
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../tests/golden/resample.json")).unwrap();
         assert_eq!(golden.cases.len(), 10);
         for case in golden.cases {
             let shape = ImageShape::new(1, case.height, case.width);
             let found = bilinear(&case.pixels, shape, case.to);
             assert_eq!(found.len(), case.expected.len());
-            let worst = found.iter().zip(&case.expected).map(|(a, b)| a.abs_diff(*b)).max();
+            let worst = found
+                .iter()
+                .zip(&case.expected)
+                .map(|(a, b)| a.abs_diff(*b))
+                .max();
             assert!(worst <= Some(1), "{} {shape}: {worst:?}", case.library);
         }
     }

@@ -115,7 +115,10 @@ impl Tree {
         let file = File::open(path).map_err(DataError::io("open", path))?;
         archive::each_member(file, &name, |member, reader| {
             let member = member.strip_prefix("./").unwrap_or(member);
-            match member.strip_prefix(root.as_str()).and_then(|rest| rest.strip_prefix('/')) {
+            match member
+                .strip_prefix(root.as_str())
+                .and_then(|rest| rest.strip_prefix('/'))
+            {
                 Some(below) => visit(below, reader),
                 None => Ok(()),
             }
@@ -124,7 +127,11 @@ impl Tree {
 
     /// SHA-256 of the content, with its number of bytes: of the archive as it is, or of paths, lengths and bytes of the
     /// files in a folder that matter, in the order of their paths.
-    pub(crate) fn sha256(&self, usage: &dyn Fn(&str) -> Use, watch: &dyn Watch) -> Result<(String, u64), DataError> {
+    pub(crate) fn sha256(
+        &self,
+        usage: &dyn Fn(&str) -> Use,
+        watch: &dyn Watch,
+    ) -> Result<(String, u64), DataError> {
         let mut hash = Sha256::new();
         let mut bytes = 0;
         match self {
@@ -132,7 +139,8 @@ impl Tree {
                 let mut file = File::open(path).map_err(DataError::io("open", path))?;
                 let mut block = vec![0; 1 << 20];
                 loop {
-                    let count = read_up_to(&mut file, &mut block).map_err(DataError::io("read", path))?;
+                    let count =
+                        read_up_to(&mut file, &mut block).map_err(DataError::io("read", path))?;
                     hash.update(block.get(..count).unwrap_or_default());
                     bytes += count as u64;
                     if count < block.len() {
@@ -148,7 +156,11 @@ impl Tree {
                     Ok((bytes.len() as u64, Sha256::digest(&bytes)))
                 };
                 hash.update(b"tagcl tree 1\n");
-                for (path, part) in files.iter().zip(in_parallel(&files, "hashing files", watch, read)?) {
+                for (path, part) in
+                    files
+                        .iter()
+                        .zip(in_parallel(&files, "hashing files", watch, read)?)
+                {
                     bytes += part.0;
                     hash.update((path.len() as u64).to_le_bytes());
                     hash.update(path.as_bytes());
@@ -184,22 +196,38 @@ impl Tree {
         let broken = Mutex::new(Vec::new());
         let done = AtomicUsize::new(0);
         let one = |index: usize, bytes: Result<Vec<u8>, DataError>| {
-            let name = || paths.get(index).map_or_else(String::new, |path| self.name(path));
+            let name = || {
+                paths
+                    .get(index)
+                    .map_or_else(String::new, |path| self.name(path))
+            };
             let decoded = bytes.and_then(|bytes| picture::decode(&bytes, shape, resize, &name()));
             match (decoded, slots.get(index)) {
                 (Ok(image), Some(slot)) => {
-                    slot.lock().unwrap_or_else(PoisonError::into_inner).copy_from_slice(&image);
+                    slot.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .copy_from_slice(&image);
                 }
-                (Err(error), _) => broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, error)),
+                (Err(error), _) => broken
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((index, error)),
                 (Ok(_), None) => {}
             }
-            watch.progress("decoding images", done.fetch_add(1, Ordering::Relaxed) as u64 + 1, paths.len() as u64);
+            watch.progress(
+                "decoding images",
+                done.fetch_add(1, Ordering::Relaxed) as u64 + 1,
+                paths.len() as u64,
+            );
         };
         match self {
             Self::Folder(root) => {
                 let indices: Vec<usize> = (0..paths.len()).collect();
                 in_parallel(&indices, "", watch, |&index| {
-                    let path = paths.get(index).map(|path| root.join(path)).unwrap_or_default();
+                    let path = paths
+                        .get(index)
+                        .map(|path| root.join(path))
+                        .unwrap_or_default();
                     one(index, read_file(&path, MAX_PICTURE_BYTES));
                     Ok(())
                 })?;
@@ -218,14 +246,21 @@ impl Tree {
         paths: &[String],
         one: &(dyn Fn(usize, Result<Vec<u8>, DataError>) + Sync),
     ) -> Result<(), DataError> {
-        let index: HashMap<&str, usize> = paths.iter().enumerate().map(|(i, path)| (path.as_str(), i)).collect();
+        let index: HashMap<&str, usize> = paths
+            .iter()
+            .enumerate()
+            .map(|(i, path)| (path.as_str(), i))
+            .collect();
         let (sender, receiver) = mpsc::sync_channel::<(usize, Vec<u8>)>(64);
         let receiver = Mutex::new(receiver);
         thread::scope(|scope| {
             for _ in 0..cores() {
                 scope.spawn(|| {
                     loop {
-                        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let next = receiver
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .recv();
                         let Ok((index, bytes)) = next else { break };
                         one(index, Ok(bytes));
                     }
@@ -257,7 +292,8 @@ fn in_parallel<T: Sync, R: Send>(
     work: impl Fn(&T) -> Result<R, DataError> + Sync,
 ) -> Result<Vec<R>, DataError> {
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, Result<R, DataError>)>> = Mutex::new(Vec::with_capacity(items.len()));
+    let results: Mutex<Vec<(usize, Result<R, DataError>)>> =
+        Mutex::new(Vec::with_capacity(items.len()));
     let failed = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..cores().min(items.len()) {
@@ -302,14 +338,21 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
 
 /// All regular files below a folder, sorted; links to folders are not followed, hidden files are left out.
 pub(crate) fn folder_files(root: &Path) -> Result<Vec<String>, DataError> {
-    fn walk(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<String>) -> Result<(), DataError> {
+    fn walk(
+        folder: &Path,
+        prefix: &str,
+        depth: usize,
+        files: &mut Vec<String>,
+    ) -> Result<(), DataError> {
         for entry in fs::read_dir(folder).map_err(DataError::io("list", folder))? {
             let entry = entry.map_err(DataError::io("list", folder))?;
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
                 continue;
             };
-            let kind = entry.file_type().map_err(DataError::io("look at", folder))?;
+            let kind = entry
+                .file_type()
+                .map_err(DataError::io("look at", folder))?;
             let path = format!("{prefix}{name}");
             if kind.is_dir() && depth < MAX_DEPTH {
                 walk(&entry.path(), &format!("{path}/"), depth + 1, files)?;

@@ -52,6 +52,7 @@ named! {
         SplitMiniImageNet = "split-mini-imagenet": "mini-ImageNet split by class; 20 tasks of 5 classes at 84x84.",
         SplitCub = "split-cub": "CUB-200-2011 (birds) split by class; 20 tasks of 10 classes at 224x224.",
         FiveDataset = "5-dataset": "CIFAR-10, MNIST, SVHN, notMNIST and Fashion-MNIST, one after the other, at 32x32 in colour.",
+        Custom = "custom": "A benchmark of one's own, named by the path of its TOML file (docs/own-data.md).",
         RotatedMnist = "rotated-mnist": "MNIST turned by another angle in every task; 10 tasks (Figure 5a of the paper).",
         PermutedMnist = "permuted-mnist": "MNIST under another pixel permutation in every task; 10 tasks.",
     }
@@ -118,7 +119,8 @@ impl Benchmark {
         }
     }
 
-    /// Classes of the complete data set and shape of its images.
+    /// Classes of the complete data set and shape of its images. Those of a custom benchmark stand in its file: a
+    /// configuration's are [`super::config::RunConfig::images`].
     #[must_use]
     pub fn images(self) -> (usize, ImageShape) {
         match self {
@@ -127,6 +129,7 @@ impl Benchmark {
             Self::SplitMiniImageNet => (100, ImageShape::new(3, 84, 84)),
             Self::SplitCub => (200, ImageShape::new(3, 224, 224)),
             Self::FiveDataset => (50, ImageShape::new(3, 32, 32)),
+            Self::Custom => (0, ImageShape::new(0, 0, 0)),
             _ => (10, ImageShape::new(1, 28, 28)),
         }
     }

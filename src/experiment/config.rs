@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::benchmark::{
     Benchmark, BenchmarkKind, MethodName, ModelName, Named as _, OptimizerName,
 };
+use super::custom::CustomBenchmark;
 use crate::data::ImageShape;
 use crate::method::{AgemConfig, ErConfig, EwcConfig};
 use crate::optim::{
@@ -76,11 +77,17 @@ impl InputScaling {
     fn scaling(self) -> Scaling {
         let (scale, shift) = match self {
             // 2·(x − mean) − 1 with the mean of blue, green, red taken off red, green, blue.
-            Self::Released => ([2.0; 3], [103.94, 116.78, 123.68].map(|mean| -2.0 * mean - 1.0)),
+            Self::Released => (
+                [2.0; 3],
+                [103.94, 116.78, 123.68].map(|mean| -2.0 * mean - 1.0),
+            ),
             Self::ImageNet => {
                 let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
                 let of = |f: &dyn Fn(f32, f32) -> f32| std::array::from_fn(|c| f(mean[c], std[c]));
-                (of(&|_, std| 1.0 / (255.0 * std)), of(&|mean, std| -mean / std))
+                (
+                    of(&|_, std| 1.0 / (255.0 * std)),
+                    of(&|mean, std| -mean / std),
+                )
             }
         };
         Scaling::Affine { scale, shift }
@@ -123,6 +130,9 @@ pub struct TagSettings {
 pub struct RunConfig {
     /// Stream of tasks.
     pub benchmark: Benchmark,
+    /// What a benchmark of one's own is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomBenchmark>,
     /// Whole data set or sample.
     pub data: DataChoice,
     /// Number of tasks.
@@ -198,7 +208,7 @@ impl RunConfig {
     pub fn run_id(&self) -> String {
         format!(
             "{}-{}-{}-s{}-{}",
-            self.benchmark.name(),
+            self.benchmark_name(),
             self.method.name(),
             self.optimizer.name(),
             self.seed,
@@ -237,6 +247,10 @@ impl RunConfig {
             validation,
             fraction,
             scaling: match (self.input_scaling, self.benchmark) {
+                _ if self.custom.is_some() => self
+                    .custom
+                    .as_ref()
+                    .map_or(Scaling::Unit, CustomBenchmark::scaling),
                 (Some(own), _) => own.scaling(),
                 (None, Benchmark::SplitMiniImageNet) => Scaling::Signed,
                 _ => Scaling::Unit,
@@ -247,14 +261,27 @@ impl RunConfig {
     /// Classes of the data and shape of its images.
     #[must_use]
     pub fn images(&self) -> (usize, ImageShape) {
-        let (classes, shape) = self.benchmark.images();
+        let (classes, shape) = match &self.custom {
+            Some(custom) => (custom.classes, custom.image_shape()),
+            None => self.benchmark.images(),
+        };
         (self.classes.unwrap_or(classes), shape)
+    }
+
+    /// The benchmark's name; of one's own, the name in its file.
+    #[must_use]
+    pub fn benchmark_name(&self) -> &str {
+        self.custom
+            .as_ref()
+            .map_or(self.benchmark.name(), |custom| &custom.name)
     }
 
     /// An epoch's examples in batches.
     pub fn batches<'a, T>(&self, order: &'a [T]) -> impl Iterator<Item = &'a [T]> {
         let (size, drop_last) = (self.batch_size, self.drop_last);
-        order.chunks(size).filter(move |batch| !drop_last || batch.len() == size)
+        order
+            .chunks(size)
+            .filter(move |batch| !drop_last || batch.len() == size)
     }
 
     /// Training steps of an epoch over this many examples.

@@ -8,6 +8,7 @@ pub mod benchmark;
 pub mod budget;
 pub mod config;
 pub mod cost;
+pub mod custom;
 pub mod pool;
 pub mod provenance;
 pub mod published;

@@ -77,7 +77,10 @@ impl Benchmark {
     #[must_use]
     pub fn published_multi_task_lr(self, optimizer: OptimizerName) -> Option<f64> {
         match (self, optimizer) {
-            (Self::SplitCifar100 | Self::SplitMiniImageNet | Self::SplitCub, OptimizerName::Sgd) => Some(0.01),
+            (
+                Self::SplitCifar100 | Self::SplitMiniImageNet | Self::SplitCub,
+                OptimizerName::Sgd,
+            ) => Some(0.01),
             (Self::FiveDataset, OptimizerName::Sgd) => Some(0.05),
             _ => None,
         }
@@ -92,7 +95,11 @@ impl Benchmark {
     /// EWC's λ: the published one, 1 where none was published.
     #[must_use]
     pub fn published_lambda(self) -> f64 {
-        if self == Self::FiveDataset { 100.0 } else { 1.0 }
+        if self == Self::FiveDataset {
+            100.0
+        } else {
+            1.0
+        }
     }
 
     /// Batch size: the published one, 10 where none was published.
@@ -131,21 +138,52 @@ mod tests {
     #[test]
     fn the_four_streams_of_the_paper_have_every_rate() {
         use Benchmark as B;
-        for benchmark in [B::SplitCifar100, B::SplitMiniImageNet, B::SplitCub, B::FiveDataset] {
+        for benchmark in [
+            B::SplitCifar100,
+            B::SplitMiniImageNet,
+            B::SplitCub,
+            B::FiveDataset,
+        ] {
             for &optimizer in OptimizerName::ALL {
-                assert!(benchmark.published_lr(MethodName::Plain, optimizer).is_some());
+                assert!(
+                    benchmark
+                        .published_lr(MethodName::Plain, optimizer)
+                        .is_some()
+                );
             }
             for &method in MethodName::ALL {
-                for optimizer in [OptimizerName::Sgd, OptimizerName::RmsProp, OptimizerName::TagRmsProp] {
+                for optimizer in [
+                    OptimizerName::Sgd,
+                    OptimizerName::RmsProp,
+                    OptimizerName::TagRmsProp,
+                ] {
                     assert!(benchmark.published_lr(method, optimizer).is_some());
                 }
-                assert_eq!(method == MethodName::Plain, benchmark.published_lr(method, OptimizerName::Adam).is_some());
+                assert_eq!(
+                    method == MethodName::Plain,
+                    benchmark
+                        .published_lr(method, OptimizerName::Adam)
+                        .is_some()
+                );
             }
             assert!(benchmark.published_stable_sgd().is_some());
-            assert!(benchmark.published_multi_task_lr(OptimizerName::Sgd).is_some());
+            assert!(
+                benchmark
+                    .published_multi_task_lr(OptimizerName::Sgd)
+                    .is_some()
+            );
         }
-        assert_eq!(B::SplitMiniImageNet.published_lr(MethodName::Agem, OptimizerName::Sgd), Some(0.1));
-        assert_eq!(B::SplitMiniImageNet.published_lr(MethodName::Er, OptimizerName::Sgd), Some(0.05));
-        assert_eq!(B::SplitMnist.published_lr(MethodName::Plain, OptimizerName::Sgd), None);
+        assert_eq!(
+            B::SplitMiniImageNet.published_lr(MethodName::Agem, OptimizerName::Sgd),
+            Some(0.1)
+        );
+        assert_eq!(
+            B::SplitMiniImageNet.published_lr(MethodName::Er, OptimizerName::Sgd),
+            Some(0.05)
+        );
+        assert_eq!(
+            B::SplitMnist.published_lr(MethodName::Plain, OptimizerName::Sgd),
+            None
+        );
     }
 }

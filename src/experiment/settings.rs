@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named, OptimizerName};
 use super::config::{DataChoice, InputScaling, Profile, RunConfig, Schedule};
+use super::custom::CustomBenchmark;
 use crate::stream::{Angles, ClassOrder};
 
 /// A setting that cannot be used.
@@ -61,6 +62,9 @@ pub enum SettingError {
         /// What to do.
         remedy: String,
     },
+    /// The file of a benchmark of one's own.
+    #[error("{0}")]
+    Custom(#[from] super::custom::CustomError),
     /// A stream that cannot be made.
     #[error("{0}")]
     Stream(#[from] crate::stream::StreamError),
@@ -100,7 +104,10 @@ impl fmt::Display for Origin {
 
 /// All keys, with what they mean.
 pub const KEYS: &[(&str, &str)] = &[
-    ("benchmark", "stream of tasks (tagcl list benchmarks)"),
+    (
+        "benchmark",
+        "stream of tasks (tagcl list benchmarks), or the path of a TOML file that describes one",
+    ),
     (
         "data",
         "data folder, or `embedded` for the MNIST sample that ships with the program",
@@ -484,24 +491,56 @@ impl Settings {
         })
     }
 
+    /// The benchmark: built in, or described in a file.
+    fn benchmark(&self) -> Result<(Benchmark, Option<CustomBenchmark>), SettingError> {
+        let missing = |remedy: &str| SettingError::Missing {
+            key: "benchmark",
+            remedy: remedy.to_string(),
+        };
+        let text = self
+            .text("benchmark")
+            .ok_or_else(|| missing("give --benchmark NAME (tagcl list benchmarks shows them)"))?;
+        if std::path::Path::new(text)
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
+        {
+            let custom = CustomBenchmark::read(std::path::Path::new(text))?;
+            if custom.tasks_are_fixed
+                && self.is_set("tasks")
+                && self.text("tasks") != Some(&*custom.tasks.to_string())
+            {
+                return Err(self.range(
+                    "tasks",
+                    "the number that the benchmark's file gives; leave it out",
+                ));
+            }
+            return Ok((Benchmark::Custom, Some(custom)));
+        }
+        match parse_name(text)? {
+            Benchmark::Custom => Err(missing(
+                "a benchmark of one's own is named by the path of its TOML file",
+            )),
+            benchmark => Ok((benchmark, None)),
+        }
+    }
+
     #[allow(
         clippy::too_many_lines,
         reason = "one line a setting, in the order of the configuration"
     )]
     fn config(&self, seed: u64) -> Result<RunConfig, SettingError> {
-        let benchmark: Benchmark =
-            self.name("benchmark")?
-                .ok_or_else(|| SettingError::Missing {
-                    key: "benchmark",
-                    remedy: "give --benchmark NAME (tagcl list benchmarks shows them)".to_string(),
-                })?;
+        let (benchmark, custom) = self.benchmark()?;
         let profiles = [
             ("released", Profile::Released),
             ("corrected", Profile::Corrected),
         ];
         let profile = self.choice("profile", Profile::Corrected, &profiles)?;
         let released = profile == Profile::Released;
-        let model = self.name("model")?.unwrap_or(benchmark.model());
+        let model = self.name("model")?.unwrap_or(
+            custom
+                .as_ref()
+                .map_or(benchmark.model(), |custom| custom.model),
+        );
         let method = self.name("method")?.unwrap_or(MethodName::Plain);
         let optimizer = self.name("optimizer")?.unwrap_or(OptimizerName::Sgd);
         let kind = benchmark.kind();
@@ -553,6 +592,7 @@ impl Settings {
         let epochs = self.whole("epochs", 1, many.clone(), "a whole number from 1")?;
         let config = RunConfig {
             benchmark,
+            custom: custom.clone(),
             data: if self.text("data") == Some("embedded") {
                 DataChoice::Embedded
             } else {
@@ -560,14 +600,24 @@ impl Settings {
             },
             tasks: self.whole(
                 "tasks",
-                benchmark.tasks(),
+                custom
+                    .as_ref()
+                    .map_or(benchmark.tasks(), |custom| custom.tasks),
                 1..=1000,
                 "a whole number from 1 to 1000",
             )?,
             classes: match self.text("classes") {
                 Some(_) => {
-                    let (key, most) = ("classes", benchmark.images().0);
-                    Some(self.whole(key, 1, 1..=most, "a whole number from 1 to those of the data set")?)
+                    let most = custom
+                        .as_ref()
+                        .map_or(benchmark.images().0, |custom| custom.classes);
+                    let key = "classes";
+                    Some(self.whole(
+                        key,
+                        1,
+                        1..=most,
+                        "a whole number from 1 to those of the data set",
+                    )?)
                 }
                 None => None,
             },
@@ -624,12 +674,19 @@ impl Settings {
             schedule,
             patience: self.patience(epochs, validation, schedule, released)?,
             epochs,
-            batch_size: self.whole("batch_size", benchmark.published_batch_size(), many, "a whole number from 1")?,
+            batch_size: self.whole(
+                "batch_size",
+                benchmark.published_batch_size(),
+                many,
+                "a whole number from 1",
+            )?,
             profile,
             seed,
         };
         config.stream().check_classes(config.images().0)?;
-        if config.data == DataChoice::Embedded && benchmark.sources() != [crate::data::DataName::Mnist] {
+        if config.data == DataChoice::Embedded
+            && benchmark.sources() != [crate::data::DataName::Mnist]
+        {
             return Err(self.range("data", "a data folder: only MNIST has an embedded sample"));
         }
         Ok(config)
@@ -645,6 +702,10 @@ impl Settings {
             let found = match *key {
                 "seeds" => Some(config.seed.to_string().into()),
                 "data" if config.data == DataChoice::Full => None,
+                "benchmark" if config.custom.is_some() => config
+                    .custom
+                    .as_ref()
+                    .map(|custom| custom.path.display().to_string().into()),
                 // Left out of the configuration where false, which need not be the default.
                 "drop_last" => Some(config.drop_last.into()),
                 // Of no meaning under rules without a correlation; they would be refused.

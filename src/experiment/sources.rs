@@ -26,6 +26,7 @@ impl Benchmark {
                 DataName::NotMnist,
                 DataName::FashionMnist,
             ],
+            Self::Custom => &[],
             Self::SplitMnist | Self::RotatedMnist | Self::PermutedMnist => &[DataName::Mnist],
         }
     }
@@ -44,11 +45,19 @@ impl Benchmark {
 ///
 /// [`DataError::Missing`] or [`DataError::MissingParts`], [`DataError::Classes`] where classes lack images and the
 /// configuration does not say so, and every error of the parsers.
-pub fn load_images(config: &RunConfig, folder: &Path, options: LoadOptions<'_>) -> Result<Dataset, DataError> {
+pub fn load_images(
+    config: &RunConfig,
+    folder: &Path,
+    options: LoadOptions<'_>,
+) -> Result<Dataset, DataError> {
     if config.data == DataChoice::Embedded {
         return data::embedded::mnist_sample();
     }
-    check_classes(config, load_benchmark(config.benchmark, folder, options)?)
+    let data = match &config.custom {
+        Some(custom) => custom.load(options)?,
+        None => load_benchmark(config.benchmark, folder, options)?,
+    };
+    check_classes(config, data)
 }
 
 /// Loads all images of a benchmark that a data folder holds.
@@ -56,17 +65,35 @@ pub fn load_images(config: &RunConfig, folder: &Path, options: LoadOptions<'_>) 
 /// # Errors
 ///
 /// [`DataError::Missing`] or [`DataError::MissingParts`], and every error of the parsers.
-pub fn load_benchmark(benchmark: Benchmark, folder: &Path, options: LoadOptions<'_>) -> Result<Dataset, DataError> {
+pub fn load_benchmark(
+    benchmark: Benchmark,
+    folder: &Path,
+    options: LoadOptions<'_>,
+) -> Result<Dataset, DataError> {
     let names = benchmark.sources();
+    if names.is_empty() {
+        let remedy = "a benchmark of one's own is named by the path of its TOML file";
+        return Err(DataError::mismatch(
+            "benchmark",
+            "name",
+            remedy,
+            benchmark.name(),
+        ));
+    }
     if let [name] = names {
         return data::load_with(*name, folder, options);
     }
-    let missing: Vec<_> = names.iter().filter_map(|name| data::locate(*name, folder).err()).collect();
+    let missing: Vec<_> = names
+        .iter()
+        .filter_map(|name| data::locate(*name, folder).err())
+        .collect();
     if !missing.is_empty() {
         let name = benchmark.name().to_owned();
         return Err(DataError::MissingParts { name, missing });
     }
-    let parts = names.iter().map(|name| data::load_with(*name, folder, options));
+    let parts = names
+        .iter()
+        .map(|name| data::load_with(*name, folder, options));
     data::combine::combine(benchmark.name(), benchmark.images().1, parts)
 }
 
@@ -81,12 +108,18 @@ fn check_classes(config: &RunConfig, data: Dataset) -> Result<Dataset, DataError
     if count == expected {
         return data::combine::present_classes(data);
     }
-    let absent: Vec<_> = (0..present.len()).filter(|&c| present.get(c) == Some(&false)).map(|c| c.to_string()).collect();
+    let absent: Vec<_> = (0..present.len())
+        .filter(|&c| present.get(c) == Some(&false))
+        .map(|c| c.to_string())
+        .collect();
     Err(DataError::Classes {
         name: data.name,
         expected,
         found: count,
         absent: absent.join(", "),
-        note: data.note.map(|note| format!(" ({note})")).unwrap_or_default(),
+        note: data
+            .note
+            .map(|note| format!(" ({note})"))
+            .unwrap_or_default(),
     })
 }

@@ -185,7 +185,10 @@ mod tests {
             labels: vec![0],
             classes: 0..1,
             map: None,
-            scaling: Scaling::Affine { scale: [1.0, 2.0, 3.0], shift: [0.0, -1.0, 10.0] },
+            scaling: Scaling::Affine {
+                scale: [1.0, 2.0, 3.0],
+                shift: [0.0, -1.0, 10.0],
+            },
         };
         assert_eq!(samples.batch(&[0]).pixels, [1.0, 2.0, 5.0, 7.0, 25.0, 28.0]);
     }

@@ -103,8 +103,16 @@ fn serve(stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<String>>) {
         let _ = out.flush();
     };
     let part = |file: &[u8], from: usize| {
-        let status = if from == 0 { "200 OK" } else { "206 Partial Content" };
-        let range = format!("bytes {from}-{}/{}", file.len().saturating_sub(1), file.len());
+        let status = if from == 0 {
+            "200 OK"
+        } else {
+            "206 Partial Content"
+        };
+        let range = format!(
+            "bytes {from}-{}/{}",
+            file.len().saturating_sub(1),
+            file.len()
+        );
         format!(
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Range: {range}\r\nConnection: close\r\n\r\n",
             file.len() - from
@@ -145,7 +153,9 @@ fn serve(stream: TcpStream, answer: &Answer, seen: &Mutex<Vec<String>>) {
 }
 
 fn file() -> Vec<u8> {
-    (0..300_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+    (0..300_000_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect()
 }
 
 fn check() -> Check {
@@ -154,10 +164,12 @@ fn check() -> Check {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn options() -> FetchOptions<'static> {
@@ -193,7 +205,11 @@ fn a_file_is_downloaded_and_redirects_are_followed() {
     for answers in [
         vec![Answer::File(file())],
         vec![Answer::NoLength(file())],
-        vec![Answer::Redirect("/elsewhere"), Answer::Redirect("/again"), Answer::File(file())],
+        vec![
+            Answer::Redirect("/elsewhere"),
+            Answer::Redirect("/again"),
+            Answer::File(file()),
+        ],
     ] {
         let server = Server::new(answers);
         fetch(&[server.mirror()], None).unwrap();
@@ -224,11 +240,18 @@ fn a_stalled_server_is_tried_again() {
 #[test]
 fn servers_that_cannot_resume_begin_anew() {
     for refusal in [Answer::WrongRange, Answer::Status(416)] {
-        let server = Server::new(vec![Answer::Cut(file(), 7000), refusal, Answer::File(file())]);
+        let server = Server::new(vec![
+            Answer::Cut(file(), 7000),
+            refusal,
+            Answer::File(file()),
+        ]);
         fetch(&[server.mirror()], None).unwrap();
         assert_eq!(server.ranges(), [0, 7000, 0]);
     }
-    let server = Server::new(vec![Answer::Cut(file(), 7000), Answer::IgnoresRange(file())]);
+    let server = Server::new(vec![
+        Answer::Cut(file(), 7000),
+        Answer::IgnoresRange(file()),
+    ]);
     fetch(&[server.mirror()], None).unwrap();
     assert_eq!(server.ranges(), [0, 7000]);
 }
@@ -237,11 +260,17 @@ fn servers_that_cannot_resume_begin_anew() {
 fn wrong_bytes_are_thrown_away_and_the_next_mirror_is_used() {
     let mut wrong = file();
     wrong[17] ^= 1;
-    let (bad, good) = (Server::new(vec![Answer::File(wrong.clone())]), Server::new(vec![Answer::File(file())]));
+    let (bad, good) = (
+        Server::new(vec![Answer::File(wrong.clone())]),
+        Server::new(vec![Answer::File(file())]),
+    );
     fetch(&[bad.mirror(), good.mirror()], None).unwrap();
     assert_eq!(bad.ranges(), [0]);
     let error = fetch(&[bad.mirror()], None).unwrap_err().to_string();
-    assert!(error.contains("SHA-256") && error.contains("--from PATH"), "{error}");
+    assert!(
+        error.contains("SHA-256") && error.contains("--from PATH"),
+        "{error}"
+    );
     // A part of other bytes is found out at the end, and the file is fetched once more from its start.
     let server = Server::new(vec![Answer::File(file())]);
     fetch(&[server.mirror()], Some(&wrong[..1000])).unwrap();
@@ -258,13 +287,22 @@ fn every_mirrors_answer_is_in_the_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}/file.bin", listener.local_addr().unwrap())
     };
-    let mirrors = [gone.mirror(), busy.mirror(), huge.mirror(), loops.mirror(), closed];
+    let mirrors = [
+        gone.mirror(),
+        busy.mirror(),
+        huge.mirror(),
+        loops.mirror(),
+        closed,
+    ];
     let error = fetch(&mirrors, None).unwrap_err();
     let DataError::Download { reasons, .. } = error else {
         panic!("{error}");
     };
     assert_eq!(reasons.len(), 5, "{reasons:?}");
-    for (reason, words) in reasons.iter().zip(["404", "503", "bound is", "redirect", "onnect"]) {
+    for (reason, words) in reasons
+        .iter()
+        .zip(["404", "503", "bound is", "redirect", "onnect"])
+    {
         assert!(reason.contains(words), "{reason}");
     }
     assert_eq!((gone.heads().len(), busy.heads().len()), (1, 3));
@@ -273,9 +311,14 @@ fn every_mirrors_answer_is_in_the_error() {
 fn get(folder: &Path, more: &[&str]) -> std::process::Output {
     let mut command = tagcl();
     for variable in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
-        command.env_remove(variable).env_remove(variable.to_uppercase());
+        command
+            .env_remove(variable)
+            .env_remove(variable.to_uppercase());
     }
-    command.args(["data", "get", "mnist", "--data"]).arg(folder).args(more);
+    command
+        .args(["data", "get", "mnist", "--data"])
+        .arg(folder)
+        .args(more);
     command.output().unwrap()
 }
 
@@ -287,12 +330,27 @@ fn the_program_takes_a_file_from_elsewhere_only_if_it_is_right() {
     let server = Server::new(vec![Answer::File(bytes.clone())]);
     let url = format!("{}/mnist.tar.gz?download=1", server.url);
     let without = get(folder.path(), &["--from", &url]);
-    assert!(!without.status.success() && stderr(&without).contains("--sha256"), "{}", stderr(&without));
-    let wrong = get(folder.path(), &["--from", &url, "--sha256", &"0".repeat(64)]);
-    assert!(!wrong.status.success() && stderr(&wrong).contains("SHA-256"), "{}", stderr(&wrong));
+    assert!(
+        !without.status.success() && stderr(&without).contains("--sha256"),
+        "{}",
+        stderr(&without)
+    );
+    let wrong = get(
+        folder.path(),
+        &["--from", &url, "--sha256", &"0".repeat(64)],
+    );
+    assert!(
+        !wrong.status.success() && stderr(&wrong).contains("SHA-256"),
+        "{}",
+        stderr(&wrong)
+    );
     let no_data = get(folder.path(), &["--from", &url, "--sha256", &hex(&bytes)]);
     assert_eq!(no_data.status.code(), Some(1));
-    assert!(stderr(&no_data).contains("does not hold data set mnist"), "{}", stderr(&no_data));
+    assert!(
+        stderr(&no_data).contains("does not hold data set mnist"),
+        "{}",
+        stderr(&no_data)
+    );
     assert!(stderr(&no_data).contains("licence: CC BY-SA 3.0"));
     let missing = get(folder.path(), &["--from", "/no/such/file"]);
     assert!(stderr(&missing).contains("/no/such/file") && stdout(&missing).is_empty());
@@ -304,16 +362,40 @@ fn proxies_come_from_the_environment() {
     let bytes = b"through the proxy".to_vec();
     let proxy = Server::new(vec![Answer::Tunnel(bytes.clone())]);
     let mut command = tagcl();
-    for variable in ["https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+    for variable in [
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+    ] {
         command.env_remove(variable);
     }
     let output = command
         .env("http_proxy", &proxy.url)
         .env("HTTP_PROXY", &proxy.url)
-        .args(["data", "get", "mnist", "--from", "http://data.invalid/x.tgz", "--sha256", &hex(&bytes), "--data"])
+        .args([
+            "data",
+            "get",
+            "mnist",
+            "--from",
+            "http://data.invalid/x.tgz",
+            "--sha256",
+            &hex(&bytes),
+            "--data",
+        ])
         .arg(folder.path())
         .output()
         .unwrap();
-    assert!(stderr(&output).contains("does not hold data set mnist"), "{}", stderr(&output));
-    assert!(proxy.heads()[0].contains("data.invalid"), "{:?}", proxy.heads());
+    assert!(
+        stderr(&output).contains("does not hold data set mnist"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(
+        proxy.heads()[0].contains("data.invalid"),
+        "{:?}",
+        proxy.heads()
+    );
 }

@@ -89,20 +89,38 @@ fn samples_of_the_papers_data_sets_are_read() {
     let Some(data) = data() else { return };
     let svhn = json("data show svhn", &data.join("svhn-sample"));
     assert_eq!(svhn["train"]["images"], 400);
-    assert!(svhn["note"].as_str().unwrap().contains("not the complete svhn"));
+    assert!(
+        svhn["note"]
+            .as_str()
+            .unwrap()
+            .contains("not the complete svhn")
+    );
     let folder = tempfile::tempdir().unwrap();
     let archive = data.join("mini-imagenet-sample/mini-imagenet-cache-sample.tar.xz");
     std::fs::copy(archive, folder.path().join("mini-imagenet.tar.xz")).unwrap();
     let mini = json("data show mini-imagenet", folder.path());
     assert_eq!(mini["train"]["class_counts"], vec![4; 100].into());
     assert_eq!(mini["test"]["class_counts"], vec![2; 100].into());
-    let images = json("data show mini-imagenet", &data.join("mini-imagenet-sample/folder"));
+    let images = json(
+        "data show mini-imagenet",
+        &data.join("mini-imagenet-sample/folder"),
+    );
     assert_eq!(images["train"]["images"], 54);
-    assert!(images["note"].as_str().unwrap().contains("94 classes have no images"));
+    assert!(
+        images["note"]
+            .as_str()
+            .unwrap()
+            .contains("94 classes have no images")
+    );
     let cub = json("data show cub", &data.join("cub-sample"));
     let counts = cub["train"]["class_counts"].as_array().unwrap();
     assert_eq!(counts[..4], [30, 30, 30, 0].map(Value::from));
-    assert!(cub["note"].as_str().unwrap().contains("3 of 200 classes have images"));
+    assert!(
+        cub["note"]
+            .as_str()
+            .unwrap()
+            .contains("3 of 200 classes have images")
+    );
 }
 
 /// The classes that are there, as a stream of their own.
@@ -127,5 +145,9 @@ fn three_kinds_of_birds_are_a_stream() {
     assert!(stderr(&whole).contains("--classes 3"), "{}", stderr(&whole));
     let subset = run("--classes 3 --tasks 3");
     assert!(subset.status.success(), "{}", stderr(&subset));
-    assert!(stderr(&subset).contains("subset of 3 of 200 classes"), "{}", stderr(&subset));
+    assert!(
+        stderr(&subset).contains("subset of 3 of 200 classes"),
+        "{}",
+        stderr(&subset)
+    );
 }

@@ -86,7 +86,10 @@ impl Variable {
         macro_rules! numbers {
             ($type:ty, $convert:expr) => {{
                 let (chunks, _) = self.bytes.as_chunks::<{ size_of::<$type>() }>();
-                chunks.iter().map(|c| $convert(<$type>::from_le_bytes(*c))).collect()
+                chunks
+                    .iter()
+                    .map(|c| $convert(<$type>::from_le_bytes(*c)))
+                    .collect()
             }};
         }
         match self.storage {
@@ -124,15 +127,25 @@ fn read_within(bytes: &[u8], file: &str, limit: u64) -> Result<Vec<Variable>, Da
         let found = if header.starts_with(b"MATLAB 7.3") {
             "a file of version 7.3 (HDF5)".to_owned()
         } else {
-            header.escape_ascii().take(60).collect::<Vec<_>>().escape_ascii().to_string()
+            header
+                .escape_ascii()
+                .take(60)
+                .collect::<Vec<_>>()
+                .escape_ascii()
+                .to_string()
         };
         return Err(DataError::BadMagic {
             file: file.to_owned(),
-            expected: "a little-endian MAT-file of version 5 (in MATLAB: save(..., '-v7'))".to_owned(),
+            expected: "a little-endian MAT-file of version 5 (in MATLAB: save(..., '-v7'))"
+                .to_owned(),
             found,
         });
     }
-    let mut parts = Parts { rest: body, offset: HEADER, file };
+    let mut parts = Parts {
+        rest: body,
+        offset: HEADER,
+        file,
+    };
     let (mut variables, mut left, mut count) = (Vec::new(), limit, 0);
     while let Some((kind, contents)) = parts.next_part(false)? {
         count += 1;
@@ -144,7 +157,11 @@ fn read_within(bytes: &[u8], file: &str, limit: u64) -> Result<Vec<Variable>, Da
             MI_COMPRESSED => {
                 let unpacked = read_bounded(&mut ZlibDecoder::new(contents), left, file)?;
                 left -= unpacked.len() as u64;
-                let mut inner = Parts { rest: &unpacked, offset: 0, file };
+                let mut inner = Parts {
+                    rest: &unpacked,
+                    offset: 0,
+                    file,
+                };
                 if let Some((MI_MATRIX, contents)) = inner.next_part(true)? {
                     variables.extend(matrix(contents, file)?);
                 }
@@ -189,7 +206,9 @@ impl<'a> Parts<'a> {
         };
         let (kind, start, size): (u32, usize, usize) = match (word(0), word(4)) {
             // Up to four bytes stand in the tag itself, their number in its upper half.
-            (Some(first), Some(_)) if first >> 16 != 0 => (first & 0xffff, 4, (first >> 16) as usize),
+            (Some(first), Some(_)) if first >> 16 != 0 => {
+                (first & 0xffff, 4, (first >> 16) as usize)
+            }
             (Some(first), Some(size)) => (first, 8, size as usize),
             _ => return Err(self.truncated(8)),
         };
@@ -197,11 +216,19 @@ impl<'a> Parts<'a> {
             let found = format!("{size} bytes");
             return Err(self.wrong("the size in a short tag", "at most 4 bytes", found));
         }
-        let end = if start == 4 { 8 } else { start.saturating_add(size) };
+        let end = if start == 4 {
+            8
+        } else {
+            start.saturating_add(size)
+        };
         let Some(contents) = self.rest.get(start..start.saturating_add(size)) else {
             return Err(self.truncated(end));
         };
-        let end = if padded && start == 8 { end.next_multiple_of(8) } else { end };
+        let end = if padded && start == 8 {
+            end.next_multiple_of(8)
+        } else {
+            end
+        };
         // The last part of a matrix may lack its padding.
         self.rest = self.rest.get(end..).unwrap_or_default();
         self.offset = self.offset.saturating_add(end);
@@ -217,14 +244,21 @@ impl<'a> Parts<'a> {
     }
 
     fn wrong(&self, field: &str, expected: &str, found: String) -> DataError {
-        DataError::mismatch(self.file, format!("{field} at byte {}", self.offset), expected, found)
+        DataError::mismatch(
+            self.file,
+            format!("{field} at byte {}", self.offset),
+            expected,
+            found,
+        )
     }
 
     /// The next part, which must be of this type.
     fn expect(&mut self, kind: u32, what: &str) -> Result<&'a [u8], DataError> {
         match self.next_part(true)? {
             Some((found, contents)) if found == kind => Ok(contents),
-            Some((found, _)) => Err(self.wrong(what, &format!("type {kind}"), format!("type {found}"))),
+            Some((found, _)) => {
+                Err(self.wrong(what, &format!("type {kind}"), format!("type {found}")))
+            }
             None => Err(self.truncated(8)),
         }
     }
@@ -232,12 +266,20 @@ impl<'a> Parts<'a> {
 
 /// A matrix; `None` for classes other than plain real numbers.
 fn matrix(contents: &[u8], file: &str) -> Result<Option<Variable>, DataError> {
-    let mut parts = Parts { rest: contents, offset: 0, file };
+    let mut parts = Parts {
+        rest: contents,
+        offset: 0,
+        file,
+    };
     let flags = parts.expect(MI_UINT32, "a variable's flags")?;
-    let (class, flags) = (flags.first().copied().unwrap_or(0), flags.get(1).copied().unwrap_or(0));
+    let (class, flags) = (
+        flags.first().copied().unwrap_or(0),
+        flags.get(1).copied().unwrap_or(0),
+    );
     let sizes = parts.expect(MI_INT32, "a variable's sizes")?;
     let name = parts.expect(MI_INT8, "a variable's name")?;
-    let name = String::from_utf8_lossy(name.get(..name.len().min(64)).unwrap_or_default()).into_owned();
+    let name =
+        String::from_utf8_lossy(name.get(..name.len().min(64)).unwrap_or_default()).into_owned();
     // Classes 6 to 15 are numbers; bit 3 of the flags says complex.
     if !(6..=15).contains(&class) || flags & 8 != 0 {
         return Ok(None);
@@ -246,10 +288,18 @@ fn matrix(contents: &[u8], file: &str) -> Result<Option<Variable>, DataError> {
     if sizes.len() > 32 {
         return Err(too_many(file, "dimensions of a variable", sizes.len()));
     }
-    let sizes: Option<Vec<usize>> = sizes.iter().map(|s| i32::from_le_bytes(*s).try_into().ok()).collect();
+    let sizes: Option<Vec<usize>> = sizes
+        .iter()
+        .map(|s| i32::from_le_bytes(*s).try_into().ok())
+        .collect();
     let Some(sizes) = sizes else {
         let found = "a negative one".to_owned();
-        return Err(DataError::mismatch(file, format!("sizes of variable {name}"), "numbers from 0", found));
+        return Err(DataError::mismatch(
+            file,
+            format!("sizes of variable {name}"),
+            "numbers from 0",
+            found,
+        ));
     };
     let Some((kind, numbers)) = parts.next_part(true)? else {
         return Err(parts.truncated(8));
@@ -257,13 +307,28 @@ fn matrix(contents: &[u8], file: &str) -> Result<Option<Variable>, DataError> {
     let Some(storage) = Storage::of(kind) else {
         let found = format!("type {kind}");
         let expected = "8 to 32-bit integers, floats or doubles";
-        return Err(DataError::mismatch(file, format!("numbers of variable {name}"), expected, found));
+        return Err(DataError::mismatch(
+            file,
+            format!("numbers of variable {name}"),
+            expected,
+            found,
+        ));
     };
-    let needed = sizes.iter().try_fold(storage.size(), |product, &size| product.checked_mul(size));
+    let needed = sizes
+        .iter()
+        .try_fold(storage.size(), |product, &size| product.checked_mul(size));
     if needed != Some(numbers.len()) {
-        let expected = format!("as many as sizes {sizes:?} need at {} bytes a number", storage.size());
+        let expected = format!(
+            "as many as sizes {sizes:?} need at {} bytes a number",
+            storage.size()
+        );
         let found = format!("{} bytes", numbers.len());
-        return Err(DataError::mismatch(file, format!("bytes of variable {name}"), expected, found));
+        return Err(DataError::mismatch(
+            file,
+            format!("bytes of variable {name}"),
+            expected,
+            found,
+        ));
     }
     Ok(Some(Variable {
         name,
@@ -285,7 +350,12 @@ pub fn read_images(bytes: &[u8], classes: usize, file: &str) -> Result<ImageSet,
         variables.iter().find(|v| v.name == name).ok_or_else(|| {
             let names: Vec<_> = variables.iter().take(20).map(|v| v.name.as_str()).collect();
             let expected = format!("the variable {name}");
-            DataError::mismatch(file, "contents", expected, format!("the variables [{}]", names.join(", ")))
+            DataError::mismatch(
+                file,
+                "contents",
+                expected,
+                format!("the variables [{}]", names.join(", ")),
+            )
         })
     };
     let (x, y) = (find("X")?, find("y")?);
@@ -295,26 +365,43 @@ pub fn read_images(bytes: &[u8], classes: usize, file: &str) -> Result<ImageSet,
         (&[h, w, c, n], Storage::U8) => Some((h, w, c, n)),
         _ => None,
     };
-    let Some((height, width, channels, count)) = sizes.filter(|&(h, w, c, n)| h * w * c * n == x.bytes.len()) else {
+    let Some((height, width, channels, count)) =
+        sizes.filter(|&(h, w, c, n)| h * w * c * n == x.bytes.len())
+    else {
         let found = format!("{:?} {:?}", x.storage, x.sizes);
-        return Err(DataError::mismatch(file, "X", "bytes [height, width, channels, images]", found));
+        return Err(DataError::mismatch(
+            file,
+            "X",
+            "bytes [height, width, channels, images]",
+            found,
+        ));
     };
-    let labels = y.integers().filter(|labels| labels.len() == count).ok_or_else(|| {
-        let found = format!("{:?} {:?}", y.storage, y.sizes);
-        DataError::mismatch(file, "y", format!("{count} integers, one an image"), found)
-    })?;
+    let labels = y
+        .integers()
+        .filter(|labels| labels.len() == count)
+        .ok_or_else(|| {
+            let found = format!("{:?} {:?}", y.storage, y.sizes);
+            DataError::mismatch(file, "y", format!("{count} integers, one an image"), found)
+        })?;
     let to_class = |&label: &i64| match usize::try_from(label) {
         Ok(label) if label == classes => 0,
         Ok(0) => -1,
         _ => label,
     };
     check_labels(file, labels.iter().map(to_class), classes)?;
-    let labels = labels.iter().map(|l| u16::try_from(to_class(l)).unwrap_or(0)).collect();
+    let labels = labels
+        .iter()
+        .map(|l| u16::try_from(to_class(l)).unwrap_or(0))
+        .collect();
     let mut pixels = vec![0; x.bytes.len()];
     let plane = height * width;
     // Column-major to row-major, plane by plane.
     if plane > 0 {
-        for (from, to) in x.bytes.chunks_exact(plane).zip(pixels.chunks_exact_mut(plane)) {
+        for (from, to) in x
+            .bytes
+            .chunks_exact(plane)
+            .zip(pixels.chunks_exact_mut(plane))
+        {
             for (column, values) in from.chunks_exact(height).enumerate() {
                 for (row, &value) in values.iter().enumerate() {
                     if let Some(pixel) = to.get_mut(row * width + column) {
@@ -324,7 +411,18 @@ pub fn read_images(bytes: &[u8], classes: usize, file: &str) -> Result<ImageSet,
             }
         }
     }
-    ImageSet::new(ImageShape::new(channels, height, width), pixels, labels, classes)
+    ImageSet::new(
+        ImageShape::new(channels, height, width),
+        pixels,
+        labels,
+        classes,
+    )
+}
+
+/// A small valid file.
+#[cfg(test)]
+pub(crate) fn sample(packed: bool) -> Vec<u8> {
+    tests::small(packed)
 }
 
 #[cfg(test)]

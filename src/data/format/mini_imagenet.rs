@@ -33,35 +33,65 @@ pub fn read(bytes: &[u8], file: &str) -> Result<ClassImages, DataError> {
     let field = |key: &str| {
         pickle.lookup(pickle.root(), key).ok_or_else(|| {
             let found = format!("{} without it", pickle.kind(pickle.root()));
-            DataError::mismatch(file, "contents", format!("a dict with the key {key}"), found)
+            DataError::mismatch(
+                file,
+                "contents",
+                format!("a dict with the key {key}"),
+                found,
+            )
         })
     };
     let (array, shape, count) = images(&pickle, field("image_data")?, file)?;
     let pixels = pickle.array_bytes(array).unwrap_or_default();
     let classes = classes(&pickle, field("class_dict")?, count, file)?;
-    let (plane, size) = (shape.height * shape.width, shape.height * shape.width * shape.channels);
+    let (plane, size) = (
+        shape.height * shape.width,
+        shape.height * shape.width * shape.channels,
+    );
     let mut planes = Vec::with_capacity(pixels.len());
     for image in classes.iter().flat_map(|(_, indices)| indices) {
         let Some(image) = pixels.get(image * size..(image + 1) * size) else {
-            return Err(DataError::IndexOutOfRange { index: *image, len: count });
+            return Err(DataError::IndexOutOfRange {
+                index: *image,
+                len: count,
+            });
         };
         for channel in 0..shape.channels {
-            planes.extend(image.iter().skip(channel).step_by(shape.channels).take(plane));
+            planes.extend(
+                image
+                    .iter()
+                    .skip(channel)
+                    .step_by(shape.channels)
+                    .take(plane),
+            );
         }
     }
     Ok(ClassImages {
         shape,
-        classes: classes.into_iter().map(|(name, indices)| (name, indices.len())).collect(),
+        classes: classes
+            .into_iter()
+            .map(|(name, indices)| (name, indices.len()))
+            .collect(),
         pixels: planes,
     })
 }
 
-fn images<'p>(pickle: &'p Pickle<'_>, data: Ref, file: &str) -> Result<(&'p Array, ImageShape, usize), DataError> {
+fn images<'p>(
+    pickle: &'p Pickle<'_>,
+    data: Ref,
+    file: &str,
+) -> Result<(&'p Array, ImageShape, usize), DataError> {
     let expected = "an array of unsigned bytes [N, height, width, 3] in row order";
     let found = match pickle.get(data) {
         Some(Value::Array(array)) => match *array.shape.as_slice() {
-            [0, ..] => return Err(DataError::NoImages { what: file.to_owned() }),
-            [count, height, width, 3] if array.dtype == Dtype::U8 && !array.fortran_order && height * width > 0 => {
+            [0, ..] => {
+                return Err(DataError::NoImages {
+                    what: file.to_owned(),
+                });
+            }
+            [count, height, width, 3]
+                if array.dtype == Dtype::U8 && !array.fortran_order && height * width > 0 =>
+            {
                 return Ok((array, ImageShape::new(3, height, width), count));
             }
             _ => format!("{}{} {:?}", array.dtype.kind, array.dtype.size, array.shape),
@@ -78,23 +108,38 @@ fn classes(
     count: usize,
     file: &str,
 ) -> Result<Vec<(String, Vec<usize>)>, DataError> {
-    let wrong = |expected: String, found: String| DataError::mismatch(file, "class_dict", expected, found);
+    let wrong =
+        |expected: String, found: String| DataError::mismatch(file, "class_dict", expected, found);
     let Some(Value::Dict(items)) = pickle.get(dict) else {
         return Err(wrong("a dict".to_owned(), pickle.kind(dict).to_owned()));
     };
     if items.len() > MAX_CLASSES {
-        return Err(wrong(format!("at most {MAX_CLASSES} classes"), items.len().to_string()));
+        return Err(wrong(
+            format!("at most {MAX_CLASSES} classes"),
+            items.len().to_string(),
+        ));
     }
     let mut owner = vec![false; count];
     let mut classes = Vec::with_capacity(items.len());
     for &(key, list) in items {
         let name = match pickle.get(key) {
             Some(Value::Str(text)) => text.chars().take(100).collect::<String>(),
-            Some(Value::Bytes(bytes)) => String::from_utf8_lossy(bytes.get(..bytes.len().min(100)).unwrap_or_default()).into_owned(),
-            _ => return Err(wrong("names as keys".to_owned(), pickle.kind(key).to_owned())),
+            Some(Value::Bytes(bytes)) => {
+                String::from_utf8_lossy(bytes.get(..bytes.len().min(100)).unwrap_or_default())
+                    .into_owned()
+            }
+            _ => {
+                return Err(wrong(
+                    "names as keys".to_owned(),
+                    pickle.kind(key).to_owned(),
+                ));
+            }
         };
         let Some(Value::List(list)) = pickle.get(list) else {
-            return Err(wrong(format!("a list of indices for {name}"), pickle.kind(list).to_owned()));
+            return Err(wrong(
+                format!("a list of indices for {name}"),
+                pickle.kind(list).to_owned(),
+            ));
         };
         let mut indices = Vec::with_capacity(list.len());
         for &item in list {
@@ -119,36 +164,50 @@ fn classes(
         }
     }
     if let Some(free) = owner.iter().position(|owned| !owned) {
-        return Err(wrong("a class for every image".to_owned(), format!("none for image {free}")));
+        return Err(wrong(
+            "a class for every image".to_owned(),
+            format!("none for image {free}"),
+        ));
     }
     classes.sort_by_key(|(_, indices)| indices.first().copied());
     Ok(classes)
 }
 
 #[cfg(test)]
+fn int(value: usize) -> Vec<u8> {
+    vec![b'K', value as u8]
+}
+
+#[cfg(test)]
+/// Four images of 1x2 pixels; `b` has images 0 and 1, `a` 2 and 3. Protocol 2, as Python writes it.
+pub(crate) fn small(first: usize) -> Vec<u8> {
+    let mut out =
+        b"\x80\x02}(X\x0a\x00\x00\x00image_datacnumpy.core.multiarray\n_reconstruct\n".to_vec();
+    out.extend(b"cnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01(");
+    for size in [4, 1, 2, 3] {
+        out.extend(int(size));
+    }
+    out.extend(b"tcnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN");
+    out.extend(b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x18");
+    out.extend(0..24_u8);
+    out.extend(
+        b"tbX\x0a\x00\x00\x00class_dict}(X\x01\x00\x00\x00a](K\x02K\x03eX\x01\x00\x00\x00b](",
+    );
+    out.extend(int(first));
+    out.extend(b"K\x01euu.");
+    out
+}
+
+/// A small valid pickle.
+#[cfg(test)]
+pub(crate) fn sample() -> Vec<u8> {
+    small(0)
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn int(value: usize) -> Vec<u8> {
-        vec![b'K', value as u8]
-    }
-
-    /// Four images of 1x2 pixels; `b` has images 0 and 1, `a` 2 and 3. Protocol 2, as Python writes it.
-    fn small(first: usize) -> Vec<u8> {
-        let mut out = b"\x80\x02}(X\x0a\x00\x00\x00image_datacnumpy.core.multiarray\n_reconstruct\n".to_vec();
-        out.extend(b"cnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01(");
-        for size in [4, 1, 2, 3] {
-            out.extend(int(size));
-        }
-        out.extend(b"tcnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN");
-        out.extend(b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x18");
-        out.extend(0..24_u8);
-        out.extend(b"tbX\x0a\x00\x00\x00class_dict}(X\x01\x00\x00\x00a](K\x02K\x03eX\x01\x00\x00\x00b](");
-        out.extend(int(first));
-        out.extend(b"K\x01euu.");
-        out
-    }
 
     #[test]
     fn classes_are_in_the_order_of_their_images() {

@@ -12,6 +12,7 @@ pub mod compress;
 pub mod idx;
 pub mod mat;
 pub mod mini_imagenet;
+pub mod npz;
 pub mod pickle;
 pub mod picture;
 

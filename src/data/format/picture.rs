@@ -37,7 +37,12 @@ pub enum Resize {
 ///
 /// [`DataError::Picture`] for bytes that are no image or one over the bounds, [`DataError::Mismatch`] for another size
 /// under [`Resize::Exact`] or a number of channels other than 1 or 3.
-pub fn decode(bytes: &[u8], shape: ImageShape, resize: Resize, file: &str) -> Result<Vec<u8>, DataError> {
+pub fn decode(
+    bytes: &[u8],
+    shape: ImageShape,
+    resize: Resize,
+    file: &str,
+) -> Result<Vec<u8>, DataError> {
     let picture = open(bytes).map_err(|error| DataError::Picture {
         file: file.to_owned(),
         reason: error.to_string(),
@@ -46,10 +51,21 @@ pub fn decode(bytes: &[u8], shape: ImageShape, resize: Resize, file: &str) -> Re
     let fits = (width, height) == (shape.width, shape.height);
     if !fits && resize == Resize::Exact {
         let expected = format!("{} wide and {} high", shape.width, shape.height);
-        return Err(DataError::mismatch(file, "image size", expected, format!("{width} wide and {height} high")));
+        return Err(DataError::mismatch(
+            file,
+            "image size",
+            expected,
+            format!("{width} wide and {height} high"),
+        ));
     }
-    let picture = match (resize, u32::try_from(shape.width), u32::try_from(shape.height)) {
-        (Resize::Smooth, Ok(wide), Ok(high)) if !fits => eight_bits(picture, shape.channels).resize_exact(wide, high, FilterType::Triangle),
+    let picture = match (
+        resize,
+        u32::try_from(shape.width),
+        u32::try_from(shape.height),
+    ) {
+        (Resize::Smooth, Ok(wide), Ok(high)) if !fits => {
+            eight_bits(picture, shape.channels).resize_exact(wide, high, FilterType::Triangle)
+        }
         _ => picture,
     };
     let size = (picture.width() as usize, picture.height() as usize);
@@ -57,13 +73,22 @@ pub fn decode(bytes: &[u8], shape: ImageShape, resize: Resize, file: &str) -> Re
         1 => picture.into_luma8().into_raw(),
         3 => planes(&picture.into_rgb8().into_raw(), 3),
         other => {
-            return Err(DataError::mismatch(file, "channels asked for", "1 or 3", other.to_string()));
+            return Err(DataError::mismatch(
+                file,
+                "channels asked for",
+                "1 or 3",
+                other.to_string(),
+            ));
         }
     };
     if size == (shape.width, shape.height) {
         return Ok(planes);
     }
-    Ok(bilinear(&planes, ImageShape::new(shape.channels, size.1, size.0), (shape.height, shape.width)))
+    Ok(bilinear(
+        &planes,
+        ImageShape::new(shape.channels, size.1, size.0),
+        (shape.height, shape.width),
+    ))
 }
 
 /// Width and height of an image, after what it says of its orientation, without its pixels.

@@ -13,7 +13,12 @@ use crate::data::format::picture::Resize;
 use crate::data::image_set::ImageShape;
 use crate::data::tree::{Listing, Use};
 
-const LISTS: [&str; 4] = ["images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt"];
+const LISTS: [&str; 4] = [
+    "images.txt",
+    "image_class_labels.txt",
+    "train_test_split.txt",
+    "classes.txt",
+];
 
 const fn member(role: Role, names: &'static [&'static str]) -> Member {
     Member {
@@ -60,11 +65,21 @@ pub(super) fn usage(path: &str) -> Use {
 
 /// The lines `ID VALUE` of a list.
 fn pairs<'a>(listing: &'a Listing, file: &str) -> Result<Vec<(u32, &'a str)>, DataError> {
-    let text = listing.texts.get(file).map(String::as_str).unwrap_or_default();
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let text = listing
+        .texts
+        .get(file)
+        .map(String::as_str)
+        .unwrap_or_default();
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(number, line)| {
-            let pair = line.trim().split_once(' ').and_then(|(id, value)| Some((id.parse().ok()?, value.trim())));
+            let pair = line
+                .trim()
+                .split_once(' ')
+                .and_then(|(id, value)| Some((id.parse().ok()?, value.trim())));
             pair.ok_or_else(|| {
                 let found = line.chars().take(80).collect::<String>();
                 DataError::mismatch(file, format!("line {}", number + 1), "ID VALUE", found)
@@ -80,7 +95,12 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
             .into_iter()
             .map(|(id, value)| {
                 let number = value.parse().map_err(|_| {
-                    DataError::mismatch(file, format!("the value of {id}"), "a whole number", value.to_owned())
+                    DataError::mismatch(
+                        file,
+                        format!("the value of {id}"),
+                        "a whole number",
+                        value.to_owned(),
+                    )
                 })?;
                 Ok((id, number))
             })
@@ -89,7 +109,12 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
     let (label_of, split_of) = (value_of(labels)?, value_of(splits)?);
     let classes = pairs(listing, names)?.len();
     if classes != SOURCE.classes {
-        return Err(DataError::mismatch(names, "number of classes", SOURCE.classes.to_string(), classes.to_string()));
+        return Err(DataError::mismatch(
+            names,
+            "number of classes",
+            SOURCE.classes.to_string(),
+            classes.to_string(),
+        ));
     }
     let (mut items, mut missing) = (Vec::new(), Vec::new());
     for (id, name) in pairs(listing, images)? {
@@ -97,13 +122,24 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
             let value = map.get(&id).copied();
             value.filter(|&v| usize::from(v) <= most).ok_or_else(|| {
                 let found = value.map_or_else(|| "missing".to_owned(), |v| v.to_string());
-                DataError::mismatch(file, format!("the value of image {id}"), format!("at most {most}"), found)
+                DataError::mismatch(
+                    file,
+                    format!("the value of image {id}"),
+                    format!("at most {most}"),
+                    found,
+                )
             })
         };
-        let label = number(&label_of, labels, SOURCE.classes)?.checked_sub(1).ok_or_else(|| {
-            DataError::mismatch(labels, format!("the value of image {id}"), "from 1", "0")
-        })?;
-        let part = if number(&split_of, splits, 1)? == 1 { Part::Train } else { Part::Test };
+        let label = number(&label_of, labels, SOURCE.classes)?
+            .checked_sub(1)
+            .ok_or_else(|| {
+                DataError::mismatch(labels, format!("the value of image {id}"), "from 1", "0")
+            })?;
+        let part = if number(&split_of, splits, 1)? == 1 {
+            Part::Train
+        } else {
+            Part::Test
+        };
         let path = format!("images/{name}");
         if listing.images.binary_search(&path).is_err() {
             missing.push(path);
@@ -141,21 +177,42 @@ mod tests {
     fn listing(changed: &str, text: &str) -> Listing {
         let mut listing = Listing::default();
         let names: String = (1..=200).map(|i| format!("{i} {i:03}.Bird\n")).collect();
-        let texts = ["1 001.Bird/a.jpg\n2 001.Bird/b.jpg\n3 200.Bird/c.jpg\n", "1 1\n2 1\n3 200\n", "1 0\n2 1\n3 1\n", &names];
+        let texts = [
+            "1 001.Bird/a.jpg\n2 001.Bird/b.jpg\n3 200.Bird/c.jpg\n",
+            "1 1\n2 1\n3 200\n",
+            "1 0\n2 1\n3 1\n",
+            &names,
+        ];
         for (file, whole) in LISTS.iter().zip(texts) {
             let text = if *file == changed { text } else { whole };
             listing.texts.insert((*file).to_owned(), text.to_owned());
         }
-        listing.images = vec!["images/001.Bird/a.jpg".to_owned(), "images/001.Bird/b.jpg".to_owned()];
+        listing.images = vec![
+            "images/001.Bird/a.jpg".to_owned(),
+            "images/001.Bird/b.jpg".to_owned(),
+        ];
         listing
     }
 
     #[test]
     fn the_official_split_and_what_is_missing() {
         let plan = plan(&listing("", "")).unwrap();
-        let items: Vec<_> = plan.items.iter().map(|i| (i.path.as_str(), i.label, i.part)).collect();
-        assert_eq!(items, [("images/001.Bird/a.jpg", 0, Part::Test), ("images/001.Bird/b.jpg", 0, Part::Train)]);
-        assert!(plan.notes[0].starts_with("1 of 3 listed images") && plan.notes[0].ends_with("1 of 200 classes have images"));
+        let items: Vec<_> = plan
+            .items
+            .iter()
+            .map(|i| (i.path.as_str(), i.label, i.part))
+            .collect();
+        assert_eq!(
+            items,
+            [
+                ("images/001.Bird/a.jpg", 0, Part::Test),
+                ("images/001.Bird/b.jpg", 0, Part::Train)
+            ]
+        );
+        assert!(
+            plan.notes[0].starts_with("1 of 3 listed images")
+                && plan.notes[0].ends_with("1 of 200 classes have images")
+        );
     }
 
     #[test]

@@ -61,38 +61,98 @@ fn remotes(name: DataName) -> &'static [Remote] {
         DataName::Mnist => {
             const {
                 &[
-                    remote("mnist/train-images-idx3-ubyte.gz", MNIST, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-                    remote("mnist/train-labels-idx1-ubyte.gz", MNIST, "d53e105ee54ea40749a09fcbcd1e9432"),
-                    remote("mnist/t10k-images-idx3-ubyte.gz", MNIST, "9fb629c4189551a2d022fa330f9573f3"),
-                    remote("mnist/t10k-labels-idx1-ubyte.gz", MNIST, "ec29112dd5afa0611ce80d1b7f02629c"),
+                    remote(
+                        "mnist/train-images-idx3-ubyte.gz",
+                        MNIST,
+                        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                    ),
+                    remote(
+                        "mnist/train-labels-idx1-ubyte.gz",
+                        MNIST,
+                        "d53e105ee54ea40749a09fcbcd1e9432",
+                    ),
+                    remote(
+                        "mnist/t10k-images-idx3-ubyte.gz",
+                        MNIST,
+                        "9fb629c4189551a2d022fa330f9573f3",
+                    ),
+                    remote(
+                        "mnist/t10k-labels-idx1-ubyte.gz",
+                        MNIST,
+                        "ec29112dd5afa0611ce80d1b7f02629c",
+                    ),
                 ]
             }
         }
         DataName::FashionMnist => {
             const {
                 &[
-                    remote("fashion-mnist/train-images-idx3-ubyte.gz", FASHION, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-                    remote("fashion-mnist/train-labels-idx1-ubyte.gz", FASHION, "25c81989df183df01b3e8a0aad5dffbe"),
-                    remote("fashion-mnist/t10k-images-idx3-ubyte.gz", FASHION, "bef4ecab320f06d8554ea6380940ec79"),
-                    remote("fashion-mnist/t10k-labels-idx1-ubyte.gz", FASHION, "bb300cfdad3c16e7a12a480ee83cd310"),
+                    remote(
+                        "fashion-mnist/train-images-idx3-ubyte.gz",
+                        FASHION,
+                        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                    ),
+                    remote(
+                        "fashion-mnist/train-labels-idx1-ubyte.gz",
+                        FASHION,
+                        "25c81989df183df01b3e8a0aad5dffbe",
+                    ),
+                    remote(
+                        "fashion-mnist/t10k-images-idx3-ubyte.gz",
+                        FASHION,
+                        "bef4ecab320f06d8554ea6380940ec79",
+                    ),
+                    remote(
+                        "fashion-mnist/t10k-labels-idx1-ubyte.gz",
+                        FASHION,
+                        "bb300cfdad3c16e7a12a480ee83cd310",
+                    ),
                 ]
             }
         }
         DataName::Cifar10 => {
-            const { &[remote("cifar-10-binary.tar.gz", CIFAR, "c32a1d4ab5d03f1284b67883e8d87530")] }
+            const {
+                &[remote(
+                    "cifar-10-binary.tar.gz",
+                    CIFAR,
+                    "c32a1d4ab5d03f1284b67883e8d87530",
+                )]
+            }
         }
         DataName::Cifar100 => {
-            const { &[remote("cifar-100-binary.tar.gz", CIFAR, "03b5dce01913d631647c71ecec9e9cb8")] }
+            const {
+                &[remote(
+                    "cifar-100-binary.tar.gz",
+                    CIFAR,
+                    "03b5dce01913d631647c71ecec9e9cb8",
+                )]
+            }
         }
         DataName::Svhn => {
             const {
                 &[
-                    remote("svhn/train_32x32.mat", SVHN, "e26dedcc434d2e4c54c9b2d4a06d8373"),
-                    remote("svhn/test_32x32.mat", SVHN, "eb5a983be6a315427106f1b164d9cef3"),
+                    remote(
+                        "svhn/train_32x32.mat",
+                        SVHN,
+                        "e26dedcc434d2e4c54c9b2d4a06d8373",
+                    ),
+                    remote(
+                        "svhn/test_32x32.mat",
+                        SVHN,
+                        "eb5a983be6a315427106f1b164d9cef3",
+                    ),
                 ]
             }
         }
-        DataName::Cub => const { &[remote("CUB_200_2011.tgz", CUB, "97eceeb196236b17998738112f37df78")] },
+        DataName::Cub => {
+            const {
+                &[remote(
+                    "CUB_200_2011.tgz",
+                    CUB,
+                    "97eceeb196236b17998738112f37df78",
+                )]
+            }
+        }
         DataName::NotMnist => {
             const {
                 &[Remote {
@@ -138,7 +198,11 @@ pub(super) fn get(
     options: &FetchOptions<'_>,
 ) -> Result<GetReport, DataError> {
     if let Ok(located) = locate(name, folder) {
-        return Ok(GetReport { name, located, already_present: true });
+        return Ok(GetReport {
+            name,
+            located,
+            already_present: true,
+        });
     }
     fs::create_dir_all(folder).map_err(DataError::io("create", folder))?;
     match from {
@@ -146,10 +210,19 @@ pub(super) fn get(
         None => get_official(name, folder, options)?,
     }
     let located = locate(name, folder)?;
-    Ok(GetReport { name, located, already_present: false })
+    Ok(GetReport {
+        name,
+        located,
+        already_present: false,
+    })
 }
 
-fn get_from(name: DataName, folder: &Path, from: Elsewhere<'_>, options: &FetchOptions<'_>) -> Result<(), DataError> {
+fn get_from(
+    name: DataName,
+    folder: &Path,
+    from: Elsewhere<'_>,
+    options: &FetchOptions<'_>,
+) -> Result<(), DataError> {
     let check = from.sha256.map(|sha256| Check::Sha256(sha256.to_owned()));
     if !is_url(from.place) {
         let path = Path::new(from.place);
@@ -159,14 +232,20 @@ fn get_from(name: DataName, folder: &Path, from: Elsewhere<'_>, options: &FetchO
         return import(name, path, folder).map(|_| ());
     }
     let Some(check) = check else {
-        return Err(DataError::NeedsChecksum { url: from.place.to_owned() });
+        return Err(DataError::NeedsChecksum {
+            url: from.place.to_owned(),
+        });
     };
     let path = from.place.split(['?', '#']).next().unwrap_or_default();
-    let file = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("download");
+    let file = path
+        .rsplit('/')
+        .find(|part| !part.is_empty())
+        .unwrap_or("download");
     let staging = staging(name, folder)?;
     // The name is a path's last component, so it cannot lead out of the folder.
     let target = staging.join(file.replace(['\\', ':'], "_"));
-    let done = download(&[from.place.to_owned()], &target, &check, options).and_then(|()| import(name, &target, folder));
+    let done = download(&[from.place.to_owned()], &target, &check, options)
+        .and_then(|()| import(name, &target, folder));
     // What is left after a failure is resumed by the next attempt; after success nothing is.
     if done.is_ok() {
         let _ = fs::remove_dir_all(&staging);
@@ -181,7 +260,11 @@ fn staging(name: DataName, folder: &Path) -> Result<PathBuf, DataError> {
     Ok(staging)
 }
 
-fn get_official(name: DataName, folder: &Path, options: &FetchOptions<'_>) -> Result<(), DataError> {
+fn get_official(
+    name: DataName,
+    folder: &Path,
+    options: &FetchOptions<'_>,
+) -> Result<(), DataError> {
     let remotes = remotes(name);
     if remotes.is_empty() {
         return Err(DataError::NoDownload {
@@ -192,7 +275,11 @@ fn get_official(name: DataName, folder: &Path, options: &FetchOptions<'_>) -> Re
     for remote in remotes {
         let target = folder.join(remote.path);
         let file = remote.path.rsplit('/').next().unwrap_or_default();
-        let mirrors: Vec<String> = remote.mirrors.iter().map(|mirror| format!("{mirror}{file}")).collect();
+        let mirrors: Vec<String> = remote
+            .mirrors
+            .iter()
+            .map(|mirror| format!("{mirror}{file}"))
+            .collect();
         match remote.known {
             Known::Md5(md5) => {
                 let check = Check::Md5(md5.to_owned());
@@ -239,12 +326,20 @@ mod tests {
                 let path = folder.path().join(remote.path);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, b"").unwrap();
-                assert!(remote.mirrors.iter().all(|m| m.starts_with("http") && m.ends_with('/')));
+                assert!(
+                    remote
+                        .mirrors
+                        .iter()
+                        .all(|m| m.starts_with("http") && m.ends_with('/'))
+                );
                 if let Known::Md5(md5) = remote.known {
                     assert!(md5.len() == 32 && md5.bytes().all(|b| b.is_ascii_hexdigit()));
                 }
             }
-            assert_eq!(locate(name, folder.path()).is_ok(), name != DataName::MiniImageNet);
+            assert_eq!(
+                locate(name, folder.path()).is_ok(),
+                name != DataName::MiniImageNet
+            );
         }
     }
 
@@ -252,10 +347,20 @@ mod tests {
     fn without_an_address_the_advice_is_given() {
         let folder = tempfile::tempdir().unwrap();
         let options = FetchOptions::new(&crate::data::watch::Silent);
-        let error = get(DataName::MiniImageNet, folder.path(), None, &options).unwrap_err().to_string();
-        assert!(error.contains("mini-imagenet-cache-") && error.contains("into the data folder"), "{error}");
-        let from = Elsewhere { place: "https://example.org/a.tgz", sha256: None };
-        let error = get(DataName::Cub, folder.path(), Some(from), &options).unwrap_err().to_string();
+        let error = get(DataName::MiniImageNet, folder.path(), None, &options)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("mini-imagenet-cache-") && error.contains("into the data folder"),
+            "{error}"
+        );
+        let from = Elsewhere {
+            place: "https://example.org/a.tgz",
+            sha256: None,
+        };
+        let error = get(DataName::Cub, folder.path(), Some(from), &options)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("--sha256"), "{error}");
     }
 }

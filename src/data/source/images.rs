@@ -115,17 +115,35 @@ pub(crate) fn through_cache(
     }
     let dataset = make()?;
     match entry.write(&dataset) {
-        Ok(()) => watch.note(&format!("decoded images are kept in {}", entry.path().display())),
-        Err(error) => watch.note(&format!("decoded images are not kept, the next start decodes again: {error}")),
+        Ok(()) => watch.note(&format!(
+            "decoded images are kept in {}",
+            entry.path().display()
+        )),
+        Err(error) => watch.note(&format!(
+            "decoded images are not kept, the next start decodes again: {error}"
+        )),
     }
     Ok(dataset)
 }
 
 /// Decodes a plan's images.
-pub(crate) fn sets(tree: &Tree, plan: Plan, watch: &dyn Watch) -> Result<(ImageSet, ImageSet, Vec<String>), DataError> {
-    let Plan { mut items, shape, classes, resize, broken, mut notes } = plan;
+pub(crate) fn sets(
+    tree: &Tree,
+    plan: Plan,
+    watch: &dyn Watch,
+) -> Result<(ImageSet, ImageSet, Vec<String>), DataError> {
+    let Plan {
+        mut items,
+        shape,
+        classes,
+        resize,
+        broken,
+        mut notes,
+    } = plan;
     if items.is_empty() {
-        return Err(DataError::NoImages { what: tree.name("") });
+        return Err(DataError::NoImages {
+            what: tree.name(""),
+        });
     }
     let pooled = items.iter().any(|item| item.part == Part::Pooled);
     // Training images first, so that the block of pixels is cut once.
@@ -136,9 +154,22 @@ pub(crate) fn sets(tree: &Tree, plan: Plan, watch: &dyn Watch) -> Result<(ImageS
         if broken == Broken::Refused {
             return Err(failed.swap_remove(0).1);
         }
-        let names: Vec<_> = failed.iter().take(5).filter_map(|(i, _)| Some(items.get(*i)?.path.as_str())).collect();
-        let more = if failed.len() > names.len() { ", ..." } else { "" };
-        notes.push(format!("{} of {} files are no images and left out ({}{more})", failed.len(), items.len(), names.join(", ")));
+        let names: Vec<_> = failed
+            .iter()
+            .take(5)
+            .filter_map(|(i, _)| Some(items.get(*i)?.path.as_str()))
+            .collect();
+        let more = if failed.len() > names.len() {
+            ", ..."
+        } else {
+            ""
+        };
+        notes.push(format!(
+            "{} of {} files are no images and left out ({}{more})",
+            failed.len(),
+            items.len(),
+            names.join(", ")
+        ));
     }
     let size = shape.bytes().unwrap_or(0).max(1);
     let mut keep = vec![true; items.len()];
@@ -149,7 +180,10 @@ pub(crate) fn sets(tree: &Tree, plan: Plan, watch: &dyn Watch) -> Result<(ImageS
     }
     if !failed.is_empty() {
         let images = pixels.chunks_exact(size).zip(&keep);
-        pixels = images.filter(|(_, keep)| **keep).flat_map(|(image, _)| image.iter().copied()).collect();
+        pixels = images
+            .filter(|(_, keep)| **keep)
+            .flat_map(|(image, _)| image.iter().copied())
+            .collect();
         let mut keep = keep.into_iter();
         items.retain(|_| keep.next().unwrap_or(false));
     }

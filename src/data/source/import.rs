@@ -67,7 +67,9 @@ pub(super) fn import(
                 let path = existing.path;
                 return Err(DataError::Exists { path, detail });
             }
-            None if existing.form == Form::Folder || in_files.is_some() => return Ok(report(existing.path, true)),
+            None if existing.form == Form::Folder || in_files.is_some() => {
+                return Ok(report(existing.path, true));
+            }
             // The same data, but packed: unpacked beside it, it loads faster from now on.
             None => {}
         }
@@ -96,10 +98,25 @@ pub(super) fn import(
 
 /// Data sets of one file an image stay in their archive: it is read as it is, so nothing needs to be unpacked.
 fn keep_archive(located: &Located, staging: &Staging, folder: &Path) -> Result<PathBuf, DataError> {
-    let name = located.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let ending = ARCHIVE_ENDINGS.into_iter().find(|ending| name.ends_with(ending)).unwrap_or(".tar.gz");
-    let stem = located.layout().archives.first().copied().unwrap_or_default();
-    let (copy, target) = (staging.path.join("archive"), folder.join(format!("{stem}{ending}")));
+    let name = located
+        .path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let ending = ARCHIVE_ENDINGS
+        .into_iter()
+        .find(|ending| name.ends_with(ending))
+        .unwrap_or(".tar.gz");
+    let stem = located
+        .layout()
+        .archives
+        .first()
+        .copied()
+        .unwrap_or_default();
+    let (copy, target) = (
+        staging.path.join("archive"),
+        folder.join(format!("{stem}{ending}")),
+    );
     copy_file(&located.path, &copy)?;
     fs::rename(&copy, &target).map_err(DataError::io("rename into place", &target))?;
     Ok(target)
@@ -120,7 +137,9 @@ fn copy_folder(from: &Path, usage: &dyn Fn(&str) -> Use, to: &Path) -> Result<()
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), DataError> {
-    fs::copy(from, to).map(|_| ()).map_err(DataError::io("copy to", to))
+    fs::copy(from, to)
+        .map(|_| ())
+        .map_err(DataError::io("copy to", to))
 }
 
 /// Which layout lies at `from`, by the names of files, or of members if an archive was renamed.

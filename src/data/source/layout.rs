@@ -18,7 +18,9 @@ use crate::data::format::cifar::CifarKind;
 use crate::data::format::compress::Unpacked;
 use crate::data::format::idx::IdxImages;
 use crate::data::format::mini_imagenet::ClassImages;
-use crate::data::format::{self, MAX_FILE_BYTES, archive, cifar, cifar_python, idx, mat, read_bounded};
+use crate::data::format::{
+    self, MAX_FILE_BYTES, archive, cifar, cifar_python, idx, mat, read_bounded,
+};
 use crate::data::image_set::{Dataset, ImageSet, hex};
 
 /// How the files of a layout are encoded.
@@ -389,7 +391,12 @@ pub(super) fn read(
 }
 
 /// What a reader of results must know: that images are missing (or too many), and what else was found.
-pub(super) fn note(source: &Source, train: &ImageSet, test: &ImageSet, found: Vec<String>) -> Option<String> {
+pub(super) fn note(
+    source: &Source,
+    train: &ImageSet,
+    test: &ImageSet,
+    found: Vec<String>,
+) -> Option<String> {
     let mut notes = Vec::new();
     if train.len() != source.train || test.len() != source.test {
         notes.push(format!(

@@ -70,40 +70,73 @@ fn train_count(images: usize) -> usize {
 }
 
 fn too_many(file: &str, classes: usize, found: usize) -> DataError {
-    DataError::mismatch(file, "number of classes", format!("at most {classes}"), found.to_string())
+    DataError::mismatch(
+        file,
+        "number of classes",
+        format!("at most {classes}"),
+        found.to_string(),
+    )
 }
 
 /// What is short of the complete data set, by the number of images of each class.
 fn notes(counts: &[usize]) -> Vec<String> {
-    let short = counts.iter().filter(|&&count| 0 < count && count < PER_CLASS).count();
-    let absent: Vec<_> = (0..SOURCE.classes).filter(|&c| counts.get(c).is_none_or(|&n| n == 0)).map(|c| c.to_string()).collect();
+    let short = counts
+        .iter()
+        .filter(|&&count| 0 < count && count < PER_CLASS)
+        .count();
+    let absent: Vec<_> = (0..SOURCE.classes)
+        .filter(|&c| counts.get(c).is_none_or(|&n| n == 0))
+        .map(|c| c.to_string())
+        .collect();
     let mut notes = Vec::new();
     if short > 0 {
-        notes.push(format!("{short} classes have fewer than {PER_CLASS} images"));
+        notes.push(format!(
+            "{short} classes have fewer than {PER_CLASS} images"
+        ));
     }
     if !absent.is_empty() {
-        notes.push(format!("{} classes have no images ({})", absent.len(), absent.join(", ")));
+        notes.push(format!(
+            "{} classes have no images ({})",
+            absent.len(),
+            absent.join(", ")
+        ));
     }
     notes
 }
 
 /// The pickles, in the order of the layout's members, as one data set.
-pub(super) fn join(parts: Vec<ClassImages>, file: &str) -> Result<(ImageSet, ImageSet, Vec<String>), DataError> {
+pub(super) fn join(
+    parts: Vec<ClassImages>,
+    file: &str,
+) -> Result<(ImageSet, ImageSet, Vec<String>), DataError> {
     let mut halves = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
     let mut counts = vec![0; SOURCE.classes];
     for (part, (name, first, classes)) in parts.into_iter().zip(PARTS) {
         if part.classes.len() > classes {
-            return Err(too_many(&format!("{file}: {name}"), classes, part.classes.len()));
+            return Err(too_many(
+                &format!("{file}: {name}"),
+                classes,
+                part.classes.len(),
+            ));
         }
         if part.shape != SOURCE.shape {
-            return Err(DataError::mismatch(file, "image shape", SOURCE.shape.to_string(), part.shape.to_string()));
+            return Err(DataError::mismatch(
+                file,
+                "image shape",
+                SOURCE.shape.to_string(),
+                part.shape.to_string(),
+            ));
         }
         let size = part.shape.bytes().unwrap_or(0).max(1);
         let mut images = part.pixels.chunks_exact(size);
         for (class, (_, count)) in part.classes.iter().enumerate() {
             for (index, image) in images.by_ref().take(*count).enumerate() {
                 let [train, test] = &mut halves;
-                let (pixels, labels) = if index < train_count(*count) { train } else { test };
+                let (pixels, labels) = if index < train_count(*count) {
+                    train
+                } else {
+                    test
+                };
                 pixels.extend_from_slice(image);
                 labels.push((first + class) as u16);
             }
@@ -113,7 +146,9 @@ pub(super) fn join(parts: Vec<ClassImages>, file: &str) -> Result<(ImageSet, Ima
         }
     }
     let [train, test] = halves;
-    let set = |(pixels, labels): (Vec<u8>, Vec<u16>)| ImageSet::new(SOURCE.shape, pixels, labels, SOURCE.classes);
+    let set = |(pixels, labels): (Vec<u8>, Vec<u16>)| {
+        ImageSet::new(SOURCE.shape, pixels, labels, SOURCE.classes)
+    };
     Ok((set(train)?, set(test)?, notes(&counts)))
 }
 
@@ -131,12 +166,27 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
     let mut missing = Vec::new();
     for (part, first, most) in PARTS {
         let file = format!("{part}.csv");
-        let text = listing.texts.get(&file).map(String::as_str).unwrap_or_default();
+        let text = listing
+            .texts
+            .get(&file)
+            .map(String::as_str)
+            .unwrap_or_default();
         let mut known: HashMap<&str, usize> = HashMap::new();
-        for (number, line) in text.lines().map(str::trim).enumerate().skip(1).filter(|(_, line)| !line.is_empty()) {
+        for (number, line) in text
+            .lines()
+            .map(str::trim)
+            .enumerate()
+            .skip(1)
+            .filter(|(_, line)| !line.is_empty())
+        {
             let wrong = || {
                 let found = line.chars().take(80).collect::<String>();
-                DataError::mismatch(&file, format!("line {}", number + 1), "FILENAME,LABEL", found)
+                DataError::mismatch(
+                    &file,
+                    format!("line {}", number + 1),
+                    "FILENAME,LABEL",
+                    found,
+                )
             };
             let (name, label) = line.split_once(',').ok_or_else(wrong)?;
             if name.is_empty() || label.is_empty() || label.contains(',') {
@@ -169,12 +219,19 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
         items.extend(paths.into_iter().enumerate().map(|(index, path)| Item {
             path,
             label,
-            part: if index < train { Part::Train } else { Part::Test },
+            part: if index < train {
+                Part::Train
+            } else {
+                Part::Test
+            },
         }));
     }
     let mut notes = notes(&counts);
     if let Some(first) = missing.first() {
-        notes.push(format!("{} listed images are not there ({first}, ...)", missing.len()));
+        notes.push(format!(
+            "{} listed images are not there ({first}, ...)",
+            missing.len()
+        ));
     }
     Ok(Plan {
         items,
@@ -192,7 +249,11 @@ mod tests {
 
     fn listing(train: &str, images: &[&str]) -> Listing {
         let mut listing = Listing::default();
-        for (name, text) in [("train.csv", train), ("test.csv", "filename,label\n"), ("val.csv", "h\nv.jpg,n9\n")] {
+        for (name, text) in [
+            ("train.csv", train),
+            ("test.csv", "filename,label\n"),
+            ("val.csv", "h\nv.jpg,n9\n"),
+        ] {
             listing.texts.insert(name.to_owned(), text.to_owned());
         }
         listing.images = images.iter().map(|name| format!("images/{name}")).collect();
@@ -203,23 +264,54 @@ mod tests {
     #[test]
     fn classes_are_numbered_by_first_mention_and_cut_at_four_fifths() {
         let text = "filename,label\nb1.jpg,n2\na1.jpg,n1\nb2.jpg,n2\nb3.jpg,n2\ngone.jpg,n2\nb4.jpg,n2\nb5.jpg,n2\n";
-        let images = ["a1.jpg", "b1.jpg", "b2.jpg", "b3.jpg", "b4.jpg", "b5.jpg", "v.jpg"];
+        let images = [
+            "a1.jpg", "b1.jpg", "b2.jpg", "b3.jpg", "b4.jpg", "b5.jpg", "v.jpg",
+        ];
         let plan = plan(&listing(text, &images)).unwrap();
-        let items: Vec<_> = plan.items.iter().map(|i| (i.path.as_str(), i.label, i.part == Part::Train)).collect();
-        assert_eq!(items[..2], [("images/b1.jpg", 0, true), ("images/b2.jpg", 0, true)]);
-        assert_eq!(items[4..], [("images/b5.jpg", 0, false), ("images/a1.jpg", 1, false), ("images/v.jpg", 84, false)]);
-        assert!(plan.notes[0].starts_with("3 classes have fewer"), "{:?}", plan.notes);
-        assert!(plan.notes[1].starts_with("97 classes have no images"), "{:?}", plan.notes);
+        let items: Vec<_> = plan
+            .items
+            .iter()
+            .map(|i| (i.path.as_str(), i.label, i.part == Part::Train))
+            .collect();
+        assert_eq!(
+            items[..2],
+            [("images/b1.jpg", 0, true), ("images/b2.jpg", 0, true)]
+        );
+        assert_eq!(
+            items[4..],
+            [
+                ("images/b5.jpg", 0, false),
+                ("images/a1.jpg", 1, false),
+                ("images/v.jpg", 84, false)
+            ]
+        );
+        assert!(
+            plan.notes[0].starts_with("3 classes have fewer"),
+            "{:?}",
+            plan.notes
+        );
+        assert!(
+            plan.notes[1].starts_with("97 classes have no images"),
+            "{:?}",
+            plan.notes
+        );
         assert!(plan.notes[2].contains("gone.jpg"));
     }
 
     #[test]
     fn a_broken_list_is_named_by_its_line() {
         for line in ["nolabel", "a,b,c", ",n1"] {
-            let error = plan(&listing(&format!("filename,label\n{line}\n"), &[])).unwrap_err().to_string();
+            let error = plan(&listing(&format!("filename,label\n{line}\n"), &[]))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("train.csv: line 2"), "{error}");
         }
         let many: String = (0..65).map(|i| format!("\na.jpg,n{i}")).collect();
-        assert!(plan(&listing(&format!("h{many}"), &[])).unwrap_err().to_string().contains("at most 64"));
+        assert!(
+            plan(&listing(&format!("h{many}"), &[]))
+                .unwrap_err()
+                .to_string()
+                .contains("at most 64")
+        );
     }
 }

@@ -9,6 +9,7 @@ mod cifar10;
 mod cifar100;
 mod cub;
 mod fashion_mnist;
+pub mod folders;
 #[cfg(feature = "cli")]
 mod get;
 pub(crate) mod images;
@@ -248,7 +249,11 @@ pub fn load(name: DataName, folder: &Path) -> Result<Dataset, DataError> {
 /// # Errors
 ///
 /// As [`load`].
-pub fn load_with(name: DataName, folder: &Path, load: LoadOptions<'_>) -> Result<Dataset, DataError> {
+pub fn load_with(
+    name: DataName,
+    folder: &Path,
+    load: LoadOptions<'_>,
+) -> Result<Dataset, DataError> {
     let source = name.source();
     let located = layout::locate(source, folder)?;
     let options = layout::ReadOptions {

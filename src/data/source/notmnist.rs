@@ -56,18 +56,28 @@ pub(super) const SOURCE: Source = Source {
 
 fn letter_of(path: &str) -> Option<usize> {
     let (folder, name) = path.split_once('/')?;
-    let ends = std::path::Path::new(name).extension()?.eq_ignore_ascii_case("png");
+    let ends = std::path::Path::new(name)
+        .extension()?
+        .eq_ignore_ascii_case("png");
     LETTERS.iter().position(|letter| ends && *letter == folder)
 }
 
 pub(super) fn usage(path: &str) -> Use {
-    if letter_of(path).is_some() { Use::Image } else { Use::Ignored }
+    if letter_of(path).is_some() {
+        Use::Image
+    } else {
+        Use::Ignored
+    }
 }
 
 pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
     let item = |path: &String| {
         let label = letter_of(path)? as u16;
-        Some(Item { path: path.clone(), label, part: Part::Pooled })
+        Some(Item {
+            path: path.clone(),
+            label,
+            part: Part::Pooled,
+        })
     };
     Ok(Plan {
         items: listing.images.iter().filter_map(item).collect(),
@@ -106,6 +116,9 @@ mod tests {
     fn the_shuffle_is_numpys() {
         assert_eq!(numpy_shuffle(10), [2, 8, 4, 9, 1, 6, 7, 3, 0, 5]);
         let long = numpy_shuffle(18_724);
-        assert_eq!(long[..8], [14921, 4794, 2188, 16898, 6409, 13556, 14532, 593]);
+        assert_eq!(
+            long[..8],
+            [14921, 4794, 2188, 16898, 6409, 13556, 14532, 593]
+        );
     }
 }

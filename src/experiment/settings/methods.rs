@@ -100,7 +100,12 @@ impl Settings {
             (Fisher::Corrected, Penalty::Half)
         };
         Ok(EwcConfig {
-            lambda: self.real("lambda", benchmark.published_lambda(), |x| x >= 0.0, "a number from 0")?,
+            lambda: self.real(
+                "lambda",
+                benchmark.published_lambda(),
+                |x| x >= 0.0,
+                "a number from 0",
+            )?,
             fisher: self.choice("fisher", fisher, &fishers)?,
             fisher_samples: self.whole("fisher_samples", 200, FROM_ONE, "a whole number from 1")?,
             penalty: self.choice("penalty", penalty, &penalties)?,
@@ -177,7 +182,11 @@ impl Settings {
         Ok((can && released && epochs > 20).then_some(5))
     }
 
-    pub(super) fn tag(&self, benchmark: Benchmark, released: bool) -> Result<TagSettings, SettingError> {
+    pub(super) fn tag(
+        &self,
+        benchmark: Benchmark,
+        released: bool,
+    ) -> Result<TagSettings, SettingError> {
         let corrections = [
             ("per-task", BiasCorrection::PerTask),
             ("per-epoch", BiasCorrection::PerEpoch),

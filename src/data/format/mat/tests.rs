@@ -37,16 +37,24 @@ fn compressed(element: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(element).unwrap();
     let packed = encoder.finish().unwrap();
-    let mut bytes = [MI_COMPRESSED.to_le_bytes(), (packed.len() as u32).to_le_bytes()].concat();
+    let mut bytes = [
+        MI_COMPRESSED.to_le_bytes(),
+        (packed.len() as u32).to_le_bytes(),
+    ]
+    .concat();
     bytes.extend(packed);
     bytes
 }
 
 /// Two images of 2x3 pixels and 3 channels.
-fn small(packed: bool) -> Vec<u8> {
+pub(crate) fn small(packed: bool) -> Vec<u8> {
     let x = variable("X", &[2, 3, 3, 2], &(0..36).collect::<Vec<_>>());
     let y = variable("y", &[2, 1], &[10, 3]);
-    let elements = if packed { [compressed(&x), compressed(&y)] } else { [x, y] };
+    let elements = if packed {
+        [compressed(&x), compressed(&y)]
+    } else {
+        [x, y]
+    };
     [header(), elements.concat()].concat()
 }
 
@@ -70,13 +78,31 @@ fn what_is_wrong_is_named() {
     for (bytes, words) in [
         (b"MATLAB".to_vec(), "truncated"),
         (vec![b'x'; 200], "is not a little-endian MAT-file"),
-        ([b"MATLAB 7.3 MAT-file".to_vec(), vec![0; 200]].concat(), "HDF5"),
+        (
+            [b"MATLAB 7.3 MAT-file".to_vec(), vec![0; 200]].concat(),
+            "HDF5",
+        ),
         (file(&x, &[]), "the variables [X]"),
-        (file(&x, &variable("y", &[3, 1], &[1, 2, 3])), "2 integers, one an image"),
-        (file(&x, &variable("y", &[2, 1], &[1, 0])), "the label of image 1 is -1"),
-        (file(&x, &variable("y", &[2, 1], &[11, 1])), "the label of image 0 is 11"),
-        (file(&variable("X", &[9, 1, 1, 2], &[1, 2]), &[]), "bytes of variable X"),
-        (file(&variable("X", &[-1, 1], &[1, 2]), &[]), "sizes of variable X"),
+        (
+            file(&x, &variable("y", &[3, 1], &[1, 2, 3])),
+            "2 integers, one an image",
+        ),
+        (
+            file(&x, &variable("y", &[2, 1], &[1, 0])),
+            "the label of image 1 is -1",
+        ),
+        (
+            file(&x, &variable("y", &[2, 1], &[11, 1])),
+            "the label of image 0 is 11",
+        ),
+        (
+            file(&variable("X", &[9, 1, 1, 2], &[1, 2]), &[]),
+            "bytes of variable X",
+        ),
+        (
+            file(&variable("X", &[-1, 1], &[1, 2]), &[]),
+            "sizes of variable X",
+        ),
     ] {
         assert!(error(&bytes).contains(words), "{words}: {}", error(&bytes));
     }
@@ -85,17 +111,37 @@ fn what_is_wrong_is_named() {
 #[test]
 fn a_bomb_stops_at_the_bound() {
     let bytes = [header(), compressed(&vec![0; 1 << 20])].concat();
-    assert!(matches!(read_within(&bytes, "f", 1 << 16), Err(DataError::TooLarge { .. })));
+    assert!(matches!(
+        read_within(&bytes, "f", 1 << 16),
+        Err(DataError::TooLarge { .. })
+    ));
 }
 
 #[test]
 fn doubles_and_shorts_are_integers_where_they_are() {
-    let of = |storage, bytes: Vec<u8>| Variable { name: String::new(), sizes: vec![], storage, bytes };
-    let doubles: Vec<u8> = [3.0_f64, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let of = |storage, bytes: Vec<u8>| Variable {
+        name: String::new(),
+        sizes: vec![],
+        storage,
+        bytes,
+    };
+    let doubles: Vec<u8> = [3.0_f64, -2.0]
+        .iter()
+        .flat_map(|x| x.to_le_bytes())
+        .collect();
     assert_eq!(of(Storage::F64, doubles).integers(), Some(vec![3, -2]));
-    assert_eq!(of(Storage::F64, 0.5_f64.to_le_bytes().to_vec()).integers(), None);
-    assert_eq!(of(Storage::F64, f64::NAN.to_le_bytes().to_vec()).integers(), None);
-    assert_eq!(of(Storage::I16, vec![0xff, 0xff]).integers(), Some(vec![-1]));
+    assert_eq!(
+        of(Storage::F64, 0.5_f64.to_le_bytes().to_vec()).integers(),
+        None
+    );
+    assert_eq!(
+        of(Storage::F64, f64::NAN.to_le_bytes().to_vec()).integers(),
+        None
+    );
+    assert_eq!(
+        of(Storage::I16, vec![0xff, 0xff]).integers(),
+        Some(vec![-1])
+    );
 }
 
 proptest! {
