@@ -79,6 +79,8 @@ pub fn run(name: &str, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
     use crate::data::testing::{cifar_set, gzip, noise, python2_batch, tar, xz};
 
@@ -199,7 +201,8 @@ mod tests {
                 assert!(result.is_ok(), "{name} panicked on mutation {seed}");
             }
             if count > 2000 {
-                eprintln!(
+                let _ = writeln!(
+                    std::io::stderr(),
                     "{name}: {count} mutations in {:.1} s",
                     began.elapsed().as_secs_f64()
                 );

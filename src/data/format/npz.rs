@@ -164,7 +164,10 @@ fn parse(mut bytes: Vec<u8>, file: &str) -> Result<Array, DataError> {
         .and_then(|rest| rest.strip_prefix('(')?.split_once(')'))
         .map(|(list, _)| list);
     let sizes: Option<Vec<usize>> = list.and_then(|list| {
-        let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let parts = list
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
         parts.map(|part| part.parse().ok()).collect()
     });
     let Some(shape) = sizes.filter(|sizes| sizes.len() <= 8) else {

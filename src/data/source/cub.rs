@@ -176,7 +176,8 @@ mod tests {
 
     fn listing(changed: &str, text: &str) -> Listing {
         let mut listing = Listing::default();
-        let names: String = (1..=200).map(|i| format!("{i} {i:03}.Bird\n")).collect();
+        let names: Vec<String> = (1..=200).map(|i| format!("{i} {i:03}.Bird\n")).collect();
+        let names = names.concat();
         let texts = [
             "1 001.Bird/a.jpg\n2 001.Bird/b.jpg\n3 200.Bird/c.jpg\n",
             "1 1\n2 1\n3 200\n",

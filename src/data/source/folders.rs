@@ -206,12 +206,10 @@ mod tests {
     fn make(root: &Path, split: bool) {
         for (class, shade) in [("ants", 20_u8), ("bees", 120), ("cats", 220)] {
             for index in 0..5_u32 {
-                let half = if !split {
-                    ""
-                } else if index < 3 {
-                    "train/"
-                } else {
-                    "test/"
+                let half = match (split, index) {
+                    (false, _) => "",
+                    (true, 0..3) => "train/",
+                    (true, _) => "test/",
                 };
                 let folder = root.join(format!("{half}{class}"));
                 fs::create_dir_all(&folder).unwrap();

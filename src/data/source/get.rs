@@ -158,7 +158,9 @@ fn remotes(name: DataName) -> &'static [Remote] {
                 &[Remote {
                     path: "notMNIST_small.tar.gz",
                     mirrors: NOTMNIST,
-                    known: Known::Images("NOTMNIST_IMAGES"),
+                    known: Known::Images(
+                        "85b861d5f28100475d1ff8890a730a5773fbd558cfc09b3c6ee32b5f4f4d4e69",
+                    ),
                 }]
             }
         }

@@ -306,7 +306,8 @@ mod tests {
                 .to_string();
             assert!(error.contains("train.csv: line 2"), "{error}");
         }
-        let many: String = (0..65).map(|i| format!("\na.jpg,n{i}")).collect();
+        let many: Vec<String> = (0..65).map(|i| format!("\na.jpg,n{i}")).collect();
+        let many = many.concat();
         assert!(
             plan(&listing(&format!("h{many}"), &[]))
                 .unwrap_err()

@@ -70,6 +70,7 @@ pub(super) fn usage(path: &str) -> Use {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "other planners can fail")]
 pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
     let item = |path: &String| {
         let label = letter_of(path)? as u16;
@@ -118,7 +119,7 @@ mod tests {
         let long = numpy_shuffle(18_724);
         assert_eq!(
             long[..8],
-            [14921, 4794, 2188, 16898, 6409, 13556, 14532, 593]
+            [14_921, 4794, 2188, 16_898, 6409, 13_556, 14_532, 593]
         );
     }
 }
