@@ -55,7 +55,7 @@ pub(super) struct DemoArgs {
 pub(super) struct RunArgs {
     /// TOML file of settings; flags beat it
     pub(super) config: Option<PathBuf>,
-    /// Stream of tasks (tagcl list benchmarks)
+    /// Stream of tasks (tagcl list benchmarks), or the path of a TOML file that describes one
     #[arg(long)]
     pub(super) benchmark: Option<String>,
     /// Data folder, or `embedded` for the MNIST sample in the program [env: `TAGCL_DATA`]
@@ -64,6 +64,12 @@ pub(super) struct RunArgs {
     /// Number of tasks
     #[arg(long)]
     pub(super) tasks: Option<String>,
+    /// Number of classes that have images, for a run on part of a data set
+    #[arg(long)]
+    pub(super) classes: Option<String>,
+    /// How CUB's photographs become inputs: released, imagenet
+    #[arg(long)]
+    pub(super) input_scaling: Option<String>,
     /// Order of the classes of a split stream: fixed, seeded
     #[arg(long)]
     pub(super) class_order: Option<String>,
@@ -169,6 +175,9 @@ pub(super) struct RunArgs {
     /// Examples per training step
     #[arg(long)]
     pub(super) batch_size: Option<String>,
+    /// Whether a last batch that is not full is left out: true, false
+    #[arg(long)]
+    pub(super) drop_last: Option<String>,
     /// Defaults: released (as the released code behaves), corrected
     #[arg(long)]
     pub(super) profile: Option<String>,
@@ -205,6 +214,8 @@ impl RunArgs {
             ("benchmark", &self.benchmark),
             ("data", &self.data),
             ("tasks", &self.tasks),
+            ("classes", &self.classes),
+            ("input_scaling", &self.input_scaling),
             ("class_order", &self.class_order),
             ("angles", &self.angles),
             ("validation", &self.validation),
@@ -240,6 +251,7 @@ impl RunArgs {
             ("patience", &self.patience),
             ("epochs", &self.epochs),
             ("batch_size", &self.batch_size),
+            ("drop_last", &self.drop_last),
             ("profile", &self.profile),
             ("seeds", &self.seeds),
             ("out", &self.out),
@@ -270,6 +282,20 @@ pub(super) enum DataCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Download a data set into the data folder, after checking it
+    Get {
+        /// Data set
+        name: String,
+        /// Take it from this URL, file or folder instead of its official place
+        #[arg(long)]
+        from: Option<String>,
+        /// SHA-256 that the file must have; a URL needs one
+        #[arg(long, requires = "from")]
+        sha256: Option<String>,
+        /// Data folder
+        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        data: PathBuf,
+    },
     /// Put a local archive or folder into the data folder, after checking it
     Import {
         /// Data set
@@ -280,6 +306,8 @@ pub(super) enum DataCommand {
         #[arg(long, env = "TAGCL_DATA", default_value = "data")]
         data: PathBuf,
     },
+    /// Show counts, channel means and images of a data set
+    Show(ShowArgs),
     /// Recompute counts and checksums of a data set
     Verify {
         /// Data set
@@ -291,6 +319,22 @@ pub(super) enum DataCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `data show` takes.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Data set, a benchmark (5-dataset), or the path of a TOML file that describes one
+    pub(super) name: String,
+    /// Write a contact sheet of the training images to this file
+    #[arg(long)]
+    pub(super) png: Option<PathBuf>,
+    /// Data folder
+    #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+    pub(super) data: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -26,7 +26,7 @@ pub(super) fn sizes(config: &RunConfig) -> Result<(usize, usize), RunError> {
         let sample = data::embedded::mnist_sample()?;
         return Ok((sample.train.len(), sample.test.len()));
     }
-    Ok(config.benchmark.data().counts())
+    Ok(config.benchmark.counts())
 }
 
 impl From<ManifestError> for CliError {

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::CliError;
 use super::args::{DataArgs, DataCommand};
+use super::data_progress::DataProgress;
 use super::printer::Printer;
+use crate::data::fetch::FetchOptions;
 use crate::data::{self, DataName, VerifyReport};
 
 pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
@@ -13,6 +15,18 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
             list(data, *json, printer);
             Ok(())
         }
+        DataCommand::Get {
+            name,
+            from,
+            sha256,
+            data,
+        } => get(
+            parse(name)?,
+            from.as_deref(),
+            sha256.as_deref(),
+            data,
+            printer,
+        ),
         DataCommand::Import { name, path, data } => {
             let report = data::import(parse(name)?, path, data)?;
             let verb = if report.already_present {
@@ -24,6 +38,7 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
             print_report(&report.verified, printer);
             Ok(())
         }
+        DataCommand::Show(args) => super::show::show(args, printer),
         DataCommand::Verify { name, data, json } => {
             let report = data::verify(parse(name)?, data)?;
             if *json {
@@ -42,12 +57,37 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
     }
 }
 
-fn parse(name: &str) -> Result<DataName, CliError> {
+fn get(
+    name: DataName,
+    place: Option<&str>,
+    sha256: Option<&str>,
+    folder: &Path,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    printer.note(&format!("{name}: {}", name.description()));
+    printer.note(&format!("licence: {}", name.licence()));
+    let watch = DataProgress::new(printer);
+    let from = place.map(|place| data::Elsewhere { place, sha256 });
+    let report = data::get(name, folder, from, &FetchOptions::new(&watch))?;
+    drop(watch);
+    let verb = if report.already_present {
+        "already there, nothing was done"
+    } else {
+        "downloaded and checked"
+    };
+    printer.data(&format!(
+        "{name}: {verb}: {}",
+        report.located.path.display()
+    ));
+    Ok(())
+}
+
+pub(super) fn parse(name: &str) -> Result<DataName, CliError> {
     name.parse()
         .map_err(|e: data::DataError| CliError::Usage(e.to_string()))
 }
 
-fn to_json(value: &impl serde::Serialize) -> String {
+pub(super) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
@@ -100,6 +140,9 @@ fn print_report(report: &VerifyReport, printer: &Printer) {
         ));
     }
     printer.data(&format!("  sha256 of images and labels: {}", report.sha256));
+    if let Some(note) = &report.note {
+        printer.data(&format!("  note: {note}"));
+    }
     for problem in &report.problems {
         printer.data(&format!("  PROBLEM: {problem}"));
     }

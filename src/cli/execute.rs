@@ -8,15 +8,16 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::CliError;
+use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::data;
-use crate::experiment::benchmark::Benchmark;
 use crate::experiment::config::{DataChoice, InitHead, RunConfig};
 use crate::experiment::pool::{Pool, Status};
 use crate::experiment::result::RunResult;
 use crate::experiment::runner::SharedData;
 use crate::experiment::settings::PlannedRun;
+use crate::experiment::sources::load_images;
 use crate::experiment::store::RunFolder;
 use crate::model::read_weights;
 use crate::report::{Group, group, text_table};
@@ -32,28 +33,41 @@ pub(super) struct Execution<'a> {
     pub(super) json: bool,
 }
 
-/// The images of a benchmark.
+/// The images of a configuration. Decoded photographs are kept in `TAGCL_CACHE`, or in the data folder.
 pub(super) fn load(
-    benchmark: Benchmark,
-    choice: DataChoice,
+    config: &RunConfig,
     folder: Option<&Path>,
     printer: &Printer,
 ) -> Result<SharedData, CliError> {
-    let name = benchmark.data();
-    let data = match (choice, folder) {
-        (DataChoice::Embedded, _) => data::embedded::mnist_sample()?,
-        (DataChoice::Full, Some(folder)) => data::load(name, folder)?,
+    let sources = config.benchmark.sources();
+    // The cache of a benchmark of one's own lies beside its file.
+    let own = config
+        .custom
+        .as_ref()
+        .and_then(|custom| custom.path.parent());
+    let folder = match (config.data, own.or(folder)) {
+        (DataChoice::Embedded, _) => Path::new(""),
+        (DataChoice::Full, Some(folder)) => folder,
         (DataChoice::Full, None) => {
-            let embedded = if name == data::DataName::Mnist {
+            let embedded = if sources == [data::DataName::Mnist] {
                 ", or --data embedded for the sample in the program"
             } else {
                 ""
             };
+            let names: Vec<_> = sources.iter().map(ToString::to_string).collect();
             return Err(CliError::Usage(format!(
-                "{name} is needed: give its folder with --data DIR (or TAGCL_DATA){embedded}"
+                "{} is needed: give its folder with --data DIR (or TAGCL_DATA){embedded}",
+                names.join(", ")
             )));
         }
     };
+    let cache = cache_folder(folder);
+    let watch = DataProgress::new(printer);
+    let options = data::LoadOptions {
+        cache: Some(&cache),
+        watch: &watch,
+    };
+    let data = load_images(config, folder, options)?;
     if let Some(note) = &data.note {
         printer.note(&format!("data: {note}"));
     }
@@ -75,7 +89,7 @@ pub(super) fn execute(
     if let Some(bytes) = how.init {
         printer.note(&initial_weights(&first.config, bytes)?);
     }
-    let data = load(first.config.benchmark, first.config.data, how.data, printer)?;
+    let data = load(&first.config, how.data, printer)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = how.jobs.unwrap_or((cores / how.threads.max(1)).max(1));
     let pool = Pool {

@@ -67,10 +67,11 @@ fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
     let Some(first) = plan.runs.first() else {
         return Ok(());
     };
-    let (train, test) = if plan.data_missing || plan.data.is_some() {
-        first.config.benchmark.data().counts()
+    let known = first.config.custom.is_none() && (plan.data_missing || plan.data.is_some());
+    let (train, test) = if known {
+        first.config.benchmark.counts()
     } else {
-        let data = load(first.config.benchmark, first.config.data, None, printer)?;
+        let data = load(&first.config, None, printer)?;
         (data.train.len(), data.test.len())
     };
     let cost = estimate(&first.config, train, test)?;

@@ -11,8 +11,7 @@ use super::CliError;
 use super::args::WorkerArgs;
 use super::execute::load;
 use super::printer::Printer;
-use crate::experiment::benchmark::Benchmark;
-use crate::experiment::config::DataChoice;
+use crate::experiment::config::RunConfig;
 use crate::experiment::pool::{Pool, Status, Watcher};
 use crate::experiment::processes::{Ending, Job, Message, STOP};
 use crate::experiment::runner::{Event, SharedData};
@@ -35,7 +34,7 @@ pub(super) fn worker(args: &WorkerArgs, printer: &Printer) -> Result<(), CliErro
         ),
     };
     let jobs = listen(Arc::clone(&stop));
-    let mut data: Option<((Benchmark, DataChoice), SharedData)> = None;
+    let mut data: Option<(RunConfig, SharedData)> = None;
     for line in jobs {
         let ending = match serde_json::from_str::<Job>(&line) {
             Ok(job) => one(args, job, init.as_deref(), &mut data, &stop, printer),
@@ -75,16 +74,18 @@ fn one(
     args: &WorkerArgs,
     job: Job,
     init: Option<&[u8]>,
-    data: &mut Option<((Benchmark, DataChoice), SharedData)>,
+    data: &mut Option<(RunConfig, SharedData)>,
     stop: &AtomicBool,
     printer: &Printer,
 ) -> Ending {
-    let needed = (job.config.benchmark, job.config.data);
-    if data.as_ref().is_none_or(|(loaded, _)| *loaded != needed) {
+    if data
+        .as_ref()
+        .is_none_or(|(of, _)| !job.config.has_images_of(of))
+    {
         // The old set goes before the new one comes: two would not always fit.
         *data = None;
-        match load(needed.0, needed.1, args.data.as_deref(), printer) {
-            Ok(loaded) => *data = Some((needed, loaded)),
+        match load(&job.config, args.data.as_deref(), printer) {
+            Ok(loaded) => *data = Some((job.config.clone(), loaded)),
             Err(error) => return failed(error.to_string()),
         }
     }

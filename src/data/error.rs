@@ -180,6 +180,17 @@ pub enum DataError {
         problem: String,
     },
 
+    /// A file that should be an image is none that can be decoded.
+    #[error(
+        "{file} is no image that can be decoded (JPEG, PNG or WebP): {reason}; replace the file or take it out"
+    )]
+    Picture {
+        /// The file or archive member.
+        file: String,
+        /// What the decoder answers.
+        reason: String,
+    },
+
     /// A tar archive breaks the format.
     #[error(
         "{file}: the tar entry at byte {offset} has {field} {found}, expected {expected}; the archive is damaged: download it again"
@@ -221,6 +232,83 @@ pub enum DataError {
         looked_for: Vec<LookedFor>,
         /// Where to get it and how to name it.
         advice: String,
+    },
+
+    /// Of the data sets of a benchmark, some are not in the data folder.
+    #[error("{name} is made of several data sets, of which {} are missing:\n{}", missing.len(), lines(missing))]
+    MissingParts {
+        /// The benchmark.
+        name: String,
+        /// One [`DataError::Missing`] a data set.
+        missing: Vec<DataError>,
+    },
+
+    /// A file has another checksum than it must have.
+    #[error("{} has {kind} {found}, it must be {expected}: it is damaged, incomplete or another version, and was not used", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// `MD5` or `SHA-256`.
+        kind: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+
+    /// No mirror had the file.
+    #[error("could not download {}; without a network, get the file elsewhere and put it there under that name, or give it with --from PATH. Tried:\n  {}", target.display(), reasons.join("\n  "))]
+    Download {
+        /// Where it was to be put.
+        target: PathBuf,
+        /// What each mirror answered.
+        reasons: Vec<String>,
+    },
+
+    /// A data set that no address serves without a person's consent.
+    #[error(
+        "{name} cannot be downloaded by a program: its files are given out on request or by hand only. {advice}"
+    )]
+    NoDownload {
+        /// The data set.
+        name: String,
+        /// Where to get it and how to name it.
+        advice: String,
+    },
+
+    /// A download from an address of the user's needs a checksum.
+    #[error(
+        "a download from {url} is only used if its checksum is right: give it with --sha256 HEX"
+    )]
+    NeedsChecksum {
+        /// The address.
+        url: String,
+    },
+
+    /// The file of a benchmark of one's own cannot be used.
+    #[error("benchmark file {}: {problem}", path.display())]
+    Custom {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+
+    /// Classes have no images.
+    #[error(
+        "{name} has training and test images of {found} classes, {expected} are expected{note}; without images are classes {absent}: get the complete data set, or run on what is there with --classes {found} and a number of --tasks that divides it (results then say so)"
+    )]
+    Classes {
+        /// The data set.
+        name: String,
+        /// Classes that the run needs.
+        expected: usize,
+        /// Classes that have images.
+        found: usize,
+        /// The others.
+        absent: String,
+        /// What the data set says of itself, in parentheses.
+        note: String,
     },
 
     /// No data set goes by that name.
@@ -273,6 +361,11 @@ pub struct LookedFor {
     pub path: PathBuf,
     /// Whether it is there (some files of an incomplete data set may be).
     pub found: bool,
+}
+
+fn lines(errors: &[DataError]) -> String {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    texts.join("\n")
 }
 
 fn path_list(paths: &[LookedFor]) -> String {

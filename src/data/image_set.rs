@@ -313,8 +313,9 @@ impl Dataset {
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(b"tagcl dataset 1\n");
-        hash.update(self.train.sha256());
-        hash.update(self.test.sha256());
+        let (train, test) = super::cache::checksums(&self.train, &self.test);
+        hash.update(train);
+        hash.update(test);
         hex(&hash.finalize())
     }
 }

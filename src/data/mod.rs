@@ -11,11 +11,21 @@
 //! Every error is a [`DataError`] that names the file, the value found, the value expected and
 //! what to do about it.
 
+mod cache;
+pub mod combine;
+pub mod contact;
 pub mod embedded;
 pub mod error;
+#[cfg(feature = "cli")]
+pub mod fetch;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod image_set;
+pub mod resample;
 pub mod source;
+mod tree;
+pub mod watch;
 
 #[cfg(test)]
 mod testing;
@@ -23,6 +33,9 @@ mod testing;
 pub use error::DataError;
 pub use image_set::{Dataset, ImageSet, ImageShape};
 pub use source::{
-    DataName, FileReport, Form, ImportReport, Located, SetReport, Status, VerifyReport, import,
-    load, locate, status, verify,
+    DataName, FileReport, Form, ImportReport, LoadOptions, Located, SetReport, Status,
+    VerifyReport, import, load, load_with, locate, status, verify,
 };
+#[cfg(feature = "cli")]
+pub use source::{Elsewhere, GetReport, get};
+pub use watch::Watch;

@@ -1,10 +1,9 @@
-//! The benchmarks and the learning rates that were published for them.
+//! The names that a configuration may use.
 //!
 //! Owns the names of benchmarks, models, methods and optimizers, each with a one-line description that `tagcl list`
-//! prints, and the hyper-parameters of the released scripts (REFERENCE of the paper's repository at 187d4df,
-//! `scripts/*.sh`, and `replicate_experiment_mnist.sh` at f6afd10 for the MNIST streams).
+//! prints. Hyper-parameters of the released scripts are in [`super::published`], data sets in [`super::sources`].
 
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
 
 /// A closed list of names, each with a description.
 pub trait Named: Copy + PartialEq + 'static {
@@ -50,6 +49,10 @@ named! {
         SplitCifar10 = "split-cifar10": "CIFAR-10 split by class; 5 tasks of 2 classes.",
         SplitMnist = "split-mnist": "MNIST split by class; 5 tasks of 2 digits.",
         SplitFashionMnist = "split-fashion-mnist": "Fashion-MNIST split by class; 5 tasks of 2 classes.",
+        SplitMiniImageNet = "split-mini-imagenet": "mini-ImageNet split by class; 20 tasks of 5 classes at 84x84.",
+        SplitCub = "split-cub": "CUB-200-2011 (birds) split by class; 20 tasks of 10 classes at 224x224.",
+        FiveDataset = "5-dataset": "CIFAR-10, MNIST, SVHN, notMNIST and Fashion-MNIST, one after the other, at 32x32 in colour.",
+        Custom = "custom": "A benchmark of one's own, named by the path of its TOML file (docs/own-data.md).",
         RotatedMnist = "rotated-mnist": "MNIST turned by another angle in every task; 10 tasks (Figure 5a of the paper).",
         PermutedMnist = "permuted-mnist": "MNIST under another pixel permutation in every task; 10 tasks.",
     }
@@ -109,17 +112,6 @@ pub enum BenchmarkKind {
 }
 
 impl Benchmark {
-    /// The data set it is made of.
-    #[must_use]
-    pub fn data(self) -> DataName {
-        match self {
-            Self::SplitCifar100 => DataName::Cifar100,
-            Self::SplitCifar10 => DataName::Cifar10,
-            Self::SplitFashionMnist => DataName::FashionMnist,
-            Self::SplitMnist | Self::RotatedMnist | Self::PermutedMnist => DataName::Mnist,
-        }
-    }
-
     /// How it cuts it.
     #[must_use]
     pub fn kind(self) -> BenchmarkKind {
@@ -130,12 +122,17 @@ impl Benchmark {
         }
     }
 
-    /// Classes of the data set and shape of its images.
+    /// Classes of the complete data set and shape of its images. Those of a custom benchmark stand in its file: a
+    /// configuration's are [`super::config::RunConfig::images`].
     #[must_use]
     pub fn images(self) -> (usize, ImageShape) {
         match self {
             Self::SplitCifar100 => (100, ImageShape::new(3, 32, 32)),
             Self::SplitCifar10 => (10, ImageShape::new(3, 32, 32)),
+            Self::SplitMiniImageNet => (100, ImageShape::new(3, 84, 84)),
+            Self::SplitCub => (200, ImageShape::new(3, 224, 224)),
+            Self::FiveDataset => (50, ImageShape::new(3, 32, 32)),
+            Self::Custom => (0, ImageShape::new(0, 0, 0)),
             _ => (10, ImageShape::new(1, 28, 28)),
         }
     }
@@ -144,7 +141,7 @@ impl Benchmark {
     #[must_use]
     pub fn tasks(self) -> usize {
         match self {
-            Self::SplitCifar100 => 20,
+            Self::SplitCifar100 | Self::SplitMiniImageNet | Self::SplitCub => 20,
             Self::RotatedMnist | Self::PermutedMnist => 10,
             _ => 5,
         }
@@ -154,48 +151,12 @@ impl Benchmark {
     #[must_use]
     pub fn model(self) -> ModelName {
         match self {
-            Self::SplitCifar100 | Self::SplitCifar10 => ModelName::ReducedResNet18,
+            Self::SplitCifar100
+            | Self::SplitCifar10
+            | Self::SplitMiniImageNet
+            | Self::SplitCub
+            | Self::FiveDataset => ModelName::ReducedResNet18,
             _ => ModelName::Mlp,
-        }
-    }
-
-    /// The learning rate of the released scripts, where they have one for these three.
-    #[must_use]
-    pub fn published_lr(self, method: MethodName, optimizer: OptimizerName) -> Option<f64> {
-        use MethodName as M;
-        use OptimizerName as O;
-        let plain = match (self, optimizer) {
-            (Self::SplitCifar100, O::Sgd) => Some(0.1),
-            (Self::SplitCifar100, O::RmsProp) => Some(0.005),
-            (Self::SplitCifar100, O::Adagrad) => Some(0.01),
-            (Self::SplitCifar100, O::Adam) => Some(0.005),
-            (Self::SplitCifar100, O::TagRmsProp) => Some(0.000_25),
-            (Self::SplitCifar100, O::TagAdagrad) => Some(0.005),
-            (Self::SplitCifar100, O::TagAdam) => Some(0.000_5),
-            (Self::RotatedMnist, O::Sgd) => Some(0.1),
-            (Self::RotatedMnist, O::RmsProp | O::TagRmsProp) => Some(0.000_25),
-            (Self::PermutedMnist, O::Sgd) => Some(0.01),
-            (Self::PermutedMnist, O::RmsProp | O::TagRmsProp) => Some(0.000_075),
-            _ => None,
-        };
-        // A hybrid has its optimizer's own rate in every script; the MNIST streams had SGD with A-GEM and ER only.
-        let was_run = method == M::Plain
-            || match self {
-                Self::SplitCifar100 => matches!(optimizer, O::Sgd | O::RmsProp | O::TagRmsProp),
-                Self::RotatedMnist | Self::PermutedMnist => {
-                    matches!((method, optimizer), (M::Agem | M::Er, O::Sgd))
-                }
-                _ => false,
-            };
-        plain.filter(|_| was_run)
-    }
-
-    /// The learning rate of the released scripts for what they call multi-task.
-    #[must_use]
-    pub fn published_multi_task_lr(self, optimizer: OptimizerName) -> Option<f64> {
-        match (self, optimizer) {
-            (Self::SplitCifar100, OptimizerName::Sgd) => Some(0.01),
-            _ => None,
         }
     }
 }

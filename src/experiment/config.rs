@@ -9,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 use super::benchmark::{
     Benchmark, BenchmarkKind, MethodName, ModelName, Named as _, OptimizerName,
 };
+use super::custom::CustomBenchmark;
+use crate::data::ImageShape;
 use crate::method::{AgemConfig, ErConfig, EwcConfig};
 use crate::optim::{
     AlphaRule, AlphaScope, BiasCorrection, Epsilon, PastMoments, TagBase, TagConfig,
@@ -81,6 +83,39 @@ pub enum Evaluate {
     Validation,
 }
 
+/// How photographs become inputs of a network that was trained on `ImageNet`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InputScaling {
+    /// As the released code: bytes less a mean in the wrong order of channels, never divided by 255, then doubled less
+    /// one; from about −250 to 300.
+    Released,
+    /// `ImageNet`'s mean and standard deviation, as the network expects.
+    #[serde(rename = "imagenet")]
+    ImageNet,
+}
+
+impl InputScaling {
+    fn scaling(self) -> Scaling {
+        let (scale, shift) = match self {
+            // 2·(x − mean) − 1 with the mean of blue, green, red taken off red, green, blue.
+            Self::Released => (
+                [2.0; 3],
+                [103.94, 116.78, 123.68].map(|mean| -2.0 * mean - 1.0),
+            ),
+            Self::ImageNet => {
+                let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+                let of = |f: &dyn Fn(f32, f32) -> f32| std::array::from_fn(|c| f(mean[c], std[c]));
+                (
+                    of(&|_, std| 1.0 / (255.0 * std)),
+                    of(&|mean, std| -mean / std),
+                )
+            }
+        };
+        Scaling::Affine { scale, shift }
+    }
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -117,10 +152,22 @@ pub struct TagSettings {
 pub struct RunConfig {
     /// Stream of tasks.
     pub benchmark: Benchmark,
+    /// What a benchmark of one's own is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomBenchmark>,
     /// Whole data set or sample.
     pub data: DataChoice,
     /// Number of tasks.
     pub tasks: usize,
+    /// Number of classes with images, where only a part of the data set is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
+    /// How photographs of CUB become inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_scaling: Option<InputScaling>,
+    /// Whether a last batch that is not full is left out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drop_last: bool,
     /// Order of the classes (split streams).
     pub class_order: Option<ClassOrder>,
     /// Angles (rotated streams).
@@ -189,7 +236,7 @@ impl RunConfig {
     pub fn run_id(&self) -> String {
         format!(
             "{}-{}-{}-s{}-{}",
-            self.benchmark.name(),
+            self.benchmark_name(),
             self.method.name(),
             self.optimizer.name(),
             self.seed,
@@ -227,7 +274,58 @@ impl RunConfig {
             tasks,
             validation,
             fraction,
-            scaling: Scaling::Unit,
+            scaling: match (self.input_scaling, self.benchmark) {
+                _ if self.custom.is_some() => self
+                    .custom
+                    .as_ref()
+                    .map_or(Scaling::Unit, CustomBenchmark::scaling),
+                (Some(own), _) => own.scaling(),
+                (None, Benchmark::SplitMiniImageNet) => Scaling::Signed,
+                _ => Scaling::Unit,
+            },
+        }
+    }
+
+    /// Classes of the data and shape of its images.
+    #[must_use]
+    pub fn images(&self) -> (usize, ImageShape) {
+        let (classes, shape) = match &self.custom {
+            Some(custom) => (custom.classes, custom.image_shape()),
+            None => self.benchmark.images(),
+        };
+        (self.classes.unwrap_or(classes), shape)
+    }
+
+    /// The benchmark's name; of one's own, the name in its file.
+    #[must_use]
+    pub fn benchmark_name(&self) -> &str {
+        self.custom
+            .as_ref()
+            .map_or(self.benchmark.name(), |custom| &custom.name)
+    }
+
+    /// Whether this run and another see the same images.
+    #[must_use]
+    pub fn has_images_of(&self, other: &Self) -> bool {
+        let of = |config: &Self| (config.benchmark, config.data, config.classes);
+        of(self) == of(other) && self.custom == other.custom
+    }
+
+    /// An epoch's examples in batches.
+    pub fn batches<'a, T>(&self, order: &'a [T]) -> impl Iterator<Item = &'a [T]> {
+        let (size, drop_last) = (self.batch_size, self.drop_last);
+        order
+            .chunks(size)
+            .filter(move |batch| !drop_last || batch.len() == size)
+    }
+
+    /// Training steps of an epoch over this many examples.
+    #[must_use]
+    pub fn steps_of(&self, examples: usize) -> usize {
+        if self.drop_last {
+            examples / self.batch_size
+        } else {
+            examples.div_ceil(self.batch_size)
         }
     }
 

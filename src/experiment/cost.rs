@@ -30,7 +30,7 @@ pub struct Estimate {
 /// # Errors
 /// [`RunError`] if network or optimizer cannot be made.
 pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimate, RunError> {
-    let (classes, shape) = config.benchmark.images();
+    let (classes, shape) = config.images();
     let split = matches!(config.stream().kind, StreamKind::Split(_));
     let per_task = |images: usize| if split { images / config.tasks } else { images };
     let head = if split {
@@ -39,7 +39,7 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
         classes * config.tasks
     };
     let kept = per_task(train) as f64 * (1.0 - config.validation) * config.fraction;
-    let steps = (kept.round() as usize).div_ceil(config.batch_size) * config.epochs * config.tasks;
+    let steps = config.steps_of(kept.round() as usize) * config.epochs * config.tasks;
     let evaluated_images = per_task(test) * config.tasks * (config.tasks + 1) / 2;
 
     let mut config = config.clone();

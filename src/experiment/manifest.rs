@@ -299,7 +299,12 @@ mod tests {
     #[test]
     fn damage_is_named_with_its_line() {
         let folder = tempfile::tempdir().unwrap();
-        let path = write(folder.path(), &Header::new(None, None, 1, Interval(None)), &runs()).unwrap();
+        let path = write(
+            folder.path(),
+            &Header::new(None, None, 1, Interval(None)),
+            &runs(),
+        )
+        .unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let cases = [
             (text[..text.len() / 2].to_string(), "line"),

@@ -47,8 +47,12 @@ impl ModelName {
 
     /// Examples per training step unless told otherwise.
     #[must_use]
-    pub fn batch_size(self) -> usize {
-        if self == Self::AlexNet { 64 } else { 10 }
+    pub fn batch_size(self, benchmark: Benchmark) -> usize {
+        if self == Self::AlexNet {
+            64
+        } else {
+            benchmark.published_batch_size()
+        }
     }
 
     /// Tasks unless told otherwise: the released code uses AlexNet for CIFAR-100 in ten.
@@ -122,7 +126,7 @@ pub fn network(
     let seeds = Seeds::new(config.seed);
     let mut init = seeds.stream("init");
     let masks = seeds.stream("dropout");
-    let image = config.benchmark.images().1;
+    let image = config.images().1;
     Ok(match config.model {
         ModelName::Mlp => {
             let mlp = MlpConfig {

@@ -41,7 +41,7 @@ const TAG: &[HyperParameter] = &[
     RATE,
     hyper("gamma", "1", "above 0, at most 1"),
     hyper("gamma_from", "1 / 0", "0 or 1"),
-    hyper("b", "5", "0 to 80"),
+    hyper("b", "5; 7 on 5-dataset", "0 to 80"),
     hyper("alpha", "cosine", "cosine, one, age, gradients"),
     hyper(
         "stored_gradients",
@@ -81,7 +81,7 @@ impl Documented for MethodName {
             Self::Ewc => {
                 const {
                     &[
-                        hyper("lambda", "1", "number from 0"),
+                        hyper("lambda", "1; 100 on 5-dataset", "number from 0"),
                         hyper("fisher", "corrected / released", "corrected, released"),
                         hyper("fisher_samples", "200", "whole number from 1"),
                         hyper("penalty", "half / released", "half, released"),

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named, OptimizerName};
-use super::config::{DataChoice, InitHead, Profile, RunConfig, Schedule};
+use super::config::{DataChoice, InitHead, InputScaling, Profile, RunConfig, Schedule};
+use super::custom::CustomBenchmark;
 use crate::stream::{Angles, ClassOrder};
 
 /// A setting that cannot be used.
@@ -72,6 +73,9 @@ pub enum SettingError {
         /// What is wrong.
         problem: String,
     },
+    /// The file of a benchmark of one's own.
+    #[error("{0}")]
+    Custom(#[from] super::custom::CustomError),
     /// A stream that cannot be made.
     #[error("{0}")]
     Stream(#[from] crate::stream::StreamError),
@@ -114,12 +118,23 @@ impl fmt::Display for Origin {
 
 /// All keys, with what they mean.
 pub const KEYS: &[(&str, &str)] = &[
-    ("benchmark", "stream of tasks (tagcl list benchmarks)"),
+    (
+        "benchmark",
+        "stream of tasks (tagcl list benchmarks), or the path of a TOML file that describes one",
+    ),
     (
         "data",
         "data folder, or `embedded` for the MNIST sample that ships with the program",
     ),
     ("tasks", "number of tasks"),
+    (
+        "classes",
+        "number of classes that have images, for a run on part of a data set",
+    ),
+    (
+        "input_scaling",
+        "how CUB's photographs become inputs: released, imagenet (mean and standard deviation)",
+    ),
     (
         "class_order",
         "order of the classes of a split stream: fixed, seeded",
@@ -225,6 +240,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ),
     ("epochs", "epochs per task, at most"),
     ("batch_size", "examples per training step"),
+    (
+        "drop_last",
+        "whether a last batch that is not full is left out: true, false",
+    ),
     (
         "profile",
         "defaults: released (as the released code behaves) or corrected",
@@ -504,29 +523,61 @@ impl Settings {
         })
     }
 
+    /// The benchmark: built in, or described in a file.
+    fn benchmark(&self) -> Result<(Benchmark, Option<CustomBenchmark>), SettingError> {
+        let missing = |remedy: &str| SettingError::Missing {
+            key: "benchmark",
+            remedy: remedy.to_string(),
+        };
+        let text = self
+            .text("benchmark")
+            .ok_or_else(|| missing("give --benchmark NAME (tagcl list benchmarks shows them)"))?;
+        if std::path::Path::new(text)
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("toml"))
+        {
+            let custom = CustomBenchmark::read(std::path::Path::new(text))?;
+            if custom.tasks_are_fixed
+                && self.is_set("tasks")
+                && self.text("tasks") != Some(&*custom.tasks.to_string())
+            {
+                return Err(self.range(
+                    "tasks",
+                    "the number that the benchmark's file gives; leave it out",
+                ));
+            }
+            return Ok((Benchmark::Custom, Some(custom)));
+        }
+        match parse_name(text)? {
+            Benchmark::Custom => Err(missing(
+                "a benchmark of one's own is named by the path of its TOML file",
+            )),
+            benchmark => Ok((benchmark, None)),
+        }
+    }
+
     #[allow(
         clippy::too_many_lines,
         reason = "one line a setting, in the order of the configuration"
     )]
     fn config(&self, seed: u64) -> Result<RunConfig, SettingError> {
-        let benchmark: Benchmark =
-            self.name("benchmark")?
-                .ok_or_else(|| SettingError::Missing {
-                    key: "benchmark",
-                    remedy: "give --benchmark NAME (tagcl list benchmarks shows them)".to_string(),
-                })?;
+        let (benchmark, custom) = self.benchmark()?;
         let profiles = [
             ("released", Profile::Released),
             ("corrected", Profile::Corrected),
         ];
         let profile = self.choice("profile", Profile::Corrected, &profiles)?;
         let released = profile == Profile::Released;
-        let model = self.name("model")?.unwrap_or(benchmark.model());
+        let model = self.name("model")?.unwrap_or(
+            custom
+                .as_ref()
+                .map_or(benchmark.model(), |custom| custom.model),
+        );
         let method = self.name("method")?.unwrap_or(MethodName::Plain);
         let optimizer = self.name("optimizer")?.unwrap_or(OptimizerName::Sgd);
         let kind = benchmark.kind();
         self.only_for(
-            &["class_order"],
+            &["class_order", "classes"],
             kind == BenchmarkKind::Split,
             "benchmarks split by class",
         )?;
@@ -535,6 +586,8 @@ impl Settings {
             kind == BenchmarkKind::Rotated,
             "rotated benchmarks",
         )?;
+        let is_cub = benchmark == Benchmark::SplitCub;
+        self.only_for(&["input_scaling"], is_cub, "split-cub")?;
         self.only_for(&["hidden"], model == ModelName::Mlp, "the mlp model")?;
         let dropouts = "models whose dropout can be set (mlp, reduced-resnet18)";
         self.only_for(&["dropout"], model.takes_dropout(), dropouts)?;
@@ -570,11 +623,12 @@ impl Settings {
         let unit = |x: f64| (0.0..1.0).contains(&x);
         let share = |x: f64| x > 0.0 && x <= 1.0;
         let many = 1..=1_000_000;
-        let own = self.method_settings(method, released)?;
+        let own = self.method_settings(benchmark, method, released)?;
         let validation = self.real("validation", 0.0, unit, "at least 0 and below 1")?;
         let epochs = self.whole("epochs", 1, many.clone(), "a whole number from 1")?;
         let config = RunConfig {
             benchmark,
+            custom: custom.clone(),
             data: if self.text("data") == Some("embedded") {
                 DataChoice::Embedded
             } else {
@@ -582,10 +636,42 @@ impl Settings {
             },
             tasks: self.whole(
                 "tasks",
-                model.tasks(benchmark),
+                custom
+                    .as_ref()
+                    .map_or(model.tasks(benchmark), |custom| custom.tasks),
                 1..=1000,
                 "a whole number from 1 to 1000",
             )?,
+            classes: match self.text("classes") {
+                Some(_) => {
+                    let most = custom
+                        .as_ref()
+                        .map_or(benchmark.images().0, |custom| custom.classes);
+                    let key = "classes";
+                    Some(self.whole(
+                        key,
+                        1,
+                        1..=most,
+                        "a whole number from 1 to those of the data set",
+                    )?)
+                }
+                None => None,
+            },
+            input_scaling: if is_cub {
+                let scalings = [
+                    ("released", InputScaling::Released),
+                    ("imagenet", InputScaling::ImageNet),
+                ];
+                let default = if released {
+                    InputScaling::Released
+                } else {
+                    InputScaling::ImageNet
+                };
+                Some(self.choice("input_scaling", default, &scalings)?)
+            } else {
+                None
+            },
+            drop_last: self.truth("drop_last", released && benchmark.published_drop_last())?,
             class_order: match kind {
                 BenchmarkKind::Split => {
                     Some(self.choice("class_order", ClassOrder::Fixed, &orders)?)
@@ -620,7 +706,7 @@ impl Settings {
             gamma_from: self.whole("gamma_from", usize::from(!released), 0..=1, "0 or 1")?,
             momentum: self.real("momentum", 0.0, unit, "at least 0 and below 1")?,
             tag: if optimizer.is_tag() {
-                Some(self.tag(released)?)
+                Some(self.tag(benchmark, released)?)
             } else {
                 None
             },
@@ -632,16 +718,18 @@ impl Settings {
             epochs,
             batch_size: self.whole(
                 "batch_size",
-                model.batch_size(),
+                model.batch_size(benchmark),
                 many,
                 "a whole number from 1",
             )?,
             profile,
             seed,
         };
-        config.stream().check_classes(benchmark.images().0)?;
-        model.check_images(benchmark.images().1)?;
-        if config.data == DataChoice::Embedded && benchmark.data() != crate::data::DataName::Mnist {
+        config.stream().check_classes(config.images().0)?;
+        model.check_images(config.images().1)?;
+        if config.data == DataChoice::Embedded
+            && benchmark.sources() != [crate::data::DataName::Mnist]
+        {
             return Err(self.range("data", "a data folder: only MNIST has an embedded sample"));
         }
         Ok(config)
@@ -667,6 +755,12 @@ impl Settings {
             let found = match *key {
                 "seeds" => Some(config.seed.to_string().into()),
                 "data" if config.data == DataChoice::Full => None,
+                "benchmark" if config.custom.is_some() => config
+                    .custom
+                    .as_ref()
+                    .map(|custom| custom.path.display().to_string().into()),
+                // Left out of the configuration where false, which need not be the default.
+                "drop_last" => Some(config.drop_last.into()),
                 // Of no meaning under rules without a correlation; they would be refused.
                 "b" | "alpha_scope"
                     if config

@@ -10,20 +10,34 @@ use super::PixelMap;
 use crate::data::{ImageSet, ImageShape};
 
 /// How a byte becomes a network input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scaling {
     /// `x / 255`, in `[0, 1]`: CIFAR, MNIST and the 5-dataset stream in the released code.
     #[default]
     Unit,
     /// `2 x / 255 − 1`, in `[−1, 1]`.
     Signed,
+    /// `scale · x + shift` with numbers of its own for each channel (the last ones for channels beyond the third).
+    Affine {
+        /// Factors.
+        scale: [f32; 3],
+        /// Added afterwards.
+        shift: [f32; 3],
+    },
 }
 
 impl Scaling {
-    fn table(self) -> [f32; 256] {
+    /// The input of every byte in this channel.
+    fn table(self, channel: usize) -> [f32; 256] {
         std::array::from_fn(|i| match self {
             Self::Unit => i as f32 / 255.0,
             Self::Signed => i as f32 / 255.0 * 2.0 - 1.0,
+            Self::Affine { scale, shift } => {
+                let [.., scale_last] = scale;
+                let [.., shift_last] = shift;
+                let scale = scale.get(channel).copied().unwrap_or(scale_last);
+                scale * i as f32 + shift.get(channel).copied().unwrap_or(shift_last)
+            }
         })
     }
 }
@@ -114,7 +128,9 @@ impl Samples {
     pub fn batch(&self, positions: &[usize]) -> Batch {
         let shape = self.set.shape();
         let plane = shape.height * shape.width;
-        let table = self.scaling.table();
+        let tables: Vec<_> = (0..shape.channels)
+            .map(|channel| self.scaling.table(channel))
+            .collect();
         let mut batch = Batch {
             pixels: Vec::with_capacity(positions.len() * shape.channels * plane),
             shape,
@@ -128,14 +144,12 @@ impl Samples {
             else {
                 continue;
             };
-            match &self.map {
-                None => batch
-                    .pixels
-                    .extend(image.iter().map(|&x| table[x as usize])),
-                Some(map) => {
-                    for plane in image.chunks_exact(plane.max(1)) {
-                        map.apply(plane, |x| batch.pixels.push(table[x as usize]));
-                    }
+            for (plane, table) in image.chunks_exact(plane.max(1)).zip(&tables) {
+                match &self.map {
+                    None => batch
+                        .pixels
+                        .extend(plane.iter().map(|&x| table[x as usize])),
+                    Some(map) => map.apply(plane, |x| batch.pixels.push(table[x as usize])),
                 }
             }
             batch.labels.push(label as usize);
@@ -152,12 +166,30 @@ mod tests {
     #[test]
     fn scalings_reach_both_ends() {
         assert_eq!(
-            (Scaling::Unit.table()[0], Scaling::Unit.table()[255]),
+            (Scaling::Unit.table(0)[0], Scaling::Unit.table(2)[255]),
             (0.0, 1.0)
         );
         assert_eq!(
-            (Scaling::Signed.table()[0], Scaling::Signed.table()[255]),
+            (Scaling::Signed.table(0)[0], Scaling::Signed.table(1)[255]),
             (-1.0, 1.0)
         );
+    }
+
+    #[test]
+    fn channels_have_scalings_of_their_own() {
+        let shape = ImageShape::new(3, 1, 2);
+        let set = ImageSet::new(shape, vec![1, 2, 3, 4, 5, 6], vec![0], 1).unwrap();
+        let samples = Samples {
+            set: Arc::new(set),
+            indices: vec![0],
+            labels: vec![0],
+            classes: 0..1,
+            map: None,
+            scaling: Scaling::Affine {
+                scale: [1.0, 2.0, 3.0],
+                shift: [0.0, -1.0, 10.0],
+            },
+        };
+        assert_eq!(samples.batch(&[0]).pixels, [1.0, 2.0, 5.0, 7.0, 25.0, 28.0]);
     }
 }

@@ -11,6 +11,7 @@
 mod cli_models;
 mod cli_refusals;
 mod cli_runs;
+mod download;
 mod extension;
 mod golden_models;
 mod golden_optimizers;

@@ -9,6 +9,7 @@ pub fn tagcl() -> Command {
     command
         .env_remove("TAGCL_DATA")
         .env_remove("TAGCL_OUT")
+        .env_remove("TAGCL_CACHE")
         .env("RUST_BACKTRACE", "0");
     command
 }

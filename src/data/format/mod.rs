@@ -10,7 +10,11 @@ pub mod cifar;
 pub mod cifar_python;
 pub mod compress;
 pub mod idx;
+pub mod mat;
+pub mod mini_imagenet;
+pub mod npz;
 pub mod pickle;
+pub mod picture;
 pub mod torch;
 
 use std::io::{self, Read};

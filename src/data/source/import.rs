@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use super::layout::{self, ARCHIVE_ENDINGS, Form, Layout, Located, Member, ReadOptions};
 use super::verify::{self, VerifyReport};
-use super::{DataName, Source};
+use super::{DataName, Source, images};
 use crate::data::error::DataError;
 use crate::data::format::archive;
+use crate::data::tree::{self, Use};
 
 /// What [`import()`](super::import()) did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,7 +40,9 @@ pub(super) fn import(
     let located = recognise(source, from)?;
     fs::create_dir_all(folder).map_err(DataError::io("create", folder))?;
     let staging = Staging::new(source.name, folder)?;
-    let verified = verify::verify(source, &located, Some(&staging.path))?;
+    let in_files = images::planner(located.layout().encoding);
+    let copy_to = in_files.is_none().then_some(staging.path.as_path());
+    let verified = verify::verify(source, &located, copy_to)?;
     if !verified.is_ok() {
         return Err(DataError::ImportRefused {
             path: from.to_path_buf(),
@@ -64,10 +67,18 @@ pub(super) fn import(
                 let path = existing.path;
                 return Err(DataError::Exists { path, detail });
             }
-            None if existing.form == Form::Folder => return Ok(report(existing.path, true)),
+            None if existing.form == Form::Folder || in_files.is_some() => {
+                return Ok(report(existing.path, true));
+            }
             // The same data, but packed: unpacked beside it, it loads faster from now on.
             None => {}
         }
+    }
+    if in_files.is_some() && located.form == Form::Archive {
+        return keep_archive(&located, &staging, folder).map(|path| report(path, false));
+    }
+    if let Some((usage, _)) = in_files {
+        copy_folder(&located.path, &usage, &staging.path)?;
     }
     let target = folder.join(located.layout().folder());
     if target.exists() {
@@ -83,6 +94,52 @@ pub(super) fn import(
         let _ = parent.sync_all();
     }
     Ok(report(target, false))
+}
+
+/// Data sets of one file an image stay in their archive: it is read as it is, so nothing needs to be unpacked.
+fn keep_archive(located: &Located, staging: &Staging, folder: &Path) -> Result<PathBuf, DataError> {
+    let name = located
+        .path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let ending = ARCHIVE_ENDINGS
+        .into_iter()
+        .find(|ending| name.ends_with(ending))
+        .unwrap_or(".tar.gz");
+    let stem = located
+        .layout()
+        .archives
+        .first()
+        .copied()
+        .unwrap_or_default();
+    let (copy, target) = (
+        staging.path.join("archive"),
+        folder.join(format!("{stem}{ending}")),
+    );
+    copy_file(&located.path, &copy)?;
+    fs::rename(&copy, &target).map_err(DataError::io("rename into place", &target))?;
+    Ok(target)
+}
+
+/// Copies the files that matter; their paths come from listing the folder, so none leads out of it.
+fn copy_folder(from: &Path, usage: &dyn Fn(&str) -> Use, to: &Path) -> Result<(), DataError> {
+    for path in tree::folder_files(from)? {
+        if usage(&path) != Use::Ignored {
+            let target = to.join(&path);
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent).map_err(DataError::io("create", parent))?;
+            }
+            copy_file(&from.join(&path), &target)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), DataError> {
+    fs::copy(from, to)
+        .map(|_| ())
+        .map_err(DataError::io("copy to", to))
 }
 
 /// Which layout lies at `from`, by the names of files, or of members if an archive was renamed.

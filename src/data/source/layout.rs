@@ -12,12 +12,15 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::verify::FileReport;
-use super::{DataName, Source};
+use super::{DataName, LoadOptions, Source, images, mini_imagenet};
 use crate::data::error::{DataError, LookedFor};
 use crate::data::format::cifar::CifarKind;
 use crate::data::format::compress::Unpacked;
 use crate::data::format::idx::IdxImages;
-use crate::data::format::{MAX_FILE_BYTES, archive, cifar, cifar_python, idx, read_bounded};
+use crate::data::format::mini_imagenet::ClassImages;
+use crate::data::format::{
+    self, MAX_FILE_BYTES, archive, cifar, cifar_python, idx, mat, read_bounded,
+};
 use crate::data::image_set::{Dataset, ImageSet, hex};
 
 /// How the files of a layout are encoded.
@@ -26,6 +29,16 @@ pub(super) enum Encoding {
     Idx,
     CifarBinary(CifarKind),
     CifarPython(CifarKind),
+    /// MAT-files as SVHN has them.
+    Mat,
+    /// mini-ImageNet's three pickles.
+    MiniImageNetPickle,
+    /// One file an image, and lists of them.
+    MiniImageNetImages,
+    /// One file an image, in a folder a class.
+    NotMnist,
+    /// One file an image, and lists of them.
+    Cub,
 }
 
 /// Which half of the data set a file belongs to.
@@ -33,6 +46,8 @@ pub(super) enum Encoding {
 pub(super) enum Split {
     Train,
     Test,
+    /// Both: the data set is cut after it is read.
+    Pooled,
 }
 
 /// What a file holds.
@@ -40,8 +55,10 @@ pub(super) enum Split {
 pub(super) enum Role {
     Images,
     Labels,
-    /// Images with labels; several of one split follow each other.
+    /// Images with labels; several of one split follow each other. Lists of images in data sets of one file an image.
     Records,
+    /// A folder of image files.
+    Folder,
 }
 
 /// One file of a layout.
@@ -82,14 +99,27 @@ impl Layout {
     fn member_at(&self, path: &str) -> Option<usize> {
         self.members.iter().position(|member| {
             let mut names = member.names.iter();
-            names.any(|name| archive::path_ends_with(path, &format!("{}/{name}", self.folder())))
+            names.any(|name| {
+                archive::path_ends_with(path, &format!("{}/{name}", self.folder()))
+                    || self.flat_archive() && archive::path_ends_with(path, name)
+            })
         })
+    }
+
+    /// Whether archives may hold the files without their folder: where the files' names say what they are.
+    fn flat_archive(&self) -> bool {
+        self.encoding == Encoding::MiniImageNetPickle
     }
 
     /// Whether the paths of an archive's members name every file of this layout.
     pub(super) fn is_complete(&self, paths: &[String]) -> bool {
-        (0..self.members.len())
-            .all(|index| paths.iter().any(|path| self.member_at(path) == Some(index)))
+        self.members.iter().enumerate().all(|(index, member)| {
+            let inside = format!("{}/{}/", self.folder(), member.name());
+            paths.iter().any(|path| match member.role {
+                Role::Folder => path.trim_start_matches("./").starts_with(&inside),
+                _ => self.member_at(path) == Some(index),
+            })
+        })
     }
 
     /// The files in `folder`; if some are missing, all of them with their state.
@@ -113,7 +143,11 @@ impl Layout {
                         .iter()
                         .map(move |ending| folder.join(format!("{name}{ending}")))
                 });
-                candidates.find(|path| path.is_file()).map_or_else(
+                let is_there = |path: &PathBuf| match member.role {
+                    Role::Folder => path.is_dir(),
+                    _ => path.is_file(),
+                };
+                candidates.find(is_there).map_or_else(
                     || LookedFor {
                         path: folder.join(format!("{}{}", member.name(), optional(endings))),
                         found: false,
@@ -248,12 +282,15 @@ pub(super) fn advice(source: &Source) -> String {
 }
 
 /// What to do with the files on the way.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct ReadOptions<'a> {
     /// Hash every file.
     pub(super) hash: bool,
-    /// Write every file, unpacked, under its official name into this folder.
+    /// Write every file, unpacked, under its official name into this folder; data sets of one file an image are copied
+    /// elsewhere.
     pub(super) copy_to: Option<&'a Path>,
+    /// Cache and progress, for data sets of one file an image.
+    pub(super) load: LoadOptions<'a>,
 }
 
 /// A data set as read, with a report a file if they were hashed.
@@ -268,6 +305,7 @@ enum Part {
     Images(IdxImages),
     Labels(Vec<u8>),
     Records(ImageSet),
+    Classes(ClassImages),
 }
 
 /// A file that has been read: its name for messages, what it holds, its report.
@@ -284,6 +322,9 @@ pub(super) fn read(
     options: ReadOptions<'_>,
 ) -> Result<Loaded, DataError> {
     let layout = located.layout;
+    if let Some(planner) = images::planner(layout.encoding) {
+        return images::read(source, located, planner, options.hash, &options.load);
+    }
     let files = match located.form {
         Form::Folder => {
             let mut files = Vec::with_capacity(layout.members.len());
@@ -300,12 +341,12 @@ pub(super) fn read(
     let mut reports = Vec::new();
     let mut halves = [None, None];
     let [train, test] = &mut halves;
-    let mut images = None;
+    let (mut images, mut classes) = (None, Vec::new());
     for (member, file) in layout.members.iter().zip(files) {
         reports.extend(file.report);
         let half: &mut Option<ImageSet> = match member.split {
             Split::Train => train,
-            Split::Test => test,
+            Split::Test | Split::Pooled => test,
         };
         match file.part {
             Part::Images(part) => images = Some(part),
@@ -319,7 +360,14 @@ pub(super) fn read(
                 Some(first) => first.append(&set, &file.name)?,
                 None => *half = Some(set),
             },
+            Part::Classes(part) => classes.push(part),
         }
+    }
+    let mut notes = Vec::new();
+    if !classes.is_empty() {
+        let name = located.path.display().to_string();
+        let (train, test, found) = mini_imagenet::join(classes, &name)?;
+        (halves, notes) = ([Some(train), Some(test)], found);
     }
     let [Some(train), Some(test)] = halves else {
         return Err(DataError::NoImages {
@@ -334,7 +382,7 @@ pub(super) fn read(
             train.shape().to_string(),
         ));
     }
-    let note = note(source, &train, &test);
+    let note = note(source, &train, &test, notes);
     let dataset = Dataset::new(source.name.as_str(), train, test, note)?;
     Ok(Loaded {
         dataset,
@@ -342,18 +390,26 @@ pub(super) fn read(
     })
 }
 
-/// What a reader of results must know: that images are missing (or too many).
-fn note(source: &Source, train: &ImageSet, test: &ImageSet) -> Option<String> {
-    (train.len() != source.train || test.len() != source.test).then(|| {
-        format!(
+/// What a reader of results must know: that images are missing (or too many), and what else was found.
+pub(super) fn note(
+    source: &Source,
+    train: &ImageSet,
+    test: &ImageSet,
+    found: Vec<String>,
+) -> Option<String> {
+    let mut notes = Vec::new();
+    if train.len() != source.train || test.len() != source.test {
+        notes.push(format!(
             "not the complete {}: {} training and {} test images instead of {} and {}",
             source.name,
             train.len(),
             test.len(),
             source.train,
             source.test
-        )
-    })
+        ));
+    }
+    notes.extend(found);
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// Reads all members in one pass over the archive, in whatever order they come.
@@ -421,6 +477,16 @@ fn read_file<R: Read>(
         (Encoding::CifarPython(kind), _) => read_bounded(&mut tap, MAX_FILE_BYTES, &name)
             .and_then(|bytes| cifar_python::read(&bytes, kind, &name))
             .map(Part::Records),
+        (Encoding::Mat, _) => read_bounded(&mut tap, MAX_FILE_BYTES, &name)
+            .and_then(|bytes| mat::read_images(&bytes, 10, &name))
+            .map(Part::Records),
+        (Encoding::MiniImageNetPickle, _) => read_bounded(&mut tap, MAX_FILE_BYTES, &name)
+            .and_then(|bytes| format::mini_imagenet::read(&bytes, &name))
+            .map(Part::Classes),
+        // Read by `images::read`.
+        (Encoding::MiniImageNetImages | Encoding::NotMnist | Encoding::Cub, _) => {
+            Err(DataError::NoImages { what: name.clone() })
+        }
     };
     let Tap {
         hash,

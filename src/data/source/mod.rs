@@ -7,10 +7,18 @@
 
 mod cifar10;
 mod cifar100;
+mod cub;
 mod fashion_mnist;
+pub mod folders;
+#[cfg(feature = "cli")]
+mod get;
+pub(crate) mod images;
 mod import;
 mod layout;
+mod mini_imagenet;
 mod mnist;
+mod notmnist;
+mod svhn;
 mod verify;
 
 use std::fmt;
@@ -19,12 +27,15 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+#[cfg(feature = "cli")]
+pub use get::{Elsewhere, GetReport};
 pub use import::ImportReport;
 pub use layout::{Form, Located};
 pub use verify::{FileReport, SetReport, VerifyReport};
 
 use super::error::DataError;
 use super::image_set::{Dataset, ImageShape};
+use super::watch::{Silent, Watch};
 use layout::Layout;
 
 /// A data set that this program knows.
@@ -38,15 +49,27 @@ pub enum DataName {
     Mnist,
     /// Fashion-MNIST: 10 kinds of clothing, 28×28.
     FashionMnist,
+    /// notMNIST, the small set: letters A to J, 28×28.
+    NotMnist,
+    /// SVHN: street view house numbers, 32×32 in colour.
+    Svhn,
+    /// mini-ImageNet: 100 classes of 84×84 colour images.
+    MiniImageNet,
+    /// CUB-200-2011: 200 kinds of birds, photographs resized to 224×224.
+    Cub,
 }
 
 impl DataName {
     /// All of them, in alphabetical order.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 8] = [
         Self::Cifar10,
         Self::Cifar100,
+        Self::Cub,
         Self::FashionMnist,
+        Self::MiniImageNet,
         Self::Mnist,
+        Self::NotMnist,
+        Self::Svhn,
     ];
 
     /// The name on the command line and in results.
@@ -57,6 +80,10 @@ impl DataName {
             Self::Cifar100 => "cifar100",
             Self::Mnist => "mnist",
             Self::FashionMnist => "fashion-mnist",
+            Self::NotMnist => "notmnist",
+            Self::Svhn => "svhn",
+            Self::MiniImageNet => "mini-imagenet",
+            Self::Cub => "cub",
         }
     }
 
@@ -103,6 +130,10 @@ impl DataName {
             Self::Cifar100 => &cifar100::SOURCE,
             Self::Mnist => &mnist::SOURCE,
             Self::FashionMnist => &fashion_mnist::SOURCE,
+            Self::NotMnist => &notmnist::SOURCE,
+            Self::Svhn => &svhn::SOURCE,
+            Self::MiniImageNet => &mini_imagenet::SOURCE,
+            Self::Cub => &cub::SOURCE,
         }
     }
 }
@@ -162,6 +193,32 @@ struct Source {
     checksums: &'static [(&'static str, &'static str)],
 }
 
+impl Source {
+    /// Whether decoded images are kept on disk: where decoding takes longer than reading them back.
+    fn is_cached(&self) -> bool {
+        matches!(self.name, DataName::Cub | DataName::MiniImageNet)
+    }
+}
+
+/// How to load.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'a> {
+    /// Folder in which decoded photographs are kept (data sets that need no decoding do not use it).
+    pub cache: Option<&'a Path>,
+    /// Told of progress.
+    pub watch: &'a dyn Watch,
+}
+
+impl Default for LoadOptions<'_> {
+    /// No cache, silent.
+    fn default() -> Self {
+        Self {
+            cache: None,
+            watch: &Silent,
+        }
+    }
+}
+
 /// A data set's state in a data folder.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
@@ -184,9 +241,26 @@ pub struct Status {
 ///
 /// [`DataError::Missing`] if it is not there, and every error of the parsers.
 pub fn load(name: DataName, folder: &Path) -> Result<Dataset, DataError> {
+    load_with(name, folder, LoadOptions::default())
+}
+
+/// As [`load`], with a cache of decoded images and progress.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_with(
+    name: DataName,
+    folder: &Path,
+    load: LoadOptions<'_>,
+) -> Result<Dataset, DataError> {
     let source = name.source();
     let located = layout::locate(source, folder)?;
-    layout::read(source, &located, layout::ReadOptions::default()).map(|read| read.dataset)
+    let options = layout::ReadOptions {
+        load,
+        ..layout::ReadOptions::default()
+    };
+    layout::read(source, &located, options).map(|read| read.dataset)
 }
 
 /// Finds a data set in a data folder, by the names of its files; nothing is read.
@@ -245,6 +319,24 @@ pub fn verify(name: DataName, folder: &Path) -> Result<VerifyReport, DataError> 
 /// [`DataError::Io`].
 pub fn import(name: DataName, from: &Path, folder: &Path) -> Result<ImportReport, DataError> {
     import::import(name.source(), from, folder)
+}
+
+/// Downloads a data set into a data folder: from its official place, or from `from`. Nothing is done if it is there.
+///
+/// Files are checked before they get their names; a download that is cut is resumed by the next attempt.
+///
+/// # Errors
+///
+/// [`DataError::Download`] with what every address answered, [`DataError::Checksum`], [`DataError::NoDownload`] where
+/// there is no address, [`DataError::NeedsChecksum`], and as [`import()`] with `from`.
+#[cfg(feature = "cli")]
+pub fn get(
+    name: DataName,
+    folder: &Path,
+    from: Option<Elsewhere<'_>>,
+    options: &crate::data::fetch::FetchOptions<'_>,
+) -> Result<GetReport, DataError> {
+    get::get(name, folder, from, options)
 }
 
 #[cfg(test)]

@@ -135,6 +135,17 @@ fn layouts_are_well_formed() {
                     .map(|split| [(split, Role::Images), (split, Role::Labels)])
                     .concat();
                 assert_eq!(order, expected);
+            } else if order.iter().any(|(split, _)| *split == Split::Pooled) {
+                assert!(
+                    order
+                        .iter()
+                        .all(|(split, role)| *split == Split::Pooled && *role != Role::Images)
+                );
+                let in_files = layout
+                    .members
+                    .iter()
+                    .any(|member| member.role == Role::Folder);
+                assert_eq!(in_files, images::planner(layout.encoding).is_some());
             } else {
                 assert!(order.iter().all(|(_, role)| *role == Role::Records));
                 assert!(order.iter().any(|(split, _)| *split == Split::Test));

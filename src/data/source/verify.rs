@@ -52,6 +52,8 @@ pub struct VerifyReport {
     pub test: SetReport,
     /// [`Dataset::sha256`](crate::data::Dataset::sha256).
     pub sha256: String,
+    /// What a reader of results must know of it, see [`Dataset::note`](crate::data::Dataset::note).
+    pub note: Option<String>,
     /// What differs from the official data set; empty if all is well.
     pub problems: Vec<String>,
 }
@@ -76,6 +78,7 @@ pub(super) fn verify(
         ReadOptions {
             hash: true,
             copy_to,
+            ..ReadOptions::default()
         },
     )?;
     let mut problems = Vec::new();
@@ -103,6 +106,7 @@ pub(super) fn verify(
         train,
         test,
         sha256: read.dataset.sha256(),
+        note: read.dataset.note,
         problems,
     })
 }

@@ -86,7 +86,7 @@ pub fn build_optimizer(
 /// [`crate::experiment::settings`].
 pub(super) fn build_method(config: &RunConfig) -> Result<Box<dyn Method>, RunError> {
     let seeds = Seeds::new(config.seed);
-    let (batch, classes) = (config.batch_size, config.benchmark.images().0);
+    let (batch, classes) = (config.batch_size, config.images().0);
     let missing = || {
         RunError::Setting(SettingError::Missing {
             key: "method",

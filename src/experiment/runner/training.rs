@@ -16,6 +16,7 @@ use crate::experiment::checkpoint::{Checkpoint, Unusable};
 use crate::experiment::config::{Evaluate, RunConfig, Schedule};
 use crate::experiment::provenance::{Provenance, peak_rss_bytes};
 use crate::experiment::result::{AlphaResult, Cost, RunResult, SCHEMA};
+use crate::experiment::settings::SettingError;
 use crate::method::{Method, Slot, Step, gather};
 use crate::metrics::{Metrics, TaskMatrix};
 use crate::model::Learner;
@@ -64,6 +65,23 @@ pub(super) struct Run<'a> {
     gradient: Vec<f32>,
 }
 
+/// Refuses tasks that would have no step because their only batch is not full.
+fn check_batches(config: &RunConfig, stream: &TaskStream) -> Result<(), SettingError> {
+    let smallest = stream.tasks().iter().map(|task| task.train.len()).min();
+    if config.drop_last && smallest.is_some_and(|least| least < config.batch_size) {
+        return Err(SettingError::Missing {
+            key: "drop_last",
+            remedy: format!(
+                "a task has {} training images, less than a batch of {}, and batches that are not full are left out: \
+                 set drop_last = false or a smaller batch_size",
+                smallest.unwrap_or(0),
+                config.batch_size
+            ),
+        });
+    }
+    Ok(())
+}
+
 impl<'a> Run<'a> {
     /// A run at its beginning.
     pub(super) fn new(config: &'a RunConfig, input: &'a RunInput<'a>) -> Result<Self, RunError> {
@@ -72,6 +90,7 @@ impl<'a> Run<'a> {
         let provenance = Provenance::now(&data.sha256, data.note.as_deref(), input.threads);
         let seeds = Seeds::new(config.seed);
         let stream = TaskStream::from_sets(&config.stream(), &data.train, &data.test, seeds)?;
+        check_batches(config, &stream)?;
         let learner = build_learner(config, stream.classes(), input.init, input.threads)?;
         let optimizer = build_optimizer(config, learner.as_ref())?;
         let method = build_method(config)?;
@@ -133,7 +152,7 @@ impl<'a> Run<'a> {
         let contradicts = |what: &str| Unusable::Content(format!("{what} cannot be of this run"));
         let progress = checkpoint.progress;
         let tasks = self.stream.tasks();
-        let batches = |visit: Visit| visit.examples(tasks).div_ceil(self.config.batch_size);
+        let batches = |visit: Visit| self.config.steps_of(visit.examples(tasks));
         let place = &progress.place;
         if let Some(what) = place.contradiction(self.config, &self.visits, tasks.len(), batches) {
             return Err(contradicts(what));
@@ -174,7 +193,7 @@ impl<'a> Run<'a> {
         let tasks = self.stream.tasks();
         let batches = tasks
             .iter()
-            .map(|t| t.train.len().div_ceil(self.config.batch_size))
+            .map(|t| self.config.steps_of(t.train.len()))
             .sum::<usize>();
         let steps = batches * self.config.epochs * self.config.schedule.rounds();
         let tasks = tasks.len();
@@ -264,7 +283,7 @@ impl<'a> Run<'a> {
                 &mut stale.insert((here, order)).1
             }
         };
-        let slots = order.chunks(self.config.batch_size).nth(place.batch)?;
+        let slots = self.config.batches(order).nth(place.batch)?;
         match visit {
             Visit::Task { t, .. } => {
                 let positions: Vec<usize> = slots.iter().map(|s| s.position as usize).collect();
@@ -319,7 +338,7 @@ impl<'a> Run<'a> {
         place.step = number;
         place.batch += 1;
         place.loss_sum += f64::from(loss);
-        if place.batch * self.config.batch_size >= visit.examples(self.stream.tasks()) {
+        if place.batch >= self.config.steps_of(visit.examples(self.stream.tasks())) {
             place.phase = Phase::EndEpoch;
         }
         let event = Event::Step {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{SettingError, Settings};
-use crate::experiment::benchmark::{MethodName, OptimizerName};
+use crate::experiment::benchmark::{Benchmark, MethodName, OptimizerName};
 use crate::experiment::checkpoint::{self, Interval, interval};
 use crate::experiment::config::{Evaluate, Schedule, TagSettings};
 use crate::method::{AgemConfig, ErConfig, EwcConfig, Fisher, Penalty, ReservoirRule};
@@ -59,12 +59,13 @@ impl Settings {
 
     pub(super) fn method_settings(
         &self,
+        benchmark: Benchmark,
         method: MethodName,
         released: bool,
     ) -> Result<MethodSettings, SettingError> {
         Ok(MethodSettings {
             ewc: match method {
-                MethodName::Ewc => Some(self.ewc(released)?),
+                MethodName::Ewc => Some(self.ewc(benchmark, released)?),
                 _ => None,
             },
             agem: match method {
@@ -91,7 +92,7 @@ impl Settings {
         Ok(interval.0)
     }
 
-    fn truth(&self, key: &'static str, default: bool) -> Result<bool, SettingError> {
+    pub(super) fn truth(&self, key: &'static str, default: bool) -> Result<bool, SettingError> {
         self.choice(key, default, &[("true", true), ("false", false)])
     }
 
@@ -100,7 +101,7 @@ impl Settings {
         self.whole("memory_per_class", 1, 0..=1_000_000, range)
     }
 
-    fn ewc(&self, released: bool) -> Result<EwcConfig, SettingError> {
+    fn ewc(&self, benchmark: Benchmark, released: bool) -> Result<EwcConfig, SettingError> {
         let fishers = [
             ("corrected", Fisher::Corrected),
             ("released", Fisher::Released),
@@ -112,7 +113,12 @@ impl Settings {
             (Fisher::Corrected, Penalty::Half)
         };
         Ok(EwcConfig {
-            lambda: self.real("lambda", 1.0, |x| x >= 0.0, "a number from 0")?,
+            lambda: self.real(
+                "lambda",
+                benchmark.published_lambda(),
+                |x| x >= 0.0,
+                "a number from 0",
+            )?,
             fisher: self.choice("fisher", fisher, &fishers)?,
             fisher_samples: self.whole("fisher_samples", 200, FROM_ONE, "a whole number from 1")?,
             penalty: self.choice("penalty", penalty, &penalties)?,
@@ -199,7 +205,11 @@ impl Settings {
         Ok((can && released && epochs > 20).then_some(5))
     }
 
-    pub(super) fn tag(&self, released: bool) -> Result<TagSettings, SettingError> {
+    pub(super) fn tag(
+        &self,
+        benchmark: Benchmark,
+        released: bool,
+    ) -> Result<TagSettings, SettingError> {
         let corrections = [
             ("per-task", BiasCorrection::PerTask),
             ("per-epoch", BiasCorrection::PerEpoch),
@@ -232,7 +242,7 @@ impl Settings {
         Ok(TagSettings {
             b: self.real(
                 "b",
-                5.0,
+                benchmark.published_b(),
                 |x| (0.0..=80.0).contains(&x),
                 "a number from 0 to 80 (e^b must be a float)",
             )?,

@@ -1,0 +1,209 @@
+//! Data sets of one file an image: from a listing to training and test set, through the cache.
+
+use super::cub;
+use super::layout::{Encoding, Form, Loaded, Located};
+use super::verify::FileReport;
+use super::{LoadOptions, Source, mini_imagenet, notmnist};
+use crate::data::cache::Entry;
+use crate::data::error::DataError;
+use crate::data::format::picture::Resize;
+use crate::data::image_set::{Dataset, ImageSet, ImageShape};
+use crate::data::tree::{Listing, Tree, Use};
+use crate::data::watch::Watch;
+
+/// Where an image belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Train,
+    Test,
+    /// There is no official split: a tenth of all images, shuffled by `NumPy`'s generator at seed 0, is the test set.
+    Pooled,
+}
+
+/// One image of a data set.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) path: String,
+    pub(crate) label: u16,
+    pub(crate) part: Part,
+}
+
+/// What is done with files that are no images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// They are left out and counted in the data set's note.
+    Skipped,
+    /// They are an error.
+    Refused,
+}
+
+/// What a tree's files mean.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) items: Vec<Item>,
+    pub(crate) shape: ImageShape,
+    pub(crate) classes: usize,
+    pub(crate) resize: Resize,
+    pub(crate) broken: Broken,
+    /// What is short of the complete data set.
+    pub(crate) notes: Vec<String>,
+}
+
+type Planner = fn(&Listing) -> Result<Plan, DataError>;
+
+/// What the files of an encoding are for and mean; `None` for encodings of few files.
+pub(super) fn planner(encoding: Encoding) -> Option<(fn(&str) -> Use, Planner)> {
+    match encoding {
+        Encoding::NotMnist => Some((notmnist::usage, notmnist::plan)),
+        Encoding::MiniImageNetImages => Some((mini_imagenet::usage, mini_imagenet::plan)),
+        Encoding::Cub => Some((cub::usage, cub::plan)),
+        _ => None,
+    }
+}
+
+/// Reads a located tree. Its one file report (if asked for) is of the archive or of the folder as a whole.
+pub(super) fn read(
+    source: &Source,
+    located: &Located,
+    (usage, plan): (fn(&str) -> Use, Planner),
+    hash: bool,
+    options: &LoadOptions<'_>,
+) -> Result<Loaded, DataError> {
+    let tree = match located.form {
+        Form::Folder => Tree::Folder(located.path.clone()),
+        Form::Archive => Tree::Archive(located.path.clone(), located.layout().folder().to_owned()),
+    };
+    let cached = options.cache.filter(|_| source.is_cached());
+    let content = if hash || cached.is_some() {
+        Some(tree.sha256(&usage, options.watch)?)
+    } else {
+        None
+    };
+    let files = content.as_ref().map(|(sha256, bytes)| FileReport {
+        file: located.path.display().to_string(),
+        bytes: *bytes,
+        sha256: sha256.clone(),
+    });
+    let files = files.into_iter().collect();
+    let entry = cached.zip(content.as_ref()).map(|(folder, (sha256, _))| {
+        let how = format!("{} {:?}", source.shape, located.layout().encoding);
+        Entry::new(folder, source.name.as_str(), sha256, &how)
+    });
+    let dataset = through_cache(entry.as_ref(), options.watch, || {
+        let plan = plan(&tree.list(&usage)?)?;
+        let (train, test, notes) = sets(&tree, plan, options.watch)?;
+        let note = super::layout::note(source, &train, &test, notes);
+        Dataset::new(source.name.as_str(), train, test, note)
+    })?;
+    Ok(Loaded { dataset, files })
+}
+
+/// The entry's data set, or a new one that is then kept. A cache that cannot be read or written is said and does
+/// without.
+pub(crate) fn through_cache(
+    entry: Option<&Entry>,
+    watch: &dyn Watch,
+    make: impl FnOnce() -> Result<Dataset, DataError>,
+) -> Result<Dataset, DataError> {
+    let Some(entry) = entry else {
+        return make();
+    };
+    match entry.read() {
+        Ok(Some(dataset)) => return Ok(dataset),
+        Ok(None) => {}
+        Err(error) => watch.note(&format!("the cache is made anew: {error}")),
+    }
+    let dataset = make()?;
+    match entry.write(&dataset) {
+        Ok(()) => watch.note(&format!(
+            "decoded images are kept in {}",
+            entry.path().display()
+        )),
+        Err(error) => watch.note(&format!(
+            "decoded images are not kept, the next start decodes again: {error}"
+        )),
+    }
+    Ok(dataset)
+}
+
+/// Decodes a plan's images.
+pub(crate) fn sets(
+    tree: &Tree,
+    plan: Plan,
+    watch: &dyn Watch,
+) -> Result<(ImageSet, ImageSet, Vec<String>), DataError> {
+    let Plan {
+        mut items,
+        shape,
+        classes,
+        resize,
+        broken,
+        mut notes,
+    } = plan;
+    if items.is_empty() {
+        return Err(DataError::NoImages {
+            what: tree.name(""),
+        });
+    }
+    let pooled = items.iter().any(|item| item.part == Part::Pooled);
+    // Training images first, so that the block of pixels is cut once.
+    items.sort_by_key(|item| item.part == Part::Test);
+    let paths: Vec<String> = items.iter().map(|item| item.path.clone()).collect();
+    let (mut pixels, mut failed) = tree.decode(&paths, shape, resize, watch)?;
+    if !failed.is_empty() {
+        if broken == Broken::Refused {
+            return Err(failed.swap_remove(0).1);
+        }
+        let names: Vec<_> = failed
+            .iter()
+            .take(5)
+            .filter_map(|(i, _)| Some(items.get(*i)?.path.as_str()))
+            .collect();
+        let more = if failed.len() > names.len() {
+            ", ..."
+        } else {
+            ""
+        };
+        notes.push(format!(
+            "{} of {} files are no images and left out ({}{more})",
+            failed.len(),
+            items.len(),
+            names.join(", ")
+        ));
+    }
+    let size = shape.bytes().unwrap_or(0).max(1);
+    let mut keep = vec![true; items.len()];
+    for (index, _) in &failed {
+        if let Some(keep) = keep.get_mut(*index) {
+            *keep = false;
+        }
+    }
+    if !failed.is_empty() {
+        let images = pixels.chunks_exact(size).zip(&keep);
+        pixels = images
+            .filter(|(_, keep)| **keep)
+            .flat_map(|(image, _)| image.iter().copied())
+            .collect();
+        let mut keep = keep.into_iter();
+        items.retain(|_| keep.next().unwrap_or(false));
+    }
+    let labels: Vec<u16> = items.iter().map(|item| item.label).collect();
+    if pooled {
+        let all = ImageSet::new(shape, pixels, labels, classes)?;
+        let mut order = notmnist::numpy_shuffle(all.len());
+        let mut train = order.split_off(all.len() / 10);
+        // The order of the images within a set does not matter to training, which shuffles them by its own seed.
+        order.sort_unstable();
+        train.sort_unstable();
+        return Ok((all.subset(&train)?, all.subset(&order)?, notes));
+    }
+    let train = items.iter().filter(|item| item.part == Part::Train).count();
+    let test_pixels = pixels.split_off((train * size).min(pixels.len()));
+    pixels.shrink_to_fit();
+    let (train_labels, test_labels) = labels.split_at(train);
+    Ok((
+        ImageSet::new(shape, pixels, train_labels.to_vec(), classes)?,
+        ImageSet::new(shape, test_pixels, test_labels.to_vec(), classes)?,
+        notes,
+    ))
+}
