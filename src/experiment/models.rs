@@ -11,8 +11,8 @@ use super::config::RunConfig;
 use super::settings::SettingError;
 use crate::data::ImageShape;
 use crate::model::{
-    AlexNetConfig, Dropout, KernelResNet, LeNetConfig, Learner, LearnerError, MlpConfig, Network,
-    NetworkLearner, ReducedResNetConfig, ResNet18Config, stock_kernels,
+    AlexNetConfig, Dropout, KernelMlp, KernelResNet, LeNetConfig, Learner, LearnerError, MlpConfig,
+    Network, NetworkLearner, ReducedResNetConfig, ResNet18Config, stock_kernels,
 };
 use crate::seed::Seeds;
 
@@ -135,7 +135,11 @@ pub fn network(
                 classes,
             };
             let dropout = Dropout::new(config.dropout as f32, masks);
-            boxed(mlp.init(&mut init, &device), dropout, &device)
+            if stock_kernels() {
+                boxed(mlp.init(&mut init, &device), dropout, &device)
+            } else {
+                Box::new(KernelMlp::new(&mlp, &mut init, dropout))
+            }
         }
         ModelName::ReducedResNet18 => {
             let resnet = ReducedResNetConfig {
