@@ -5,13 +5,17 @@
 
 mod args;
 mod batch_args;
+mod compare;
 mod data;
 mod demo;
 mod execute;
+mod export;
 mod list;
 mod printer;
 mod progress;
 mod replicate;
+mod report;
+mod report_args;
 mod run;
 
 use std::process::ExitCode;
@@ -83,6 +87,9 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
         Command::Replicate(args) => replicate::replicate(&args, &printer),
+        Command::Report(args) => report::report(&args, &printer),
+        Command::Compare(args) => compare::run(&args, &printer),
+        Command::Export(args) => export::export(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => {
             list::list(&args, &printer);

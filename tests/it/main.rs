@@ -17,3 +17,4 @@ mod methods;
 mod program;
 mod real_data;
 mod replicate;
+mod reports;
