@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 pub(super) use super::batch_args::*;
+pub(super) use super::report_args::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Continual learning with TAG: train on task streams, compare optimizers and methods.
@@ -25,6 +26,12 @@ pub(super) enum Command {
     Sweep(Box<SweepArgs>),
     /// Show which runs of a folder are done, running, waiting or failed
     Status(StatusArgs),
+    /// Tables of results, beside the published figures
+    Report(ReportArgs),
+    /// Test groups of runs against one another; ranks; accuracy against cost
+    Compare(CompareArgs),
+    /// Results as files for TensorBoard, NumPy and data frames
+    Export(ExportArgs),
     /// Execute one run of a manifest, by its number: a task of an array job
     RunManifest(RunManifestArgs),
     /// Execute runs that a parent process sends

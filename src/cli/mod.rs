@@ -7,14 +7,18 @@ mod args;
 mod batch;
 mod batch_args;
 mod cluster;
+mod compare;
 mod data;
 mod data_progress;
 mod demo;
 mod execute;
+mod export;
 mod list;
 mod printer;
 mod progress;
 mod replicate;
+mod report;
+mod report_args;
 mod run;
 mod run_manifest;
 mod show;
@@ -95,6 +99,9 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args, &printer),
         Command::RunManifest(args) => run_manifest::run_manifest(&args, &printer),
         Command::Worker(args) => worker::worker(&args, &printer),
+        Command::Report(args) => report::report(&args, &printer),
+        Command::Compare(args) => compare::run(&args, &printer),
+        Command::Export(args) => export::export(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => {
             list::list(&args, &printer);

@@ -19,5 +19,6 @@ mod methods;
 mod program;
 mod real_data;
 mod replicate;
+mod reports;
 mod resume;
 mod sweep;
