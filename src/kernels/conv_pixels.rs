@@ -8,6 +8,7 @@
 //! * the gradient of the input: taps negated and weights transposed; at stride 2, each phase of the input is a
 //!   convolution of its own with one, two, two or four of the nine taps.
 
+use super::layout::Buffer;
 use super::simd::{Level, Simd, dispatch};
 
 /// One convolution over planes of one grid.
@@ -51,16 +52,19 @@ pub(crate) fn pack(
     (co, ci, t): (usize, usize, usize),
     taps: &[usize],
     transposed: bool,
-    packed: &mut Vec<f32>,
+    packed: &mut Buffer,
 ) {
-    packed.clear();
     let (outputs, inputs) = if transposed { (ci, co) } else { (co, ci) };
     let (out_step, in_step) = if transposed { (t, ci * t) } else { (ci * t, t) };
     let block = block(level, outputs);
+    let packed = packed.room(outputs * inputs * taps.len());
+    let mut rows = packed.chunks_exact_mut(block);
     for o in (0..outputs).step_by(block) {
         for i in 0..inputs {
-            for &tap in taps {
-                packed.extend((o..o + block).map(|o| weights[o * out_step + i * in_step + tap]));
+            for (&tap, row) in taps.iter().zip(&mut rows) {
+                for (b, to) in row.iter_mut().enumerate() {
+                    *to = weights[(o + b) * out_step + i * in_step + tap];
+                }
             }
         }
     }

@@ -6,6 +6,7 @@ use super::reorder;
 use super::state::{Norm, Stage, Trunk};
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm_grad::{self, Gate, NormGrad};
+use crate::kernels::profile::timed;
 use crate::kernels::simd::Level;
 use crate::kernels::workers::{Shareable, Workers};
 
@@ -134,8 +135,10 @@ impl Trunk {
                         d.at(i * stage.shape.image),
                         stage.shape.image,
                     );
-                    reorder::average_grad(&stage.shape, spec.windows(), row, d);
-                    last.sums(level, i);
+                    timed(3, "bwd pool", || {
+                        reorder::average_grad(&stage.shape, spec.windows(), row, d)
+                    });
+                    timed(3, "bwd sums", || last.sums(level, i));
                 }
             });
         }
@@ -149,9 +152,14 @@ impl Trunk {
         {
             let (before, rest) = training.blocks.split_at_mut(i);
             let block = &mut rest[0];
-            block.conv.pack_backward(params[b.parameter]);
+            block.exchange(&mut training.packed);
+            timed(b.stage, "bwd pack", || {
+                block.conv.pack_backward(params[b.parameter])
+            });
             if let Some(shortcut) = &mut block.shortcut {
-                shortcut.pack_backward(params[b.parameter + 1]);
+                timed(b.stage, "bwd pack", || {
+                    shortcut.pack_backward(params[b.parameter + 1])
+                });
             }
             let (stages_before, stages) = training.stages.split_at_mut(b.stage);
             let stage = &mut stages[0];
@@ -171,9 +179,12 @@ impl Trunk {
 
             // Norm 2, the second ReLU, and the sums of norm 1.
             let (d_weight, d_bias) = grads[q + 2..q + 4].split_at_mut(1);
-            norm2.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
+            timed(b.stage, "bwd moments", || {
+                norm2.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0])
+            });
             let (r1, r2) = (&block.r1, &block.r2);
             workers.run(n, &|i| {
+                let i = n - 1 - i;
                 let at = i * image;
                 // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
                 unsafe {
@@ -181,18 +192,22 @@ impl Trunk {
                     let grad2 = coefficients(norm2, dropout2.as_ref(), at);
                     let r = [r1.ptr().add(at), r2.ptr().add(at)];
                     let parts = parts.at(i * 2 * stage.shape.stored);
-                    norm_grad::through(
-                        level,
-                        &stage.strips(),
-                        [&grad1, &grad2],
-                        d.at(at),
-                        r,
-                        parts,
-                    );
+                    timed(b.stage, "bwd through", || {
+                        norm_grad::through(
+                            level,
+                            &stage.strips(),
+                            [&grad1, &grad2],
+                            d.at(at),
+                            r,
+                            parts,
+                        )
+                    });
                 }
             });
             let (d_weight, d_bias) = grads[q..q + 2].split_at_mut(1);
-            norm1.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
+            timed(b.stage, "bwd moments", || {
+                norm1.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0])
+            });
 
             // Norm 1 and the first ReLU; the weights; the input; the sums of the norm before.
             let source = stages_before
@@ -232,15 +247,17 @@ impl Trunk {
                 // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
                 unsafe {
                     let r1 = r1.ptr().add(at);
-                    norm_grad::input_grad(
-                        level,
-                        &stage.strips(),
-                        &grad,
-                        Gate::Before,
-                        d.at(at),
-                        r1,
-                        dc.at(at),
-                    );
+                    timed(b.stage, "bwd norm 1", || {
+                        norm_grad::input_grad(
+                            level,
+                            &stage.strips(),
+                            &grad,
+                            Gate::Before,
+                            d.at(at),
+                            r1,
+                            dc.at(at),
+                        )
+                    });
                 }
             };
             match stage.shape.layout {
@@ -255,13 +272,21 @@ impl Trunk {
                         unsafe {
                             if let Some(shortcut) = shortcut {
                                 let to = d_input.at(i * phases);
-                                conv.backward_image(dc.at(at), to, false);
-                                shortcut.backward_image(d.at(at), to, true);
-                                merge_image(&stage.shape, to, &source.shape, earlier.d, i);
+                                timed(b.stage, "bwd conv", || {
+                                    conv.backward_image(dc.at(at), to, false)
+                                });
+                                timed(b.stage, "bwd shortcut", || {
+                                    shortcut.backward_image(d.at(at), to, true)
+                                });
+                                timed(b.stage, "bwd layout", || {
+                                    merge_image(&stage.shape, to, &source.shape, earlier.d, i)
+                                });
                             } else {
-                                conv.backward_image(dc.at(at), d.at(at), true);
+                                timed(b.stage, "bwd conv", || {
+                                    conv.backward_image(dc.at(at), d.at(at), true)
+                                });
                             }
-                            earlier.sums(level, i);
+                            timed(b.stage, "bwd sums", || earlier.sums(level, i));
                         }
                     });
                 }
@@ -271,11 +296,15 @@ impl Trunk {
                     let to = if planes { d_input } else { earlier.d };
                     // SAFETY: whole buffers of the batch in the convolutions' shapes; each job writes one of them.
                     unsafe {
-                        block
-                            .conv
-                            .backward_batch(workers, dc.at(0), to, !b.projected);
+                        timed(b.stage, "bwd conv", || {
+                            block
+                                .conv
+                                .backward_batch(workers, dc.at(0), to, !b.projected)
+                        });
                         if let Some(shortcut) = &block.shortcut {
-                            shortcut.backward_batch(workers, d.at(0), to, true);
+                            timed(b.stage, "bwd shortcut", || {
+                                shortcut.backward_batch(workers, d.at(0), to, true)
+                            });
                         }
                     }
                     let last = Shape::new(source.shape.grid.clone(), Layout::Last, b.cin);
@@ -289,9 +318,11 @@ impl Trunk {
                                 );
                                 let d = earlier.d.at(i * source.shape.image);
                                 let d = std::slice::from_raw_parts_mut(d, source.shape.image);
-                                reorder::to_planes(level, &last, from, &source.shape, d);
+                                timed(b.stage, "bwd layout", || {
+                                    reorder::to_planes(level, &last, from, &source.shape, d)
+                                });
                             }
-                            earlier.sums(level, i);
+                            timed(b.stage, "bwd sums", || earlier.sums(level, i));
                         }
                     });
                 }
@@ -299,11 +330,16 @@ impl Trunk {
             // SAFETY: buffers of the batch; `dc` and, in a projected block, `d` are zero at borders: they are written
             // by `input_grad` alone.
             unsafe {
-                weights(workers, &mut block.conv, x, dc, grads[b.parameter]);
+                timed(b.stage, "bwd weights", || {
+                    weights(workers, &mut block.conv, x, dc, grads[b.parameter])
+                });
                 if let Some(shortcut) = &mut block.shortcut {
-                    weights(workers, shortcut, x, d, grads[b.parameter + 1]);
+                    timed(b.stage, "bwd shortcut weights", || {
+                        weights(workers, shortcut, x, d, grads[b.parameter + 1])
+                    });
                 }
             }
+            block.exchange(&mut training.packed);
         }
 
         // Stem: norm and ReLU, then the weights.
@@ -325,19 +361,25 @@ impl Trunk {
             // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
             unsafe {
                 let gate = Gate::After(y.ptr().add(at));
-                norm_grad::input_grad(
-                    level,
-                    &stage.strips(),
-                    &grad,
-                    gate,
-                    d.at(at),
-                    r.ptr().add(at),
-                    dc.at(at),
-                );
+                timed(4, "bwd norm 1", || {
+                    norm_grad::input_grad(
+                        level,
+                        &stage.strips(),
+                        &grad,
+                        gate,
+                        d.at(at),
+                        r.ptr().add(at),
+                        dc.at(at),
+                    )
+                });
             }
         });
         // SAFETY: buffers of the batch; `dc` is zero at borders.
-        unsafe { weights(workers, &mut stem.conv, stem.x.ptr(), dc, grads[0]) };
+        unsafe {
+            timed(4, "bwd weights", || {
+                weights(workers, &mut stem.conv, stem.x.ptr(), dc, grads[0])
+            })
+        };
     }
 }
 

@@ -18,7 +18,7 @@ struct Part<T> {
     which: Vec<usize>,
     taps: Vec<isize>,
     place: T,
-    packed: Vec<f32>,
+    packed: Buffer,
 }
 
 enum Kind {
@@ -52,10 +52,21 @@ pub(crate) struct Conv {
     /// Output channels, input channels, taps (9 or 1).
     pub dims: (usize, usize, usize),
     taps: Vec<isize>,
-    packed: Vec<f32>,
+    packed: Buffer,
     kind: Kind,
     /// Partial sums of the weight gradient, and the floats of it per task.
     scratch: Buffer,
+}
+
+/// Memory for the packed weights of one convolution at a time: for up to four parts of the backward pass, and for the
+/// forward pass.
+pub(crate) struct PackedMemory([Buffer; 5]);
+
+impl PackedMemory {
+    /// Nothing yet; it grows to the largest convolution.
+    pub(crate) fn new() -> Self {
+        Self([0; 5].map(Buffer::zeros))
+    }
 }
 
 /// Row and column of a tap of a 3x3 kernel, relative to the centre; a 1x1 kernel has only the centre.
@@ -117,7 +128,7 @@ impl Conv {
                 which: (0..taps).collect(),
                 taps: back,
                 place: 0,
-                packed: Vec::new(),
+                packed: Buffer::zeros(0),
             }]
         } else {
             PHASES
@@ -129,7 +140,7 @@ impl Conv {
                         which: reach.iter().map(|r| r.0).collect(),
                         taps: reach.iter().map(|r| r.1 * pitch + r.2).collect(),
                         place: phase * grid.plane,
-                        packed: Vec::new(),
+                        packed: Buffer::zeros(0),
                     }
                 })
                 .filter(|p| !p.which.is_empty())
@@ -143,7 +154,7 @@ impl Conv {
             batch,
             dims,
             taps: (0..taps).map(offset).collect(),
-            packed: Vec::new(),
+            packed: Buffer::zeros(0),
             scratch: Buffer::zeros(tasks * each),
             kind: Kind::Planes {
                 x_plane: phases * grid.plane,
@@ -200,7 +211,7 @@ impl Conv {
                     place: PixelTable::new(pixels(h, w).map(|(n, r, c)| {
                         (at(y, n, r, c), at(x, n, stride * r + py, stride * c + px))
                     })),
-                    packed: Vec::new(),
+                    packed: Buffer::zeros(0),
                 })
             })
             .collect();
@@ -211,7 +222,7 @@ impl Conv {
             taps: (0..taps)
                 .map(|t| offset(x, shift(t, taps).0, shift(t, taps).1))
                 .collect(),
-            packed: Vec::new(),
+            packed: Buffer::zeros(0),
             scratch: Buffer::zeros(x.stored * taps * y.stored),
             kind: Kind::Last {
                 table,
@@ -219,6 +230,23 @@ impl Conv {
                 y_stored: y.stored,
                 parts,
             },
+        }
+    }
+
+    /// Exchanges the memory for packed weights: before packing for `memory`, after use to give it back.
+    ///
+    /// Convolutions that follow each other share one memory, which therefore stays in the cache. Packed into memory
+    /// that was last used a step ago, weights would go through to the third-level cache.
+    pub(crate) fn exchange(&mut self, memory: &mut PackedMemory) {
+        fn packed<T>(parts: &mut [Part<T>], memory: &mut [Buffer]) {
+            for (part, memory) in parts.iter_mut().zip(memory) {
+                std::mem::swap(&mut part.packed, memory);
+            }
+        }
+        std::mem::swap(&mut self.packed, &mut memory.0[4]);
+        match &mut self.kind {
+            Kind::Planes { parts, .. } => packed(parts, &mut memory.0[..4]),
+            Kind::Last { parts, .. } => packed(parts, &mut memory.0[..4]),
         }
     }
 
@@ -237,15 +265,7 @@ impl Conv {
                 );
             }
             Kind::Last { y_stored, .. } => {
-                conv_channels::pack(
-                    self.level,
-                    weights,
-                    self.dims,
-                    &all,
-                    false,
-                    *y_stored,
-                    &mut self.packed,
-                );
+                conv_channels::pack(self.level, weights, self.dims, *y_stored, &mut self.packed);
             }
         }
     }
@@ -268,12 +288,13 @@ impl Conv {
             Kind::Last {
                 parts, x_stored, ..
             } => {
-                for part in parts {
-                    let (which, packed) = (&part.which, &mut part.packed);
-                    conv_channels::pack(
-                        self.level, weights, self.dims, which, true, *x_stored, packed,
-                    );
-                }
+                let mut parts: Vec<_> = parts
+                    .iter_mut()
+                    .map(|part| (part.which.as_slice(), &mut part.packed))
+                    .collect();
+                conv_channels::pack_transposed(
+                    self.level, weights, self.dims, *x_stored, &mut parts,
+                );
             }
         }
     }
@@ -302,7 +323,7 @@ impl Conv {
                 self.level,
                 &conv,
                 x.add(grid.origin),
-                self.packed.as_ptr(),
+                self.packed.ptr(),
                 y.add(grid.origin),
             );
         }
@@ -339,7 +360,7 @@ impl Conv {
                     self.level,
                     &conv,
                     dy.add(grid.origin),
-                    part.packed.as_ptr(),
+                    part.packed.ptr(),
                     dx,
                 );
             }
@@ -402,7 +423,7 @@ impl Conv {
         self.run_table(
             workers,
             (table, pixels),
-            (&self.taps, &self.packed),
+            (&self.taps, self.packed.as_ref()),
             (self.dims.1, *y_stored),
             (x, y, false),
         );
@@ -427,7 +448,7 @@ impl Conv {
         };
         for part in parts {
             let table = &part.place;
-            let weights = (part.taps.as_slice(), part.packed.as_slice());
+            let weights = (part.taps.as_slice(), part.packed.as_ref());
             self.run_table(
                 workers,
                 (table, table.count),

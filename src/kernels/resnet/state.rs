@@ -1,6 +1,6 @@
 //! The trunk's buffers: what a forward pass saves for the backward pass, and scratch.
 
-use super::conv::Conv;
+use super::conv::{Conv, PackedMemory};
 use super::spec::{BlockSpec, SpecError, TrunkSpec};
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm::{EPSILON, Strips, combine_moments};
@@ -156,6 +156,16 @@ pub(crate) struct Block {
     pub dropout: [Option<Buffer>; 2],
 }
 
+impl Block {
+    /// Exchanges the memory of the convolutions: see [`Conv::exchange`].
+    pub(crate) fn exchange(&mut self, packed: &mut [PackedMemory; 2]) {
+        self.conv.exchange(&mut packed[0]);
+        if let Some(shortcut) = &mut self.shortcut {
+            shortcut.exchange(&mut packed[1]);
+        }
+    }
+}
+
 /// The stem's convolution and saved activations.
 pub(crate) struct Stem {
     pub conv: Conv,
@@ -171,6 +181,8 @@ pub(crate) struct Training {
     pub stem: Stem,
     pub stages: Vec<Stage>,
     pub blocks: Vec<Block>,
+    /// For the packed weights of the present block's convolution and shortcut.
+    pub packed: [PackedMemory; 2],
     /// Whether a forward pass is waiting for its backward pass.
     pub saved: bool,
 }
@@ -274,6 +286,7 @@ impl Training {
             stem,
             stages,
             blocks,
+            packed: [PackedMemory::new(), PackedMemory::new()],
             saved: false,
         }
     }
