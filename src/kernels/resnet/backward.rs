@@ -4,11 +4,13 @@ use super::conv::Conv;
 use super::forward::first_norm;
 use super::reorder;
 use super::state::{Norm, Stage, Trunk};
+use crate::kernels::conv_pixels::Ahead;
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm_grad::{self, Gate, NormGrad};
 use crate::kernels::profile::timed;
 use crate::kernels::simd::Level;
 use crate::kernels::workers::{Shareable, Workers};
+use std::ops::Range;
 
 /// A norm's coefficients, and the dropout multipliers of the image that begins at `at`.
 fn coefficients(norm: &Norm, dropout: Option<&Buffer>, at: usize) -> NormGrad {
@@ -59,25 +61,32 @@ impl Earlier<'_> {
     }
 }
 
-/// The weights' gradient of a convolution, all tasks of it.
+/// The weights' gradient of a convolution from some images of the batch, all tasks of it.
 ///
 /// # Safety
-/// `x` and `dy` are the batch's buffers in the convolution's shapes, `dy` zero at borders.
+/// As for [`Conv::weight_grad`].
 unsafe fn weights(
     workers: &Workers,
     conv: &mut Conv,
-    x: *const f32,
-    dy: Shareable,
+    images: &Range<usize>,
+    (x, dy): (Shareable, Shareable),
     grads: &mut [f32],
 ) {
     let (co, ci, t) = conv.dims;
     debug_assert_eq!(grads.len(), co * ci * t);
-    let (scratch, grads, x) = (conv.scratch(), Shareable::new(grads), Shareable::reading(x));
-    let conv = &*conv;
+    let (scratch, grads) = (conv.scratch(), Shareable::new(grads));
+    let (conv, pieces) = (&*conv, conv.pieces(images.len()));
     workers.run(conv.weight_tasks(), &|task| {
         // SAFETY: the scratch is the convolution's own, the gradient has its length, each task runs once.
-        unsafe { conv.weight_grad(task, x.at(0), dy.at(0), scratch, grads) }
+        unsafe { conv.weight_grad(task, (images, &pieces), x.at(0), dy.at(0), scratch, grads) }
     });
+}
+
+/// The images of a batch in chunks.
+fn chunks(batch: usize, chunk: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..batch)
+        .step_by(chunk)
+        .map(move |first| first..batch.min(first + chunk))
 }
 
 impl Trunk {
@@ -240,8 +249,9 @@ impl Trunk {
                     &stem.y,
                 ),
             };
-            let x = block.input.as_ref().unwrap_or(x).ptr();
-            let conv_input = |i: usize| {
+            let x = Shareable::reading(block.input.as_ref().unwrap_or(x).ptr());
+            // Image `i`, to place `to` of `dc`.
+            let conv_input = |i: usize, to: usize| {
                 let at = i * image;
                 let grad = coefficients(norm1, dropout1.as_ref(), at);
                 // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
@@ -255,43 +265,87 @@ impl Trunk {
                             Gate::Before,
                             d.at(at),
                             r1,
-                            dc.at(at),
+                            dc.at(to * image),
                         )
                     });
                 }
             };
             match stage.shape.layout {
                 Layout::Planes => {
-                    // The shortcut's weights need `d` before the input's gradient is added to it.
-                    let (conv, shortcut) = (&block.conv, block.shortcut.as_ref());
                     let phases = 4 * stage.shape.grid.plane * b.cin;
-                    workers.run(n, &|i| {
-                        conv_input(i);
-                        let at = i * image;
-                        // SAFETY: image `i` of every buffer is this task's.
+                    let x_image = block.input.as_ref().map_or(image, |_| phases);
+                    let ahead = |i: usize| {
+                        let next = i + workers.threads();
+                        if next >= n {
+                            return Ahead::NOTHING;
+                        }
+                        let (at, before) = (next * image, next * source.shape.image);
+                        // SAFETY: all buffers hold the batch's images, and `next` is one of them.
                         unsafe {
-                            if let Some(shortcut) = shortcut {
-                                let to = d_input.at(i * phases);
-                                timed(b.stage, "bwd conv", || {
-                                    conv.backward_image(dc.at(at), to, false)
-                                });
-                                timed(b.stage, "bwd shortcut", || {
-                                    shortcut.backward_image(d.at(at), to, true)
-                                });
-                                timed(b.stage, "bwd layout", || {
-                                    merge_image(&stage.shape, to, &source.shape, earlier.d, i)
-                                });
-                            } else {
-                                timed(b.stage, "bwd conv", || {
-                                    conv.backward_image(dc.at(at), d.at(at), true)
+                            Ahead::NOTHING
+                                .and(d.at(at), image)
+                                .and(r1.ptr().add(at), image)
+                                .and(earlier.r.ptr().add(before), source.shape.image)
+                                .and(x.at(next * x_image), x_image)
+                        }
+                    };
+                    for images in chunks(n, stage.chunk) {
+                        let (conv, shortcut) = (&block.conv, block.shortcut.as_ref());
+                        workers.run(images.len(), &|k| {
+                            let i = images.start + k;
+                            conv_input(i, k);
+                            let at = i * image;
+                            // SAFETY: image `i` of the batch and `k` of the chunk are this task's in every buffer.
+                            unsafe {
+                                let dc = dc.at(k * image);
+                                if let Some(shortcut) = shortcut {
+                                    let to = d_input.at(k * phases);
+                                    timed(b.stage, "bwd conv", || {
+                                        conv.backward_image(dc, to, false, ahead(i));
+                                    });
+                                    timed(b.stage, "bwd shortcut", || {
+                                        shortcut.backward_image(d.at(at), to, true, Ahead::NOTHING);
+                                    });
+                                    timed(b.stage, "bwd layout", || {
+                                        merge_image(&stage.shape, to, &source.shape, earlier.d, i);
+                                    });
+                                } else {
+                                    timed(b.stage, "bwd conv", || {
+                                        conv.backward_image(dc, d.at(at), true, ahead(i));
+                                    });
+                                }
+                                timed(b.stage, "bwd sums", || earlier.sums(level, i));
+                            }
+                        });
+                        // SAFETY: buffers of the batch and of the chunk; `dc` and, in a projected block, `d` are zero
+                        // at borders: they are written by `input_grad` alone.
+                        unsafe {
+                            timed(b.stage, "bwd weights", || {
+                                weights(
+                                    workers,
+                                    &mut block.conv,
+                                    &images,
+                                    (x, dc),
+                                    grads[b.parameter],
+                                );
+                            });
+                            if let Some(shortcut) = &mut block.shortcut {
+                                timed(b.stage, "bwd shortcut weights", || {
+                                    let dy = Shareable::reading(d.at(images.start * image));
+                                    weights(
+                                        workers,
+                                        shortcut,
+                                        &images,
+                                        (x, dy),
+                                        grads[b.parameter + 1],
+                                    );
                                 });
                             }
-                            timed(b.stage, "bwd sums", || earlier.sums(level, i));
                         }
-                    });
+                    }
                 }
                 Layout::Last => {
-                    workers.run(n, &conv_input);
+                    workers.run(n, &|i| conv_input(i, i));
                     let planes = source.shape.layout == Layout::Planes;
                     let to = if planes { d_input } else { earlier.d };
                     // SAFETY: whole buffers of the batch in the convolutions' shapes; each job writes one of them.
@@ -325,18 +379,24 @@ impl Trunk {
                             timed(b.stage, "bwd sums", || earlier.sums(level, i));
                         }
                     });
-                }
-            }
-            // SAFETY: buffers of the batch; `dc` and, in a projected block, `d` are zero at borders: they are written
-            // by `input_grad` alone.
-            unsafe {
-                timed(b.stage, "bwd weights", || {
-                    weights(workers, &mut block.conv, x, dc, grads[b.parameter])
-                });
-                if let Some(shortcut) = &mut block.shortcut {
-                    timed(b.stage, "bwd shortcut weights", || {
-                        weights(workers, shortcut, x, d, grads[b.parameter + 1])
-                    });
+                    // SAFETY: buffers of the batch; `dc` and, in a projected block, `d` are zero at borders: they are
+                    // written by `input_grad` alone.
+                    unsafe {
+                        timed(b.stage, "bwd weights", || {
+                            weights(
+                                workers,
+                                &mut block.conv,
+                                &(0..n),
+                                (x, dc),
+                                grads[b.parameter],
+                            );
+                        });
+                        if let Some(shortcut) = &mut block.shortcut {
+                            timed(b.stage, "bwd shortcut weights", || {
+                                weights(workers, shortcut, &(0..n), (x, d), grads[b.parameter + 1]);
+                            });
+                        }
+                    }
                 }
             }
             block.exchange(&mut training.packed);
@@ -355,31 +415,38 @@ impl Trunk {
             d_bias[0],
         );
         let (norm, r, y) = (&stem.norm, &stem.r, &stem.y);
-        workers.run(n, &|i| {
-            let at = i * stage.shape.image;
-            let grad = coefficients(norm, None, at);
-            // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
-            unsafe {
-                let gate = Gate::After(y.ptr().add(at));
-                timed(4, "bwd norm 1", || {
-                    norm_grad::input_grad(
-                        level,
-                        &stage.strips(),
-                        &grad,
-                        gate,
-                        d.at(at),
-                        r.ptr().add(at),
-                        dc.at(at),
-                    )
-                });
-            }
-        });
-        // SAFETY: buffers of the batch; `dc` is zero at borders.
-        unsafe {
-            timed(4, "bwd weights", || {
-                weights(workers, &mut stem.conv, stem.x.ptr(), dc, grads[0])
-            })
-        };
+        for images in chunks(n, stage.chunk) {
+            workers.run(images.len(), &|k| {
+                let at = (images.start + k) * stage.shape.image;
+                let grad = coefficients(norm, None, at);
+                // SAFETY: all buffers hold the batch's images of the stage, `dc` those of a chunk; this one is the
+                // task's.
+                unsafe {
+                    let gate = Gate::After(y.ptr().add(at));
+                    timed(4, "bwd norm 1", || {
+                        norm_grad::input_grad(
+                            level,
+                            &stage.strips(),
+                            &grad,
+                            gate,
+                            d.at(at),
+                            r.ptr().add(at),
+                            dc.at(k * stage.shape.image),
+                        );
+                    });
+                }
+            });
+            // SAFETY: buffers of the batch and of the chunk; `dc` is zero at borders.
+            timed(4, "bwd weights", || unsafe {
+                weights(
+                    workers,
+                    &mut stem.conv,
+                    &images,
+                    (Shareable::reading(stem.x.ptr()), dc),
+                    grads[0],
+                );
+            });
+        }
     }
 }
 

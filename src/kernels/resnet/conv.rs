@@ -5,12 +5,13 @@
 //! or nothing at borders; see [`crate::kernels::layout`].
 
 use crate::kernels::conv_channels::{self, ChannelConv, PixelTable};
-use crate::kernels::conv_pixels::{self, PixelConv};
+use crate::kernels::conv_pixels::{self, Ahead, PixelConv};
 use crate::kernels::grad_channels::{self, ChannelGrad};
 use crate::kernels::grad_pixels::{self, Piece, PixelGrad};
 use crate::kernels::layout::{Buffer, Grid, Shape};
 use crate::kernels::simd::Level;
 use crate::kernels::workers::{Shareable, Workers};
+use std::ops::Range;
 
 /// One part of the gradient of the input: all of it, or at stride 2 one phase.
 struct Part<T> {
@@ -29,7 +30,6 @@ enum Kind {
         x_plane: usize,
         x_image: usize,
         dy_image: usize,
-        pieces: Vec<Vec<Piece>>,
         /// Place: offset of the part's plane in a channel of the input.
         parts: Vec<Part<usize>>,
     },
@@ -160,7 +160,6 @@ impl Conv {
                 x_plane: phases * grid.plane,
                 x_image: phases * grid.plane * ci,
                 dy_image: y.image,
-                pieces: grad_pixels::groups(batch, grid.run_padded),
                 parts,
                 grid,
             },
@@ -303,7 +302,7 @@ impl Conv {
     ///
     /// # Safety
     /// A plane convolution with packed weights; `x` and `y` are whole images of its shapes, `y` nobody else's.
-    pub(crate) unsafe fn forward_image(&self, x: *const f32, y: *mut f32) {
+    pub(crate) unsafe fn forward_image(&self, x: *const f32, y: *mut f32, ahead: Ahead) {
         let Kind::Planes { grid, x_plane, .. } = &self.kind else {
             unreachable!("a convolution over planes")
         };
@@ -315,6 +314,7 @@ impl Conv {
             out_plane: grid.plane,
             positions: grid.run_padded,
             add: false,
+            ahead,
         };
         // SAFETY: from the origin, a plane extends over the padded run plus any tap on both sides (`Grid`), and the
         // images have all channels; weights are packed for these dimensions.
@@ -333,7 +333,13 @@ impl Conv {
     ///
     /// # Safety
     /// As for [`Self::forward_image`], with the backward weights packed; `dx` nobody else's.
-    pub(crate) unsafe fn backward_image(&self, dy: *const f32, dx: *mut f32, add: bool) {
+    pub(crate) unsafe fn backward_image(
+        &self,
+        dy: *const f32,
+        dx: *mut f32,
+        add: bool,
+        ahead: Ahead,
+    ) {
         let Kind::Planes {
             grid,
             x_plane,
@@ -343,7 +349,7 @@ impl Conv {
         else {
             unreachable!("a convolution over planes")
         };
-        for part in parts {
+        for (i, part) in parts.iter().enumerate() {
             let conv = PixelConv {
                 ci: self.dims.0,
                 x_plane: grid.plane,
@@ -352,6 +358,14 @@ impl Conv {
                 out_plane: *x_plane,
                 positions: grid.run_padded,
                 add,
+                // At stride 2, the last parts are the longest.
+                ahead: match (parts.len(), i) {
+                    (1, _) => ahead,
+                    (4, 1) => ahead.only(0..1),
+                    (4, 2) => ahead.only(1..2),
+                    (4, 3) => ahead.only(2..4),
+                    _ => Ahead::NOTHING,
+                },
             };
             // SAFETY: as above, with input and output exchanged; a part's planes lie `x_plane` apart from its place.
             unsafe {
@@ -468,14 +482,27 @@ impl Conv {
             }
     }
 
-    /// One task of the weights' gradient `[co, ci, taps]`.
+    /// The positions of some images in the order in which the weights' gradient over planes walks them.
+    pub(crate) fn pieces(&self, images: usize) -> Vec<Vec<Piece>> {
+        match &self.kind {
+            Kind::Planes { grid, .. } => grad_pixels::groups(images, grid.run_padded),
+            Kind::Last { .. } => Vec::new(),
+        }
+    }
+
+    /// One task of the weights' gradient `[co, ci, taps]`, which is written with the last images of the batch.
+    ///
+    /// Over planes, `images` may be a part of the batch; all tasks of a part must have run before those of the next.
+    /// Channels-last, it must be the whole batch.
     ///
     /// # Safety
-    /// `x` and `dy` are buffers of the whole batch, `dy` zero at borders; `scratch` is [`Self::scratch`] and `grads`
-    /// the whole gradient; each task runs once at a time.
+    /// `x` is a buffer of the whole batch, `dy` one of the images, zero at borders; `pieces` are [`Self::pieces`] of
+    /// the images; `scratch` is [`Self::scratch`], untouched since the part of the batch before, and `grads` the
+    /// whole gradient; each task runs once at a time.
     pub(crate) unsafe fn weight_grad(
         &self,
         task: usize,
+        (images, pieces): (&Range<usize>, &[Vec<Piece>]),
         x: *const f32,
         dy: *const f32,
         scratch: Shareable,
@@ -489,7 +516,6 @@ impl Conv {
                 x_plane,
                 x_image,
                 dy_image,
-                pieces,
                 ..
             } => {
                 let step = (ci * t).div_ceil(INPUT_TASKS);
@@ -502,6 +528,7 @@ impl Conv {
                     dy_plane: grid.plane,
                     dy_image: *dy_image,
                     groups: pieces,
+                    ends: (images.start == 0, images.end == self.batch),
                     from: (step * part).min(ci * t),
                     to: (step * (part + 1)).min(ci * t),
                 };
@@ -509,7 +536,8 @@ impl Conv {
                 // scratch of its own, and rows `o..` and inputs `from..to` of the gradient to itself.
                 unsafe {
                     let scratch = scratch.at(task * grad_pixels::scratch(self.level, 0, step));
-                    let (x, dy) = (x.add(grid.origin), dy.add(grid.origin + o * grid.plane));
+                    let x = x.add(images.start * x_image + grid.origin);
+                    let dy = dy.add(grid.origin + o * grid.plane);
                     grad_pixels::grads(self.level, &grad, x, dy, scratch, grads.at(o * ci * t));
                 }
             }
@@ -519,6 +547,7 @@ impl Conv {
                 y_stored,
                 ..
             } => {
+                debug_assert_eq!(*images, 0..self.batch);
                 let groups = conv_channels::groups(self.level, *y_stored);
                 let lanes = self.level.lanes();
                 let first = groups[..block].iter().sum::<usize>() * lanes;

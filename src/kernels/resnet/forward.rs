@@ -3,6 +3,7 @@
 use super::reorder;
 use super::spec::BlockSpec;
 use super::state::{BatchStats, Norm, Stage, Trunk};
+use crate::kernels::conv_pixels::Ahead;
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm::{self, Affine, Strips};
 use crate::kernels::profile::timed;
@@ -99,10 +100,13 @@ impl Trunk {
             n * spec.features(),
             "features [batch, features]"
         );
-        let mut training = self
-            .training
-            .take()
-            .unwrap_or_else(|| Box::new(super::state::Training::new(&spec, level)));
+        let mut training = self.training.take().unwrap_or_else(|| {
+            Box::new(super::state::Training::new(
+                &spec,
+                level,
+                self.workers.threads(),
+            ))
+        });
         self.set_dropout(&mut training, masks);
         let workers = &*self.workers;
 
@@ -129,7 +133,7 @@ impl Trunk {
                     )
                 });
                 let r = r.at(i * stage.shape.image);
-                timed(4, "fwd conv", || conv.forward_image(at, r));
+                timed(4, "fwd conv", || conv.forward_image(at, r, Ahead::NOTHING));
                 timed(4, "fwd activate", || {
                     norm::activate(
                         level,
@@ -194,6 +198,19 @@ impl Trunk {
             let (conv, shortcut) = (&block.conv, block.shortcut.as_ref());
             let r1 = Shareable::new(block.r1.as_mut());
             let image = stage.shape.image;
+            let ahead = |i: usize| {
+                let Some(next) = i.checked_sub(workers.threads()) else {
+                    return Ahead::NOTHING;
+                };
+                let (at, before) = (next * image, next * pending.shape.image);
+                // SAFETY: all buffers hold the batch's images, and `next` is one of them.
+                unsafe {
+                    Ahead::NOTHING
+                        .and(pending.r.ptr().add(before), pending.shape.image)
+                        .and(pending.y.at(before), pending.shape.image)
+                        .and(r1.at(at), image)
+                }
+            };
             match stage.shape.layout {
                 Layout::Planes => workers.run(n, &|i| {
                     let i = n - 1 - i;
@@ -206,10 +223,10 @@ impl Trunk {
                             });
                         }
                         let r = r1.at(i * image);
-                        timed(b.stage, "fwd conv", || conv.forward_image(x, r));
+                        timed(b.stage, "fwd conv", || conv.forward_image(x, r, ahead(i)));
                         if let Some(shortcut) = shortcut {
                             timed(b.stage, "fwd shortcut", || {
-                                shortcut.forward_image(x, projection.at(i * image))
+                                shortcut.forward_image(x, projection.at(i * image), Ahead::NOTHING)
                             });
                         }
                         timed(b.stage, "fwd activate", || {
