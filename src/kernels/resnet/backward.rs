@@ -145,7 +145,7 @@ impl Trunk {
                         stage.shape.image,
                     );
                     timed(3, "bwd pool", || {
-                        reorder::average_grad(&stage.shape, spec.windows(), row, d)
+                        reorder::average_grad(&stage.shape, spec.windows(), row, d);
                     });
                     timed(3, "bwd sums", || last.sums(level, i));
                 }
@@ -163,11 +163,11 @@ impl Trunk {
             let block = &mut rest[0];
             block.exchange(&mut training.packed);
             timed(b.stage, "bwd pack", || {
-                block.conv.pack_backward(params[b.parameter])
+                block.conv.pack_backward(params[b.parameter]);
             });
             if let Some(shortcut) = &mut block.shortcut {
                 timed(b.stage, "bwd pack", || {
-                    shortcut.pack_backward(params[b.parameter + 1])
+                    shortcut.pack_backward(params[b.parameter + 1]);
                 });
             }
             let (stages_before, stages) = training.stages.split_at_mut(b.stage);
@@ -189,7 +189,7 @@ impl Trunk {
             // Norm 2, the second ReLU, and the sums of norm 1.
             let (d_weight, d_bias) = grads[q + 2..q + 4].split_at_mut(1);
             timed(b.stage, "bwd moments", || {
-                norm2.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0])
+                norm2.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
             });
             let (r1, r2) = (&block.r1, &block.r2);
             workers.run(n, &|i| {
@@ -209,13 +209,13 @@ impl Trunk {
                             d.at(at),
                             r,
                             parts,
-                        )
+                        );
                     });
                 }
             });
             let (d_weight, d_bias) = grads[q..q + 2].split_at_mut(1);
             timed(b.stage, "bwd moments", || {
-                norm1.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0])
+                norm1.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
             });
 
             // Norm 1 and the first ReLU; the weights; the input; the sums of the norm before.
@@ -266,7 +266,7 @@ impl Trunk {
                             d.at(at),
                             r1,
                             dc.at(to * image),
-                        )
+                        );
                     });
                 }
             };
@@ -353,11 +353,11 @@ impl Trunk {
                         timed(b.stage, "bwd conv", || {
                             block
                                 .conv
-                                .backward_batch(workers, dc.at(0), to, !b.projected)
+                                .backward_batch(workers, dc.at(0), to, !b.projected);
                         });
                         if let Some(shortcut) = &block.shortcut {
                             timed(b.stage, "bwd shortcut", || {
-                                shortcut.backward_batch(workers, d.at(0), to, true)
+                                shortcut.backward_batch(workers, d.at(0), to, true);
                             });
                         }
                     }
@@ -373,7 +373,7 @@ impl Trunk {
                                 let d = earlier.d.at(i * source.shape.image);
                                 let d = std::slice::from_raw_parts_mut(d, source.shape.image);
                                 timed(b.stage, "bwd layout", || {
-                                    reorder::to_planes(level, &last, from, &source.shape, d)
+                                    reorder::to_planes(level, &last, from, &source.shape, d);
                                 });
                             }
                             timed(b.stage, "bwd sums", || earlier.sums(level, i));

@@ -222,7 +222,11 @@ impl Conv {
                 .map(|t| offset(x, shift(t, taps).0, shift(t, taps).1))
                 .collect(),
             packed: Buffer::zeros(0),
-            scratch: Buffer::zeros(x.stored * taps * y.stored),
+            scratch: Buffer::zeros(
+                conv_channels::groups(level, y.stored).len()
+                    * INPUT_TASKS
+                    * grad_channels::scratch(taps, 3, level.lanes()),
+            ),
             kind: Kind::Last {
                 table,
                 x_stored: x.stored,
@@ -565,10 +569,10 @@ impl Conv {
                     first,
                     real: co.saturating_sub(first).min(width),
                 };
-                // SAFETY: addresses as in `forward_batch`; the scratch of a group begins at its first channel and that
-                // of a part at its first input; the gradient's rows and inputs are this task's alone.
+                // SAFETY: addresses as in `forward_batch`; every task has a scratch of its own, large enough for the
+                // widest group; the gradient's rows and inputs are this task's alone.
                 unsafe {
-                    let scratch = scratch.at(first * x_stored * t + cut(part) * t * width);
+                    let scratch = scratch.at(task * grad_channels::scratch(t, 3, lanes));
                     grad_channels::grads(self.level, &grad, x, dy, scratch, grads.at(0));
                 }
             }

@@ -130,7 +130,7 @@ impl Trunk {
                     images.fill_image(
                         &x[i * per_image..][..per_image],
                         std::slice::from_raw_parts_mut(at, images.image),
-                    )
+                    );
                 });
                 let r = r.at(i * stage.shape.image);
                 timed(4, "fwd conv", || conv.forward_image(at, r, Ahead::NOTHING));
@@ -141,7 +141,7 @@ impl Trunk {
                         false,
                         r,
                         parts.at(i * 2 * stage.shape.stored),
-                    )
+                    );
                 });
             }
         });
@@ -158,11 +158,11 @@ impl Trunk {
             let block = &mut rest[0];
             block.exchange(&mut training.packed);
             timed(b.stage, "fwd pack", || {
-                block.conv.pack_forward(params[b.parameter])
+                block.conv.pack_forward(params[b.parameter]);
             });
             if let Some(shortcut) = &mut block.shortcut {
                 timed(b.stage, "fwd pack", || {
-                    shortcut.pack_forward(params[b.parameter + 1])
+                    shortcut.pack_forward(params[b.parameter + 1]);
                 });
             }
             let (stages_before, stages) = training.stages.split_at_mut(b.stage);
@@ -226,7 +226,7 @@ impl Trunk {
                         timed(b.stage, "fwd conv", || conv.forward_image(x, r, ahead(i)));
                         if let Some(shortcut) = shortcut {
                             timed(b.stage, "fwd shortcut", || {
-                                shortcut.forward_image(x, projection.at(i * image), Ahead::NOTHING)
+                                shortcut.forward_image(x, projection.at(i * image), Ahead::NOTHING);
                             });
                         }
                         timed(b.stage, "fwd activate", || {
@@ -236,7 +236,7 @@ impl Trunk {
                                 true,
                                 r,
                                 parts.at(i * 2 * stage.shape.stored),
-                            )
+                            );
                         });
                     }
                 }),
@@ -254,7 +254,7 @@ impl Trunk {
                                     last.image,
                                 );
                                 timed(b.stage, "fwd layout", || {
-                                    reorder::to_last(level, pending.shape, y, &last, to)
+                                    reorder::to_last(level, pending.shape, y, &last, to);
                                 });
                             }
                         }
@@ -263,11 +263,11 @@ impl Trunk {
                     unsafe {
                         let x = input.unwrap_or(pending.y).at(0);
                         timed(b.stage, "fwd conv", || {
-                            conv.forward_batch(workers, n, x, r1)
+                            conv.forward_batch(workers, n, x, r1);
                         });
                         if let Some(shortcut) = shortcut {
                             timed(b.stage, "fwd shortcut", || {
-                                shortcut.forward_batch(workers, n, x, projection)
+                                shortcut.forward_batch(workers, n, x, projection);
                             });
                         }
                     }
@@ -283,7 +283,7 @@ impl Trunk {
                                     true,
                                     r1.at(i * image),
                                     parts,
-                                )
+                                );
                             });
                         }
                     });
@@ -298,7 +298,7 @@ impl Trunk {
                     pixels,
                     (params[q], params[q + 1]),
                     &mut stats[1 + 2 * i],
-                )
+                );
             });
             let r2 = Shareable::new(block.r2.as_mut());
             let dropout = block.dropout[0].as_ref();
@@ -312,7 +312,7 @@ impl Trunk {
                     (r1, x, r2),
                     parts,
                     n,
-                )
+                );
             });
             timed(b.stage, "fwd moments", || {
                 norm2.set_batch(
@@ -320,7 +320,7 @@ impl Trunk {
                     pixels,
                     (params[q + 2], params[q + 3]),
                     &mut stats[2 + 2 * i],
-                )
+                );
             });
             block.exchange(&mut training.packed);
         }
@@ -349,7 +349,7 @@ impl Trunk {
                 );
                 let row = std::slice::from_raw_parts_mut(out.at(i * per_image), per_image);
                 timed(3, "fwd pool", || {
-                    reorder::average(&stage.shape, spec.windows(), y, row)
+                    reorder::average(&stage.shape, spec.windows(), y, row);
                 });
             }
         });
