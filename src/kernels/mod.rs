@@ -31,6 +31,10 @@ mod layout;
 mod norm;
 mod norm_grad;
 pub mod past;
+#[cfg(feature = "kernel-profile")]
+pub mod profile;
+#[cfg(not(feature = "kernel-profile"))]
+mod profile;
 pub mod resnet;
 mod simd;
 pub mod tag;
