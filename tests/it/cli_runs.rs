@@ -276,7 +276,7 @@ fn a_full_disk_fails_the_run_and_leaves_no_half_result() {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    assert_eq!(files, ["config.toml", "events.jsonl"]);
+    assert_eq!(files, ["config.toml", "events.jsonl", "status.json"]);
     assert!(
         run(&format!("{TINY} --out {{}}/runs"), dir.path())
             .status

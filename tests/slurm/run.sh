@@ -41,9 +41,9 @@ seeds = "1-2"
 [base]
 benchmark = "rotated-mnist"
 data = "embedded"
-tasks = 6
-hidden = 64
-fraction = 0.5
+tasks = 4
+hidden = 32
+fraction = 0.3
 [grid]
 lr = [0.2, 0.1, 0.05, 0.02, 0.01, 0.005]
 [select]
@@ -55,6 +55,8 @@ benchmark = "rotated-mnist"
 data = "embedded"
 optimizer = "tag-rmsprop"
 lr = 0.001
+fraction = 0.4
+hidden = 32
 [grid]
 tasks = [10]
 EOF
