@@ -21,6 +21,10 @@ pub(super) enum Command {
     Run(Box<RunArgs>),
     /// Run the experiments of the paper with the hyper-parameters behind its published numbers
     Replicate(ReplicateArgs),
+    /// Report results as one self-contained HTML page
+    Report(super::html::HtmlArgs),
+    /// Draw results: learning curves, heat maps, TAG's α, bars, costs, sensitivities
+    Plot(super::plot::PlotArgs),
     /// Show, import or check data sets
     Data(DataArgs),
     /// List what can be named in a configuration

@@ -8,7 +8,10 @@ mod batch_args;
 mod data;
 mod demo;
 mod execute;
+mod filter;
+mod html;
 mod list;
+mod plot;
 mod printer;
 mod progress;
 mod replicate;
@@ -83,6 +86,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
         Command::Replicate(args) => replicate::replicate(&args, &printer),
+        Command::Report(args) => html::report(&args, &printer),
+        Command::Plot(args) => plot::plot(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => {
             list::list(&args, &printer);

@@ -3,8 +3,12 @@
 //! Owns everything between result files and what people read: loading ([`load`]), groups over seeds ([`mod@group`]), the
 //! authors' figures ([`published`]). Everything is computed from result files, so that old runs can be reported anew.
 
+mod beside;
+pub mod command;
 pub mod group;
+pub mod html;
 pub mod load;
+pub mod plot;
 pub mod published;
 mod table;
 
