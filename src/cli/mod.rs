@@ -13,7 +13,9 @@ mod data_progress;
 mod demo;
 mod execute;
 mod export;
+mod html;
 mod list;
+mod plot;
 mod printer;
 mod progress;
 mod replicate;
@@ -102,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::report(&args, &printer),
         Command::Compare(args) => compare::run(&args, &printer),
         Command::Export(args) => export::export(&args, &printer),
+        Command::Plot(args) => plot::plot(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => {
             list::list(&args, &printer);

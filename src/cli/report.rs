@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::args::{FilterArgs, ReportArgs, ReportFormat};
+use super::html::write_page;
 use super::printer::Printer;
 use crate::experiment::store::write_atomically;
 use crate::report::export::{Csv, Exporter, Json, Latex, Markdown, Text};
@@ -60,7 +61,13 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
             "--margin {margin} is out of range: it must be a number of points above 0"
         )));
     }
-    let report = Report::new(load_all(&args.folders, &filter(&args.filter)?)?, margin);
+    let loaded = load_all(&args.folders, &filter(&args.filter)?)?;
+    if let Some(file) = &args.html {
+        write_page(&args.folders, &loaded, file)?;
+        printer.data(&file.display().to_string());
+        return Ok(());
+    }
+    let report = Report::new(loaded, margin);
     let format: &dyn Exporter = match args.format {
         _ if args.json => &Json,
         ReportFormat::Text => &Text,

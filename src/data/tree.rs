@@ -56,6 +56,9 @@ pub(crate) struct Listing {
     pub(crate) texts: BTreeMap<String, String>,
 }
 
+/// Pixels of images, and the reason for each that could not be decoded.
+pub(crate) type Decoded = (Vec<u8>, Vec<(usize, DataError)>);
+
 impl Tree {
     /// How errors name a file of the tree.
     pub(crate) fn name(&self, path: &str) -> String {
@@ -180,7 +183,7 @@ impl Tree {
         shape: ImageShape,
         resize: Resize,
         watch: &dyn Watch,
-    ) -> Result<(Vec<u8>, Vec<(usize, DataError)>), DataError> {
+    ) -> Result<Decoded, DataError> {
         let size = shape.bytes().unwrap_or(0);
         let total = size.checked_mul(paths.len()).map_or(u64::MAX, |n| n as u64);
         if total > MAX_PIXELS || size == 0 {

@@ -7,12 +7,13 @@
 
 use burn::tensor::Device;
 
+use super::learner::{learner_counters, learner_state};
 use super::weights::{FloatTensor, WeightsError, read_weights, take_weight, write_weights};
 use super::{Dropout, Evaluation, Learner, LearnerError, MlpConfig, NetworkLearner, head};
 use crate::kernels::Level;
 use crate::kernels::dense::{Dense, relu_gradient};
 use crate::kernels::head::HeadSpec;
-use crate::optim::{Layout, OptimError};
+use crate::optim::{Layout, OptimError, State};
 use crate::seed::{SeedStream, Seeds};
 use crate::stream::{Batch, Samples};
 
@@ -261,6 +262,21 @@ impl Learner for KernelMlp {
             taken.extend(take_weight(&file, &slot.name, &slot.shape)?);
         }
         self.parameters = taken;
+        Ok(())
+    }
+
+    fn state(&self) -> State<'_> {
+        learner_state(self.float_tensors(), 0, &self.dropout)
+    }
+
+    fn restore(&mut self, mut state: State<'_>) -> Result<(), LearnerError> {
+        let (_, dropout) = learner_counters(&mut state)?;
+        let mut taken = Vec::with_capacity(self.parameters.len());
+        for slot in self.layout.slots() {
+            taken.extend_from_slice(&state.take(&slot.name, slot.range.len())?);
+        }
+        self.parameters = taken;
+        self.dropout.seek(dropout);
         Ok(())
     }
 }

@@ -6,14 +6,18 @@
 //! Everything is computed from result files, so that old runs can be reported anew.
 
 pub mod against;
+mod beside;
+pub mod command;
 pub mod compare;
 pub mod compare_text;
 pub mod export;
 pub mod files;
 pub mod filter;
 pub mod group;
+pub mod html;
 pub mod load;
 pub mod names;
+pub mod plot;
 pub mod published;
 pub mod statistics;
 pub mod summary;

@@ -16,6 +16,7 @@ mod extension;
 mod golden_models;
 mod golden_optimizers;
 mod methods;
+mod plots;
 mod program;
 mod real_data;
 mod replicate;
