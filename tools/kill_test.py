@@ -63,7 +63,7 @@ def content(folder):
         del event["time"]
         if event["event"] not in ("resumed", "warning"):
             events.append(event)
-    left = sorted(p.name for p in run.iterdir())
+    left = sorted(p.name for p in run.iterdir() if p.name != "status.json")
     assert left == ["config.toml", "events.jsonl", "model.safetensors", "result.json"], left
     return (json.dumps(result), (run / "model.safetensors").read_bytes(), events), resumed
 

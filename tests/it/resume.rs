@@ -273,6 +273,8 @@ fn killed_runs_go_on_and_damaged_checkpoints_give_way() {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     left.sort();
+    // For displays; nothing depends on it.
+    left.retain(|name| name != "status.json");
     let expected = [
         "config.toml",
         "events.jsonl",
