@@ -27,6 +27,13 @@ struct Planned {
 
 pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), CliError> {
     let rows = wanted_rows(args)?;
+    if !args.batch.dry_run {
+        for row in &rows {
+            for note in &row.notes {
+                printer.note(&format!("{}: {note}", row.label));
+            }
+        }
+    }
     let rows = match grid_search(args, &rows)? {
         Some(sweep) => return sweep::run(&sweep, &args.batch, &overrides(args), printer),
         None => rows,
@@ -54,11 +61,6 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
     };
     if args.batch.dry_run {
         return dry_run(&planned, args.batch.json, printer);
-    }
-    for Planned { row, .. } in &planned {
-        for note in &row.notes {
-            printer.note(&format!("{}: {note}", row.label));
-        }
     }
     let runs: Vec<PlannedRun> = planned.into_iter().flat_map(|p| p.runs).collect();
     if plan.data_missing {

@@ -14,6 +14,7 @@ use super::printer::Printer;
 use super::run::plan_with_init;
 use crate::experiment::RunError;
 use crate::experiment::budget::Budgets;
+use crate::experiment::config::{DataChoice, RunConfig};
 use crate::experiment::search::{Final, Found, SearchError, Tried, search, stages};
 use crate::experiment::store::write_atomically;
 use crate::experiment::sweep::{Sweep, SweepError};
@@ -85,13 +86,21 @@ pub(super) fn run(
     let place = Place::of(&plan, batch);
     let mut engine = engine(&place, batch, printer)?;
     let table = place.out.join(TABLE);
-    let mut keep = |tried: &[Tried]| write(&table, tried, &[]);
+    let marks = plan
+        .runs
+        .first()
+        .map(|run| marks(&run.config))
+        .unwrap_or_default();
+    let mut keep = |tried: &[Tried]| write(&table, tried, &[], &marks);
     let found = search(sweep, &typed, engine.as_mut(), &mut keep)?;
-    write(&table, &found.tried, &found.final_runs)?;
+    write(&table, &found.tried, &found.final_runs, &marks)?;
     if batch.json {
-        printer.data(&format!("{:#}", json!(found)));
+        printer.data(&format!(
+            "{:#}",
+            to_json(&found.tried, &found.final_runs, &marks)
+        ));
     } else {
-        printer.data(&show(&found));
+        printer.data(&show(&found, &marks));
     }
     printer.note(&format!("table: {}", table.display()));
     let failed = found
@@ -110,8 +119,32 @@ pub(super) fn run(
     Ok(())
 }
 
-fn write(path: &Path, tried: &[Tried], final_runs: &[Final]) -> Result<(), RunError> {
-    let mut text = format!("{:#}", json!({"tried": tried, "final_runs": final_runs}));
+/// What a reader must know before comparing: a share of the images, a sample.
+fn marks(config: &RunConfig) -> Vec<String> {
+    let mut marks = Vec::new();
+    if config.fraction < 1.0 {
+        marks.push(format!(
+            "{}% of the training images",
+            100.0 * config.fraction
+        ));
+    }
+    if config.data == DataChoice::Embedded {
+        marks.push("the embedded sample, not the whole data set".to_string());
+    }
+    marks
+}
+
+fn to_json(tried: &[Tried], final_runs: &[Final], marks: &[String]) -> serde_json::Value {
+    json!({"tried": tried, "final_runs": final_runs, "marks": marks})
+}
+
+fn write(
+    path: &Path,
+    tried: &[Tried],
+    final_runs: &[Final],
+    marks: &[String],
+) -> Result<(), RunError> {
+    let mut text = format!("{:#}", to_json(tried, final_runs, marks));
     text.push('\n');
     write_atomically(path, text.as_bytes())
 }
@@ -122,7 +155,7 @@ fn words(values: &[(String, String)]) -> String {
 }
 
 /// Tables of what was tried and of the winners; no times, so that they are the same wherever the runs were.
-fn show(found: &Found) -> String {
+fn show(found: &Found, marks: &[String]) -> String {
     let mut text = String::new();
     let figure = |cell: String| Cell::new(cell).set_alignment(CellAlignment::Right);
     let accuracy =
@@ -173,8 +206,11 @@ fn show(found: &Found) -> String {
     }
     let _ = writeln!(text, "{table}");
     text.push_str(
-        "mean ± population std over n seeds; winners were chosen on validation images only\n",
+        "mean ± population std over n seeds; what was chosen was chosen on validation images only\n",
     );
+    for mark in marks {
+        let _ = writeln!(text, "{mark}");
+    }
     text
 }
 

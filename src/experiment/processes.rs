@@ -178,6 +178,13 @@ impl Processes<'_> {
         stopper: &Mutex<Option<Stopper>>,
         watcher: &dyn Watcher,
     ) -> Status {
+        // Ten thousand results that are there need no worker.
+        let folder = RunFolder::new(&self.out, &run.config.run_id());
+        match folder.result(&run.config) {
+            Ok(None) => {}
+            Ok(Some(result)) => return Status::Found(without_tables(result)),
+            Err(error) => return Status::Failed(error),
+        }
         let mut left = self.retries;
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -249,10 +256,7 @@ impl Processes<'_> {
     ) -> Status {
         let folder = RunFolder::new(&self.out, &run.config.run_id());
         match folder.result(&run.config) {
-            Ok(Some(mut result)) => {
-                result.alpha = None;
-                of(Box::new(result))
-            }
+            Ok(Some(result)) => of(without_tables(result)),
             Ok(None) => {
                 let reason = format!(
                     "{} has vanished",
@@ -263,6 +267,14 @@ impl Processes<'_> {
             Err(error) => Status::Failed(error),
         }
     }
+}
+
+/// A result without α's tables: thousands of them need not be in memory.
+pub(super) fn without_tables(
+    mut result: super::result::RunResult,
+) -> Box<super::result::RunResult> {
+    result.alpha = None;
+    Box::new(result)
 }
 
 /// Workers that are processes of this same program.

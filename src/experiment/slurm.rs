@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::RunError;
 use super::heartbeat::{self, Phase};
 use super::pool::Status;
+use super::processes::without_tables;
 use super::settings::PlannedRun;
 use super::store::{RESULT, RunFolder, write_atomically};
 
@@ -252,11 +253,7 @@ impl Slurm<'_> {
         }
         let folder = RunFolder::new(self.out, &run.config.run_id());
         match folder.result(&run.config) {
-            Ok(Some(mut result)) => {
-                // The tables are in the file; thousands of them need not be in memory.
-                result.alpha = None;
-                Status::Done(Box::new(result))
-            }
+            Ok(Some(result)) => Status::Done(without_tables(result)),
             Ok(None) => Status::Interrupted,
             Err(error) => Status::Failed(error),
         }

@@ -408,4 +408,39 @@ mod tests {
         assert_eq!(state(3600), State::Stopped);
         assert_eq!(state(-3600), State::Running, "clocks differ");
     }
+
+    #[test]
+    fn thousands_of_runs_and_a_damaged_manifest_are_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let result = r#"{"metrics": {"average_accuracy": 70.25}}"#;
+        let done = Heartbeat {
+            result_bytes: Some(result.len() as u64),
+            ..beat(Phase::Done)
+        };
+        for i in 0..3000 {
+            put(at, &format!("run-{i:05}"), Some(&done), Some(result));
+        }
+        let runs = [crate::experiment::testing::planned(&[])];
+        let header = manifest::Header::new(None, None, 1);
+        let path = manifest::write(at, &header, &runs).unwrap();
+        let seen = survey(at).unwrap();
+        assert_eq!(
+            (seen.count(State::Done), seen.count(State::Waiting)),
+            (3000, 1)
+        );
+        assert!(
+            seen.runs
+                .windows(2)
+                .all(|pair| pair[0].run_id < pair[1].run_id)
+        );
+        std::fs::write(path, "{").unwrap();
+        let seen = survey(at).unwrap();
+        assert_eq!((seen.count(State::Waiting), seen.unreadable.len()), (0, 1));
+        assert!(
+            seen.unreadable[0].contains("line 1"),
+            "{}",
+            seen.unreadable[0]
+        );
+    }
 }

@@ -59,6 +59,10 @@ fn the_best_on_validation_images_is_run_on_the_test_images() {
         !row("lr=0.00001").contains("chosen") && row("lr=1e30").contains("failed"),
         "{text}"
     );
+    assert!(
+        text.contains("2% of the training images") && text.contains("embedded sample"),
+        "{text}"
+    );
     let table: Value =
         serde_json::from_slice(&fs::read(dir.path().join("out/sweep.json")).unwrap()).unwrap();
     assert_eq!(table["tried"].as_array().unwrap().len(), 3);
@@ -238,4 +242,68 @@ fn what_is_wrong_with_a_sweep_is_said_before_anything_is_run() {
     let output = run("status {}/none", dir.path());
     refused(&output, 2, &["cannot list", "none"]);
     assert!(!dir.path().join("out").exists());
+}
+
+#[test]
+fn a_task_of_an_array_runs_its_line_of_the_manifest() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("seeds = '1-2'\n{BASE}fraction = 0.02\nhidden = 8\n[grid]\nlr = [0.1]\n");
+    write(dir.path(), &text);
+    // Without Slurm's commands the engine says so, but the manifest is there for others.
+    let output = tagcl()
+        .args(["sweep", "--engine", "slurm", "--out"])
+        .arg(dir.path().join("out"))
+        .arg(dir.path().join("s.toml"))
+        .env("PATH", dir.path())
+        .output()
+        .unwrap();
+    refused(&output, 1, &["needs Slurm's commands"]);
+    let files = fs::read_dir(dir.path().join("out")).unwrap();
+    let names: Vec<String> = files
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let name = names
+        .iter()
+        .find(|name| name.starts_with("manifest-"))
+        .unwrap();
+    assert_eq!(status(dir.path())["counts"]["waiting"], 2);
+
+    let task = |index: &str| run(&format!("run-manifest {{}}/out/{name} {index}"), dir.path());
+    for index in ["0", "1", "1"] {
+        let output = task(index);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert_eq!(status(dir.path())["counts"]["done"], 2);
+    refused(&task("2"), 1, &["has no run 2"]);
+    let local = run("sweep {}/s.toml --out {}/out", dir.path());
+    assert!(
+        stdout(&local).contains("lr=0.1") && stdout(&local).contains("| 2 |"),
+        "{}",
+        stdout(&local)
+    );
+    let folders = fs::read_dir(dir.path().join("out"))
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().path().is_dir());
+    assert_eq!(folders.count(), 2, "nothing was run anew");
+
+    let manifest = dir.path().join("out").join(name);
+    let half = fs::read(&manifest).unwrap();
+    fs::write(&manifest, &half[..half.len() / 2]).unwrap();
+    refused(&task("1"), 1, &["not a line of a manifest", "line"]);
+}
+
+#[test]
+fn flags_of_the_other_engine_are_refused_and_a_read_only_place_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &format!("{BASE}[grid]\nlr = [0.1]\n"));
+    let output = run("sweep {}/s.toml --out {}/out --time-limit 10", dir.path());
+    refused(&output, 2, &["--time-limit", "only for --engine slurm"]);
+    let output = run(
+        "sweep {}/s.toml --out {}/out --engine slurm --jobs 2",
+        dir.path(),
+    );
+    refused(&output, 2, &["--jobs has no effect here"]);
+    fs::write(dir.path().join("file"), b"").unwrap();
+    let output = run("sweep {}/s.toml --out {}/file/out", dir.path());
+    refused(&output, 1, &["cannot create", "file/out"]);
 }
