@@ -12,6 +12,7 @@ use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::data;
+use crate::experiment::benchmark::Named as _;
 use crate::experiment::config::{DataChoice, InitHead, RunConfig};
 use crate::experiment::pool::{Pool, Status};
 use crate::experiment::result::RunResult;
@@ -88,6 +89,12 @@ pub(super) fn execute(
     let stop = interruption()?;
     if let Some(bytes) = how.init {
         printer.note(&initial_weights(&first.config, bytes)?);
+    } else if first.config.model.makes_head_anew() {
+        let model = first.config.model.name();
+        printer.note(&format!(
+            "{model} starts from random weights; the published figures start from ImageNet's: \
+             --init FILE takes torchvision's checkpoint"
+        ));
     }
     let data = load(&first.config, how.data, printer)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -154,8 +154,8 @@ impl Benchmark {
             Self::SplitCifar100
             | Self::SplitCifar10
             | Self::SplitMiniImageNet
-            | Self::SplitCub
             | Self::FiveDataset => ModelName::ReducedResNet18,
+            Self::SplitCub => ModelName::ResNet18,
             _ => ModelName::Mlp,
         }
     }

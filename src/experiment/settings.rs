@@ -590,7 +590,11 @@ impl Settings {
         self.only_for(&["input_scaling"], is_cub, "split-cub")?;
         self.only_for(&["hidden"], model == ModelName::Mlp, "the mlp model")?;
         let dropouts = "models whose dropout can be set (mlp, reduced-resnet18)";
-        self.only_for(&["dropout"], model.takes_dropout(), dropouts)?;
+        // A network without dropout may be told so; the released code takes any for its ResNet-18, and ignores it.
+        let none = self.text("dropout").is_some_and(|p| p.parse() == Ok(0.0));
+        let ignored = released && model == ModelName::ResNet18;
+        let said = model.takes_dropout() || ignored || (none && model != ModelName::AlexNet);
+        self.only_for(&["dropout"], said, dropouts)?;
         let initialised = self.is_set("init") || self.is_set("init_sha256");
         self.only_for(&["init_head"], initialised, "runs with initial weights")?;
         self.check_method_keys(method, optimizer)?;

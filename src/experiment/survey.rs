@@ -422,7 +422,7 @@ mod tests {
             put(at, &format!("run-{i:05}"), Some(&done), Some(result));
         }
         let runs = [crate::experiment::testing::planned(&[])];
-        let header = manifest::Header::new(None, None, 1);
+        let header = manifest::Header::new(None, None, 1, super::super::checkpoint::Interval(None));
         let path = manifest::write(at, &header, &runs).unwrap();
         let seen = survey(at).unwrap();
         assert_eq!(

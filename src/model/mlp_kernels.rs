@@ -365,6 +365,13 @@ mod tests {
             other.load(&stock.weights().unwrap()).unwrap();
             prop_assert_eq!(other.parameters(), fast.parameters());
             prop_assert_eq!(fast.weights().unwrap(), other.weights().unwrap());
+            // A snapshot of one engine goes on in the other, dropout included.
+            let mut resumed = KernelMlp::new(&config, &mut Seeds::new(4).stream("init"), dropout());
+            resumed.level = fast.level;
+            resumed.restore(stock.state()).unwrap();
+            let next = batch(size, side, classes, mixed, 5);
+            let loss = (fast.gradient(&next, &mut a).unwrap(), resumed.gradient(&next, &mut b).unwrap());
+            prop_assert_eq!((loss.0, &a), (loss.1, &b));
         }
     }
 

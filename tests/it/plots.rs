@@ -91,8 +91,8 @@ fn plots_refuse_what_they_cannot_draw() {
     refused(&plot("--what pies"), 2, &["pies"]);
     refused(
         &plot("--where optimizer=adam"),
-        2,
-        &["none of the 1 finished runs"],
+        1,
+        &["no run folders", "with these filters"],
     );
     refused(
         &plot("--where optimiser=sgd"),

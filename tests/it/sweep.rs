@@ -197,7 +197,7 @@ fn an_interrupted_sweep_leaves_no_process_and_goes_on() {
             .success()
     );
     let output = child.wait_with_output().unwrap();
-    refused(&output, 130, &["the same command runs what is left"]);
+    refused(&output, 130, &["the same command goes on where it stopped"]);
     for (_, pid) in &found {
         assert!(!is_alive(*pid), "worker {pid} is left");
     }
