@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 pub(super) use super::batch_args::*;
+pub(super) use super::report_args::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Continual learning with TAG: train on task streams, compare optimizers and methods.
@@ -21,10 +22,14 @@ pub(super) enum Command {
     Run(Box<RunArgs>),
     /// Run the experiments of the paper with the hyper-parameters behind its published numbers
     Replicate(ReplicateArgs),
-    /// Report results as one self-contained HTML page
-    Report(super::html::HtmlArgs),
     /// Draw results: learning curves, heat maps, TAG's α, bars, costs, sensitivities
     Plot(super::plot::PlotArgs),
+    /// Tables of results, beside the published figures
+    Report(ReportArgs),
+    /// Test groups of runs against one another; ranks; accuracy against cost
+    Compare(CompareArgs),
+    /// Results as files for TensorBoard, NumPy and data frames
+    Export(ExportArgs),
     /// Show, import or check data sets
     Data(DataArgs),
     /// List what can be named in a configuration

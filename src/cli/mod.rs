@@ -5,16 +5,18 @@
 
 mod args;
 mod batch_args;
+mod compare;
 mod data;
 mod demo;
 mod execute;
-mod filter;
-mod html;
+mod export;
 mod list;
 mod plot;
 mod printer;
 mod progress;
 mod replicate;
+mod report;
+mod report_args;
 mod run;
 
 use std::process::ExitCode;
@@ -86,8 +88,10 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
         Command::Replicate(args) => replicate::replicate(&args, &printer),
-        Command::Report(args) => html::report(&args, &printer),
         Command::Plot(args) => plot::plot(&args, &printer),
+        Command::Report(args) => report::report(&args, &printer),
+        Command::Compare(args) => compare::run(&args, &printer),
+        Command::Export(args) => export::export(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => {
             list::list(&args, &printer);

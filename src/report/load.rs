@@ -33,10 +33,16 @@ const TAIL: u64 = 64 << 10;
 /// How far a stored metric may be from the one recomputed: far below what is printed, far above rounding.
 const METRIC_TOLERANCE: f64 = 1e-6;
 
+/// Names that are not UTF-8 are written as near as possible, where serde would refuse them.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
 /// A finished run, without its α.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
     /// Its folder; empty for a run that was not read from one.
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     /// Its id.
     pub run_id: String,
@@ -93,6 +99,7 @@ impl From<&RunResult> for Run {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unfinished {
     /// Its folder.
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     /// What was to be run, if the configuration can be read.
     pub config: Option<RunConfig>,
@@ -108,6 +115,7 @@ pub struct Unfinished {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Damaged {
     /// The file or folder.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// What is wrong.
     pub reason: String,
@@ -117,8 +125,10 @@ pub struct Damaged {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Duplicate {
     /// Its folder.
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     /// The folder that counts.
+    #[serde(serialize_with = "lossy")]
     pub first: PathBuf,
     /// Whether both hold the same accuracies. If not, the two came from different builds or processors.
     pub identical: bool,
@@ -138,6 +148,15 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// True where nothing at all was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+            && self.unfinished.is_empty()
+            && self.damaged.is_empty()
+            && self.duplicates.is_empty()
+    }
+
     /// Drops the runs that do not satisfy a condition, finished or not. Damaged files have no configuration to judge by
     /// and stay.
     pub fn keep(&mut self, condition: impl Fn(&RunConfig) -> bool) {

@@ -18,3 +18,4 @@ mod plots;
 mod program;
 mod real_data;
 mod replicate;
+mod reports;
