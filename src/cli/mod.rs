@@ -13,7 +13,6 @@ mod data_progress;
 mod demo;
 mod execute;
 mod export;
-mod html;
 mod list;
 mod plot;
 mod printer;

@@ -9,13 +9,14 @@ use super::args::FilterArgs;
 use super::printer::Printer;
 use super::report::{filter, load_all};
 use crate::experiment::store::write_atomically;
-use crate::report::group_runs;
 use crate::report::plot::{Figure, PlotError, PlotKind, plots};
+use crate::report::summary::{MARGIN, Report};
 
 #[derive(Debug, Args)]
 pub(super) struct PlotArgs {
-    /// Folder of run folders
-    pub(super) dir: PathBuf,
+    /// Folders of run folders, however deep
+    #[arg(required = true)]
+    pub(super) folders: Vec<PathBuf>,
     /// What to plot; several with commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     pub(super) what: Vec<What>,
@@ -84,7 +85,7 @@ impl What {
 }
 
 pub(super) fn plot(args: &PlotArgs, printer: &Printer) -> Result<(), CliError> {
-    let loaded = load_all(std::slice::from_ref(&args.dir), &filter(&args.filter)?)?;
+    let loaded = load_all(&args.folders, &filter(&args.filter)?)?;
     for damaged in &loaded.damaged {
         printer.note(&format!(
             "left out: {}: {}",
@@ -92,7 +93,7 @@ pub(super) fn plot(args: &PlotArgs, printer: &Printer) -> Result<(), CliError> {
             damaged.reason
         ));
     }
-    let groups = group_runs(&loaded.runs, &loaded.unfinished);
+    let report = Report::new(loaded, MARGIN);
     let mut figures: Vec<Figure> = Vec::new();
     let all = args.what.contains(&What::All);
     let kinds: Vec<PlotKind> = if all {
@@ -102,7 +103,7 @@ pub(super) fn plot(args: &PlotArgs, printer: &Printer) -> Result<(), CliError> {
     };
     let mut lacking = None;
     for kind in kinds {
-        match plots(kind, &loaded.runs, &groups) {
+        match plots(kind, &report.runs, &report.groups) {
             Ok(drawn) => figures.extend(drawn),
             // Of all plots, those that the results have data for.
             Err(error @ PlotError::Lacking { .. }) if all => {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::CliError;
 use super::args::{FilterArgs, ReportArgs, ReportFormat};
-use super::html::write_page;
 use super::printer::Printer;
 use crate::experiment::store::write_atomically;
 use crate::report::export::{Csv, Exporter, Json, Latex, Markdown, Text};
 use crate::report::filter::Filter;
+use crate::report::html::Page;
 use crate::report::load::{Loaded, load};
 use crate::report::summary::Report;
 
@@ -61,13 +61,20 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
             "--margin {margin} is out of range: it must be a number of points above 0"
         )));
     }
-    let loaded = load_all(&args.folders, &filter(&args.filter)?)?;
-    if let Some(file) = &args.html {
-        write_page(&args.folders, &loaded, file)?;
-        printer.data(&file.display().to_string());
-        return Ok(());
+    let report = Report::new(load_all(&args.folders, &filter(&args.filter)?)?, margin);
+    if let Some(path) = &args.html {
+        let sources: Vec<String> = args
+            .folders
+            .iter()
+            .map(|f| f.display().to_string())
+            .collect();
+        let page = Page {
+            source: &sources.join(", "),
+            report: &report,
+        };
+        let text = page.render().map_err(|e| CliError::Failed(e.to_string()))?;
+        return give(&text, Some(path), printer);
     }
-    let report = Report::new(loaded, margin);
     let format: &dyn Exporter = match args.format {
         _ if args.json => &Json,
         ReportFormat::Text => &Text,

@@ -34,12 +34,12 @@ pub(in crate::cli) struct ReportArgs {
     /// Print as JSON; the same as --format json
     #[arg(long, conflicts_with = "format")]
     pub(in crate::cli) json: bool,
-    /// Write one self-contained HTML page to this file, with plots, and print nothing else
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "json", "output", "margin"])]
-    pub(in crate::cli) html: Option<PathBuf>,
     /// Write to this file instead of standard output
     #[arg(long)]
     pub(in crate::cli) output: Option<PathBuf>,
+    /// Write one self-contained HTML page to this file instead
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["format", "json", "output"])]
+    pub(in crate::cli) html: Option<PathBuf>,
     /// Points of accuracy within which ours and the published figures count as equivalent (forgetting: a hundredth)
     #[arg(long, default_value_t = crate::report::summary::MARGIN)]
     pub(in crate::cli) margin: f64,

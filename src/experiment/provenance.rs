@@ -17,7 +17,9 @@ pub struct Provenance {
     pub data_note: Option<String>,
     /// Device of the network.
     pub device: String,
-    /// What computes: `stock` for Burn's own operations, else the instructions that this crate's kernels use.
+    /// What computes: `stock` for Burn's own operations, else the instructions that this crate's kernels use; empty in
+    /// results from before this was recorded.
+    #[serde(default)]
     pub kernels: String,
     /// Threads inside the run.
     pub threads: usize,

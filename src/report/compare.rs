@@ -206,8 +206,15 @@ fn stage(config: &RunConfig, group: &Group, runs: &[Run]) -> String {
     if config.validation > 0.0 {
         let _ = write!(text, ", validation {}", config.validation);
     }
+    // Whatever else makes the task another one, where it is not as usual; some of these exist for some benchmarks only.
     let named = super::group::settings(config);
-    for (key, usual) in [("class_order", "fixed"), ("angles", "exact")] {
+    for (key, usual) in [
+        ("class_order", "fixed"),
+        ("angles", "exact"),
+        ("evaluate", "test"),
+        ("classes", ""),
+        ("input_scaling", ""),
+    ] {
         if let Some((_, value)) = named.iter().find(|(k, v)| k == key && v != usual) {
             let _ = write!(text, ", {key} {value}");
         }

@@ -24,6 +24,8 @@ use crate::metrics::{Metrics, TaskMatrix};
 
 const CONFIG: &str = "config.toml";
 const EVENTS: &str = "events.jsonl";
+/// Where a run says how it ended, if it does.
+const STATUS: &str = "status.json";
 /// Folders below the given one that are searched.
 const DEPTH: usize = 16;
 /// Largest file that is taken for a result.
@@ -105,7 +107,7 @@ pub struct Unfinished {
     pub config: Option<RunConfig>,
     /// Tasks evaluated so far.
     pub tasks_done: usize,
-    /// The newest event: its name, and the error if it has one.
+    /// How it ended, with the error, if the run could still say so; else the newest event.
     pub last_event: Option<String>,
     /// When that was (UTC, RFC 3339).
     pub last_time: Option<String>,
@@ -480,7 +482,25 @@ fn unfinished(folder: &Path, config: Option<RunConfig>) -> Unfinished {
         run.last_event = Some(name);
         run.last_time = field("time");
     }
+    if let Some(end) = end(folder) {
+        run.last_event = Some(end);
+    }
     run
+}
+
+/// How a run says it ended; `None` while it runs, and for runs that could say nothing any more.
+fn end(folder: &Path) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Status {
+        phase: String,
+        error: Option<String>,
+    }
+    let status: Status = serde_json::from_slice(&read(&folder.join(STATUS)).ok()?).ok()?;
+    match (status.phase.as_str(), status.error) {
+        ("running", _) => None,
+        (_, Some(error)) => Some(format!("{}: {error}", status.phase)),
+        (_, None) => Some(status.phase),
+    }
 }
 
 #[cfg(test)]

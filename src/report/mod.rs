@@ -2,7 +2,8 @@
 //!
 //! Owns everything between result files and what people read: loading ([`load`]), groups over seeds ([`mod@group`]), the
 //! authors' figures ([`published`]) and how ours compare ([`against`]), the report as a whole ([`summary`]) in every
-//! format ([`export`]), tests between groups ([`mod@compare`], [`statistics`]), and files for other programs ([`files`]).
+//! format ([`export`]) and as a page ([`html`]), plots ([`plot`]), tests between groups ([`mod@compare`],
+//! [`statistics`]), and files for other programs ([`files`]).
 //! Everything is computed from result files, so that old runs can be reported anew.
 
 pub mod against;

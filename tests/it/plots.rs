@@ -33,7 +33,7 @@ fn plots_and_page_of_real_runs() {
     );
 
     let done = run(
-        "plot {}/runs --out {}/some --what curves,bars --where optimizer=sgd",
+        "plot {}/runs --out {}/some --what curves,bars --optimizer sgd",
         dir.path(),
     );
     assert!(done.status.success(), "{}", stderr(&done));
@@ -90,16 +90,16 @@ fn plots_refuse_what_they_cannot_draw() {
     );
     refused(&plot("--what pies"), 2, &["pies"]);
     refused(
-        &plot("--where optimizer=adam"),
-        1,
-        &["no run folders", "with these filters"],
+        &plot("--only optimizer=adam"),
+        2,
+        &["none of the 1 finished runs"],
     );
     refused(
         &plot("--where optimiser=sgd"),
         2,
         &["optimiser", "did you mean `optimizer`?"],
     );
-    refused(&plot("--where sgd"), 2, &["KEY=VALUE"]);
+    refused(&plot("--where sgd"), 2, &["key=value"]);
     refused(&plot("--scale 99"), 2, &["0.25 to 8"]);
     refused(
         &run("plot {}/absent --out {}/plots", dir.path()),

@@ -191,7 +191,7 @@ fn files(out: &Path) -> (String, Vec<u8>) {
 }
 
 /// A run of about two seconds with many checkpoints.
-const SLOW: &str = "run --benchmark rotated-mnist --data embedded --tasks 3 --hidden 64 --fraction 0.3 --jobs 1 \
+const SLOW: &str = "run --benchmark rotated-mnist --data embedded --tasks 3 --hidden 512 --fraction 0.4 --jobs 1 \
                     --method er --optimizer tag-adam --lr 0.001 --dropout 0.1 --checkpoint-every 0.05";
 
 fn spawn(arguments: &str, out: &Path) -> Child {

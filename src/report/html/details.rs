@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::Page;
-use super::table::spread;
+use super::table::{beside, published, spread};
 use crate::experiment::config::RunConfig;
-use crate::report::beside::{Beside, published};
+use crate::report::against::Comparison;
 use crate::report::command::command;
 use crate::report::group::{self, settings};
 use crate::report::load::Run;
@@ -43,17 +43,17 @@ impl Group {
 
 /// One a configuration, in the order of the table.
 pub(super) fn groups(page: &Page<'_>, labels: &[String]) -> Vec<Group> {
-    let groups = page.groups.iter().enumerate();
+    let groups = page.report.groups.iter().enumerate();
     groups
         .map(|(number, group)| {
             let runs = group
                 .members
                 .iter()
-                .filter_map(|i| page.loaded.runs.get(*i));
+                .filter_map(|i| page.report.runs.get(*i));
             Group {
                 number,
                 title: title(group, labels.get(number).map_or("", String::as_str)),
-                text: text(group, &runs.collect::<Vec<_>>()),
+                text: text(group, &runs.collect::<Vec<_>>(), beside(page, number)),
             }
         })
         .collect()
@@ -68,7 +68,7 @@ fn title(group: &group::Group, label: &str) -> Markup {
     }
 }
 
-fn text(group: &group::Group, runs: &[&Run]) -> Markup {
+fn text(group: &group::Group, runs: &[&Run], found: Option<&Comparison>) -> Markup {
     html! {
         h3 { "Command" }
         @match command(&group.config, &group.seeds) {
@@ -87,7 +87,7 @@ fn text(group: &group::Group, runs: &[&Run]) -> Markup {
         @if !group.marks.is_empty() {
             p { "To know before comparing: " (group.marks.join("; ")) "." }
         }
-        (published_text(group))
+        (published_text(found))
         h3 { "Settings" }
         dl.set {
             @for (key, value) in settings(&group.config) {
@@ -108,14 +108,23 @@ fn text(group: &group::Group, runs: &[&Run]) -> Markup {
     }
 }
 
-fn published_text(group: &group::Group) -> Markup {
-    let found = published(&group.config, Quantity::Accuracy);
+/// The published figures, where they stand and what is known of them.
+fn published_text(found: Option<&Comparison>) -> Markup {
+    let name = |quantity| match quantity {
+        Quantity::Accuracy => ("Accuracy %", 2),
+        Quantity::Forgetting => ("Forgetting (released)", 3),
+        Quantity::LearningAccuracy => ("Learning accuracy %", 2),
+    };
     html! {
-        @if let Some(Beside { mean, std, n, source }) = found {
-            p {
-                "Published: " (format!("{mean:.2}"))
-                @if let Some(std) = std { " ± " (format!("{std:.2}")) }
-                "% over " (n) " runs (" (source) ")."
+        @if let Some(found) = found {
+            h3 { "Published" }
+            p { (found.row.dataset) ", " (found.row.label) ": " (found.source) }
+            ul {
+                @for quantity in &found.quantities {
+                    @let (name, digits) = name(quantity.quantity);
+                    li { (name) " " (spread(quantity.ours, quantity.n, digits)) ", " (published(quantity, digits)) }
+                }
+                @for note in &found.notes { li { (note) } }
             }
         }
     }
@@ -162,7 +171,7 @@ fn data_names(config: &RunConfig) -> String {
 /// The data sets' checksums, with what they say of themselves.
 pub(super) fn data(page: &Page<'_>) -> Markup {
     let mut sets: BTreeMap<(String, &str, &str), usize> = BTreeMap::new();
-    for run in &page.loaded.runs {
+    for run in &page.report.runs {
         let note = run.provenance.data_note.as_deref().unwrap_or("");
         let key = (
             data_names(&run.config),
@@ -197,7 +206,7 @@ pub(super) fn data(page: &Page<'_>) -> Markup {
 
 /// What has no result, or one that cannot be used.
 pub(super) fn problems(page: &Page<'_>) -> Markup {
-    let loaded = page.loaded;
+    let loaded = page.report;
     let none =
         loaded.unfinished.is_empty() && loaded.damaged.is_empty() && loaded.duplicates.is_empty();
     html! {

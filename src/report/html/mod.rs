@@ -11,9 +11,8 @@ use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::group::Group;
-use super::load::Loaded;
 use super::plot::{Figure, PlotError, PlotKind, plots};
+use super::summary::Report;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -25,10 +24,8 @@ pub const LARGEST: usize = 1_900_000;
 pub struct Page<'a> {
     /// Where the results come from, as the reader would write it.
     pub source: &'a str,
-    /// All that was found there.
-    pub loaded: &'a Loaded,
-    /// The runs by configuration.
-    pub groups: &'a [Group],
+    /// Everything that it says.
+    pub report: &'a Report,
 }
 
 /// Plots and how many bytes they may still take.
@@ -96,7 +93,7 @@ impl Page<'_> {
 
     /// Names of the groups; those of one stream differ.
     fn labels(&self) -> Vec<String> {
-        super::plot::label::labels(&self.groups.iter().collect::<Vec<_>>())
+        super::plot::label::labels(&self.report.groups.iter().collect::<Vec<_>>())
     }
 
     fn frame(&self, main: &Markup) -> Markup {
@@ -152,15 +149,15 @@ impl Page<'_> {
     }
 
     fn summary(&self) -> String {
-        let runs = self.loaded.runs.len();
+        let runs = self.report.runs.len();
         let mut text = format!(
             "{runs} finished runs of {} configurations",
-            self.groups.len()
+            self.report.groups.len()
         );
         let others = [
-            (self.loaded.unfinished.len(), "unfinished"),
-            (self.loaded.damaged.len(), "damaged"),
-            (self.loaded.duplicates.len(), "duplicate"),
+            (self.report.unfinished.len(), "unfinished"),
+            (self.report.damaged.len(), "damaged"),
+            (self.report.duplicates.len(), "duplicate"),
         ];
         for (count, what) in others.iter().filter(|(count, _)| *count > 0) {
             text = format!("{text}, {count} {what}");
@@ -189,7 +186,7 @@ impl Page<'_> {
 
     /// The plots that belong to one configuration, by its number.
     fn plots_of_groups(&self, budget: &mut Budget) -> Result<Vec<Vec<Markup>>, PlotError> {
-        let mut own: Vec<Vec<Markup>> = vec![Vec::new(); self.groups.len()];
+        let mut own: Vec<Vec<Markup>> = vec![Vec::new(); self.report.groups.len()];
         for kind in [PlotKind::Matrix, PlotKind::Alpha, PlotKind::AlphaLayers] {
             for figure in self.plots(kind)? {
                 let place = figure
@@ -205,7 +202,7 @@ impl Page<'_> {
     }
 
     fn plots(&self, kind: PlotKind) -> Result<Vec<Figure>, PlotError> {
-        match plots(kind, &self.loaded.runs, self.groups) {
+        match plots(kind, &self.report.runs, &self.report.groups) {
             Err(PlotError::Lacking { .. }) => Ok(Vec::new()),
             other => other,
         }

@@ -4,10 +4,10 @@ use maud::{Markup, html};
 
 use super::Page;
 use crate::experiment::benchmark::Named as _;
-use crate::report::beside::{Beside, published};
-use crate::report::group::{Group, SettingColumn, Spread, differing_settings};
+use crate::report::against::{Comparison, QuantityComparison};
+use crate::report::group::{Group, SettingColumn, Spread};
 use crate::report::plot::label;
-use crate::report::published::Quantity;
+use crate::report::published::{Agreement, Quantity};
 
 /// A column of figures: its title, what it means, its value and its decimals.
 struct Column {
@@ -67,18 +67,18 @@ pub(super) fn spread(value: Spread, n: usize, digits: usize) -> String {
 
 /// Headings, filters, table.
 pub(super) fn section(page: &Page<'_>, labels: &[String]) -> Markup {
-    let settings: Vec<SettingColumn> = differing_settings(page.groups);
-    let marks = all_marks(page.groups);
+    let settings = &page.report.settings;
+    let marks = all_marks(&page.report.groups);
     html! {
         section aria-labelledby="results-title" {
             h2 #results-title { "Results" }
-            @if page.loaded.unfinished.len() + page.loaded.damaged.len() > 0 {
+            @if page.report.unfinished.len() + page.report.damaged.len() > 0 {
                 p.warn {
-                    (page.loaded.unfinished.len()) " runs have no result and " (page.loaded.damaged.len())
+                    (page.report.unfinished.len()) " runs have no result and " (page.report.damaged.len())
                     " folders cannot be read: " a href="#problems" { "failed and missing" } "."
                 }
             }
-            @if page.groups.is_empty() {
+            @if page.report.groups.is_empty() {
                 p { "There are no finished runs." }
             } @else {
                 (filters(page))
@@ -87,20 +87,22 @@ pub(super) fn section(page: &Page<'_>, labels: &[String]) -> Markup {
                         caption #caption {
                             "Mean ± population standard deviation over n seeds. "
                             @for column in &COLUMNS { (column.title) ": " (column.meaning) ". " }
-                            "Published: the figure of the TAG paper or its logs for the same settings; Δ is this minus published."
+                            "Published: the figure of the TAG paper or its logs for the same settings; Δ: ours minus published, with its "
+                            "95% Welch interval (forgetting: as the released code computes it); verdict: equivalent within "
+                            (page.report.margin) " points, different, or inconclusive."
                         }
                         thead { tr {
                             (heading("Configuration", false))
                             (heading("Benchmark", false))
                             (heading("Method", false))
                             (heading("Optimizer", false))
-                            @for column in &settings { (heading(&column.key, false)) }
+                            @for column in settings { (heading(&column.key, false)) }
                             (heading("n", true))
                             @for column in &COLUMNS { (heading(column.title, true)) }
                         } }
                         tbody {
-                            @for (i, group) in page.groups.iter().enumerate() {
-                                (row(i, group, labels.get(i).map_or("", String::as_str), &settings, &marks))
+                            @for (i, group) in page.report.groups.iter().enumerate() {
+                                (row(page, (i, group), labels.get(i).map_or("", String::as_str), &marks))
                             }
                         }
                     }
@@ -121,13 +123,9 @@ fn heading(title: &str, number: bool) -> Markup {
     }
 }
 
-fn row(
-    number: usize,
-    group: &Group,
-    label: &str,
-    settings: &[SettingColumn],
-    marks: &[String],
-) -> Markup {
+fn row(page: &Page<'_>, (number, group): (usize, &Group), label: &str, marks: &[String]) -> Markup {
+    let settings: &[SettingColumn] = &page.report.settings;
+    let beside = beside(page, number);
     let config = &group.config;
     let own: Vec<usize> = group
         .marks
@@ -149,7 +147,7 @@ fn row(
                 td data-v=(value.unwrap_or("")) { (value.map_or("–", shortened)) }
             }
             td.num { (group.n) }
-            @for column in &COLUMNS { (figure(group, column)) }
+            @for column in &COLUMNS { (figure(group, column, beside)) }
         }
     }
 }
@@ -159,26 +157,49 @@ pub(super) fn shortened(text: &str) -> &str {
     text.get(..12).filter(|_| text.len() > 40).unwrap_or(text)
 }
 
-fn figure(group: &Group, column: &Column) -> Markup {
+/// The published row that stands beside a group: of the very settings, or else of those that were stated.
+pub(super) fn beside<'a>(page: &Page<'a>, group: usize) -> Option<&'a Comparison> {
+    let all = || page.report.comparisons.iter().filter(|c| c.group == group);
+    all()
+        .find(|c| c.agreement == Agreement::InForce)
+        .or_else(|| all().next())
+}
+
+fn figure(group: &Group, column: &Column, beside: Option<&Comparison>) -> Markup {
     let Some(value) = (column.of)(group) else {
         return html! { td.num data-v="" { "–" } };
     };
-    let published = column
-        .published
-        .and_then(|quantity| published(&group.config, quantity));
     let digits = column.digits;
     html! {
         td.num data-v=(value.mean) {
             (spread(value, group.n, digits))
-            @if let Some(Beside { mean, std, n, source }) = published {
-                span.pub title=(source) {
-                    "published " (format!("{mean:.digits$}"))
-                    @if let Some(std) = std { " ± " (format!("{std:.digits$}")) }
-                    " (n " (n) "), Δ " (signed(value.mean - mean, digits))
+            @if let Some(beside) = beside {
+                @for found in beside.quantities.iter().filter(|q| Some(q.quantity) == column.published) {
+                    span.pub title=(beside.source) {
+                        (published(found, digits))
+                        @if beside.agreement == Agreement::OnlyStated { " (from other settings)" }
+                    }
                 }
             }
         }
     }
+}
+
+/// `published 62.79 ± 0.29 (n 5), Δ +0.93 [−1.76, +3.62], inconclusive`.
+pub(super) fn published(found: &QuantityComparison, digits: usize) -> String {
+    let std = found
+        .published_std
+        .map_or(String::new(), |std| format!(" ± {std:.digits$}"));
+    let interval = found.interval.map_or(String::new(), |(low, high)| {
+        format!(" [{}, {}]", signed(low, digits), signed(high, digits))
+    });
+    format!(
+        "published {:.digits$}{std} (n {}), Δ {}{interval}, {}",
+        found.published_mean,
+        found.published_n,
+        signed(found.difference, digits),
+        found.verdict.name()
+    )
 }
 
 /// `+1.20` or `−0.30`.
@@ -199,7 +220,7 @@ fn all_marks(groups: &[Group]) -> Vec<String> {
 fn filters(page: &Page<'_>) -> Markup {
     let values = |name: fn(&Group) -> &'static str| -> Vec<&'static str> {
         let mut values: Vec<&str> = Vec::new();
-        for value in page.groups.iter().map(name) {
+        for value in page.report.groups.iter().map(name) {
             if !values.contains(&value) {
                 values.push(value);
             }

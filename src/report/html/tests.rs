@@ -1,17 +1,15 @@
 use std::fs;
 
 use super::*;
-use crate::report::group_runs;
 use crate::report::load::load;
+use crate::report::summary::MARGIN;
 use crate::report::testing::{config, result, write};
 
 fn page_of(folder: &std::path::Path) -> String {
-    let loaded = load(folder).unwrap();
-    let groups = group_runs(&loaded.runs, &loaded.unfinished);
+    let report = Report::new(load(folder).unwrap(), MARGIN);
     let page = Page {
         source: "runs",
-        loaded: &loaded,
-        groups: &groups,
+        report: &report,
     };
     page.render().unwrap()
 }
@@ -47,7 +45,7 @@ fn the_page_holds_table_commands_checksums_and_what_failed() {
         "lang=\"en\"",
         "62.00 ± 0.82",
         "--optimizer tag-rmsprop --lr 0.00025 --profile released --data DIR --seeds 1-3",
-        "published 62.79 ± 0.29 (n 5), Δ −0.79",
+        "published 62.79 ± 0.29 (n 5), Δ −0.79 [",
         &"ab".repeat(32),
         "href=\"#results\"",
         "aria-sort=\"none\"",
@@ -115,11 +113,10 @@ fn hostile_text_of_results_stays_text() {
         });
         loaded
     };
-    let groups = group_runs(&loaded.runs, &[]);
+    let report = Report::new(loaded, MARGIN);
     let page = Page {
         source: evil,
-        loaded: &loaded,
-        groups: &groups,
+        report: &report,
     };
     let page = page.render().unwrap();
     assert!(page.contains("&lt;script&gt;alert(1)"), "it is shown");

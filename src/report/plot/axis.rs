@@ -18,13 +18,13 @@ pub(super) struct Axis {
     pub(super) ticks: Vec<(f64, String)>,
 }
 
-/// The largest of 1, 2 and 5 times a power of ten that gives at least `count` steps, or the next larger.
+/// 1, 2 or 5 times a power of ten: the smallest that gives no more than 1.4 times `count` steps.
 fn nice_step(span: f64, count: usize) -> f64 {
     let rough = span / count.max(1) as f64;
     let power = 10f64.powf(rough.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0]
         .into_iter()
-        .find(|factor| factor * power >= rough * (1.0 - 1e-9))
+        .find(|factor| factor * power >= rough / 1.4)
         .unwrap_or(10.0);
     factor * power
 }
