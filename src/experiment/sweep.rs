@@ -422,7 +422,8 @@ impl Sweep {
             axes.push((name.clone(), axis("[grid]", name, value, cap)?));
         }
         if let Some(name) = &file.released_grid {
-            axes.extend(released_axes(name)?);
+            let benchmark = base.iter().find(|(key, _)| key == "benchmark");
+            axes.extend(released_axes(name, benchmark.map_or("", |(_, name)| name))?);
         }
         if axes.is_empty() && file.combinations.is_empty() && file.when.is_empty() {
             return Err(SweepError::Empty);
@@ -495,7 +496,9 @@ impl Sweep {
     pub fn of_rows(rows: &[Row], selection: Selection) -> Result<Self, SweepError> {
         let mut candidates = Vec::new();
         for row in rows {
-            let axes = row.grid.map_or_else(Vec::new, axes_of);
+            let axes = row
+                .grid
+                .map_or_else(Vec::new, |grid| axes_of(grid, row.benchmark()));
             let own = row.settings.iter().filter(|(key, _)| *key != "seeds");
             let own: Vec<_> = own
                 .map(|(key, value)| ((*key).to_string(), value.clone()))
@@ -588,17 +591,17 @@ impl Sweep {
     }
 }
 
-fn released_axes(name: &str) -> Result<Vec<(String, Vec<String>)>, SweepError> {
+fn released_axes(name: &str, benchmark: &str) -> Result<Vec<(String, Vec<String>)>, SweepError> {
     let grid = ReleasedGrid::parse(name).ok_or_else(|| SweepError::Values {
         place: "released_grid".to_string(),
         key: name.to_string(),
         reason: "there are lr, tag, ewc and stable".to_string(),
     })?;
-    Ok(axes_of(grid))
+    Ok(axes_of(grid, benchmark))
 }
 
-fn axes_of(grid: ReleasedGrid) -> Vec<(String, Vec<String>)> {
-    let axes = grid.axes().iter().map(|(key, values)| {
+fn axes_of(grid: ReleasedGrid, benchmark: &str) -> Vec<(String, Vec<String>)> {
+    let axes = grid.axes_on(benchmark).map(|(key, values)| {
         let values = values.iter().map(ToString::to_string).collect();
         ((*key).to_string(), values)
     });
