@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(axis.place(70.0), 1.0);
         assert_eq!(
             labels(&Axis::around([-0.05, 0.21], 5)),
-            ["−0.1", "0", "0.1", "0.2", "0.3"]
+            ["−0.05", "0", "0.05", "0.10", "0.15", "0.20", "0.25"]
         );
         assert_eq!(
             labels(&Axis::around([0.0, 100.0], 5)),
