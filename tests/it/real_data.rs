@@ -99,8 +99,8 @@ fn samples_of_the_papers_data_sets_are_read() {
     let archive = data.join("mini-imagenet-sample/mini-imagenet-cache-sample.tar.xz");
     std::fs::copy(archive, folder.path().join("mini-imagenet.tar.xz")).unwrap();
     let mini = json("data show mini-imagenet", folder.path());
-    assert_eq!(mini["train"]["class_counts"], vec![4; 100].into());
-    assert_eq!(mini["test"]["class_counts"], vec![2; 100].into());
+    assert_eq!(mini["train"]["class_counts"], Value::from(vec![4; 100]));
+    assert_eq!(mini["test"]["class_counts"], Value::from(vec![2; 100]));
     let images = json(
         "data show mini-imagenet",
         &data.join("mini-imagenet-sample/folder"),

@@ -149,7 +149,7 @@ fn every_slip_is_named() {
         (
             "format = \"idx\"",
             "format = \"cifar11\"",
-            "class_count is only for",
+            "files is only for",
         ),
         (
             "format = \"folders\"",
