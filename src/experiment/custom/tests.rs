@@ -146,7 +146,11 @@ fn every_slip_is_named() {
         ("test_share = 0.5", "", "test_share must be set"),
         ("test_share = 0.5", "test_share = 1.5", "between 0 and 1"),
         ("class_count = 4", "", "needs class_count"),
-        ("format = \"idx\"", "format = \"cifar11\"", "is only for"),
+        (
+            "format = \"idx\"",
+            "format = \"cifar11\"",
+            "files is only for",
+        ),
         (
             "format = \"folders\"",
             "format = \"cifar11\"",
