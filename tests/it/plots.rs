@@ -90,9 +90,9 @@ fn plots_refuse_what_they_cannot_draw() {
     );
     refused(&plot("--what pies"), 2, &["pies"]);
     refused(
-        &plot("--only optimizer=adam"),
-        2,
-        &["none of the 1 finished runs"],
+        &plot("--optimizer adam"),
+        1,
+        &["no run folders", "with these filters"],
     );
     refused(
         &plot("--where optimiser=sgd"),
