@@ -90,7 +90,7 @@ fn plots_refuse_what_they_cannot_draw() {
     );
     refused(&plot("--what pies"), 2, &["pies"]);
     refused(
-        &plot("--where optimizer=adam"),
+        &plot("--optimizer adam"),
         1,
         &["no run folders", "with these filters"],
     );
