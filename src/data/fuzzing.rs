@@ -23,15 +23,15 @@ pub const PARSERS: &[(&str, Parser)] = &[
         }
     }),
     ("cifar_python", |bytes| {
-        drop(cifar_python::read(bytes, CifarKind::Cifar10, "f"))
+        drop(cifar_python::read(bytes, CifarKind::Cifar10, "f"));
     }),
     ("pickle", |bytes| drop(Pickle::parse(bytes, "f"))),
     ("mini_imagenet", |bytes| {
-        drop(mini_imagenet::read(bytes, "f"))
+        drop(mini_imagenet::read(bytes, "f"));
     }),
     ("mat", |bytes| drop(mat::read_images(bytes, 10, "f"))),
     ("npz", |bytes| {
-        drop(npz::read_images(bytes, ("x", "y"), 2, "f"))
+        drop(npz::read_images(bytes, ("x", "y"), 2, "f"));
     }),
     ("archive", |bytes| {
         drop(archive::each_member(bytes, "f", |_, member| {

@@ -39,6 +39,9 @@ pub(crate) enum Use {
     Text,
 }
 
+/// Positions of images that could not be decoded, with the reasons.
+type Failed = Vec<(usize, DataError)>;
+
 /// Files below a folder or in an archive.
 #[derive(Debug, Clone)]
 pub(crate) enum Tree {
@@ -180,7 +183,7 @@ impl Tree {
         shape: ImageShape,
         resize: Resize,
         watch: &dyn Watch,
-    ) -> Result<(Vec<u8>, Vec<(usize, DataError)>), DataError> {
+    ) -> Result<(Vec<u8>, Failed), DataError> {
         let size = shape.bytes().unwrap_or(0);
         let total = size.checked_mul(paths.len()).map_or(u64::MAX, |n| n as u64);
         if total > MAX_PIXELS || size == 0 {

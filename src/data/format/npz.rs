@@ -229,9 +229,9 @@ pub fn read_images(
     file: &str,
 ) -> Result<ImageSet, DataError> {
     let (images, labels) = (read_array(bytes, x, file)?, read_array(bytes, y, file)?);
-    let shape = match images.shape.as_slice() {
-        &[count, height, width] => Some((count, height, width, 1)),
-        &[count, height, width, channels @ (1 | 3)] => Some((count, height, width, channels)),
+    let shape = match *images.shape.as_slice() {
+        [count, height, width] => Some((count, height, width, 1)),
+        [count, height, width, channels @ (1 | 3)] => Some((count, height, width, channels)),
         _ => None,
     };
     let Some((count, height, width, channels)) =

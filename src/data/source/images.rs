@@ -49,10 +49,13 @@ pub(crate) struct Plan {
     pub(crate) notes: Vec<String>,
 }
 
+/// What a file is for, by its path.
+type Usage = fn(&str) -> Use;
+/// What the files mean.
 type Planner = fn(&Listing) -> Result<Plan, DataError>;
 
 /// What the files of an encoding are for and mean; `None` for encodings of few files.
-pub(super) fn planner(encoding: Encoding) -> Option<(fn(&str) -> Use, Planner)> {
+pub(super) fn planner(encoding: Encoding) -> Option<(Usage, Planner)> {
     match encoding {
         Encoding::NotMnist => Some((notmnist::usage, notmnist::plan)),
         Encoding::MiniImageNetImages => Some((mini_imagenet::usage, mini_imagenet::plan)),
@@ -65,7 +68,7 @@ pub(super) fn planner(encoding: Encoding) -> Option<(fn(&str) -> Use, Planner)> 
 pub(super) fn read(
     source: &Source,
     located: &Located,
-    (usage, plan): (fn(&str) -> Use, Planner),
+    (usage, plan): (Usage, Planner),
     hash: bool,
     options: &LoadOptions<'_>,
 ) -> Result<Loaded, DataError> {
