@@ -3,7 +3,8 @@
 //! ```text
 //! cargo bench --bench step                       all rows, one thread
 //! cargo bench --bench step -- --threads 2        threads inside a step (kernels)
-//! cargo bench --bench step -- --only 10x32       only these cases: 10x32, 64x32, 10x84, mlp, tag, evaluation (with commas)
+//! cargo bench --bench step -- --only 10x32       only these cases (with commas): 10x32, 64x32, 10x84, mlp, alexnet,
+//!                                                resnet18, tag, evaluation
 //! cargo bench --bench step -- --no-stock         without Burn's own operations, which take most of the time
 //! cargo bench --bench step -- --cpu-time         processor time of the process, for a machine that others use (Linux)
 //! cargo bench --bench step -- --json             one JSON object, for scripts that compare (tools/peer)
@@ -31,7 +32,8 @@ use tagcl::data::ImageShape;
 use tagcl::kernels::resnet::{BatchStats, Trunk, TrunkSpec};
 use tagcl::model::head::task_loss;
 use tagcl::model::{
-    Dropout, KernelResNet, Learner, MlpConfig, Network, NetworkLearner, ReducedResNetConfig,
+    AlexNetConfig, Dropout, KernelMlp, KernelResNet, Learner, MlpConfig, Network, NetworkLearner,
+    ReducedResNetConfig, ResNet18Config,
 };
 use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, PastMoments, Tag, TagConfig};
 use tagcl::seed::Seeds;
@@ -300,7 +302,7 @@ fn resnet(times: &mut Times, arguments: &Arguments, (size, side, repeats): Case)
     }
 }
 
-fn mlp(times: &mut Times, repeats: usize) {
+fn mlp(times: &mut Times, with_stock: bool, repeats: usize) {
     let image = ImageShape::new(1, 28, 28);
     let config = MlpConfig {
         inputs: 784,
@@ -311,6 +313,42 @@ fn mlp(times: &mut Times, repeats: usize) {
     let batch = batch(10, image, 10);
     let network = config.init(&mut Seeds::new(1).stream("init"), &device);
     let mut learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
+    let mut fast = KernelMlp::new(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
+    let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
+    let mut tags: Vec<_> = TAG
+        .iter()
+        .map(|(past, phases)| (tag_with(*past, fast.layout(), PastMoments::F32), *phases))
+        .collect();
+    for round in 0..=repeats {
+        let mut warm_up = Times::new();
+        let times = if round == 0 {
+            &mut warm_up
+        } else {
+            &mut *times
+        };
+        let row = "MLP 784-256-256-100, 10x28, kernels";
+        whole(times, row, SGD, &mut fast, &mut sgd, &batch);
+        for (tag, phases) in &mut tags {
+            whole(times, row, *phases, &mut fast, tag, &batch);
+        }
+        if with_stock {
+            let row = "MLP 784-256-256-100, 10x28, stock";
+            stock(times, row, &network, &batch);
+            whole(times, row, SGD, &mut learner, &mut sgd, &batch);
+        }
+    }
+}
+
+/// A network that has only Burn's own operations.
+fn only_stock<N: Network>(
+    times: &mut Times,
+    row: &str,
+    network: &N,
+    batch: &Batch,
+    repeats: usize,
+) {
+    let device = Device::flex().autodiff();
+    let mut learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
     let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
     for round in 0..=repeats {
         let mut warm_up = Times::new();
@@ -319,10 +357,32 @@ fn mlp(times: &mut Times, repeats: usize) {
         } else {
             &mut *times
         };
-        stock(times, "MLP 784-256-256-100, 10x28, stock", &network, &batch);
-        let row = "MLP 784-256-256-100, 10x28, stock";
-        whole(times, row, SGD, &mut learner, &mut sgd, &batch);
+        whole(times, row, SGD, &mut learner, &mut sgd, batch);
     }
+}
+
+fn alexnet(times: &mut Times, repeats: usize) {
+    let image = ImageShape::new(3, 32, 32);
+    let config = AlexNetConfig {
+        image,
+        classes: 100,
+    };
+    let (mut stream, device) = (Seeds::new(1).stream("init"), Device::flex().autodiff());
+    let network = config.init(&mut stream, &device).unwrap();
+    let batch = batch(64, image, 10);
+    only_stock(times, "AlexNet, 64x32, stock", &network, &batch, repeats);
+}
+
+fn full_resnet(times: &mut Times, repeats: usize) {
+    let image = ImageShape::new(3, 224, 224);
+    let config = ResNet18Config {
+        image,
+        classes: 200,
+    };
+    let (mut stream, device) = (Seeds::new(1).stream("init"), Device::flex().autodiff());
+    let network = config.init(&mut stream, &device);
+    let batch = batch(10, image, 10);
+    only_stock(times, "ResNet-18, 10x224, stock", &network, &batch, repeats);
 }
 
 /// TAG's update alone on the reduced ResNet-18's layout, with the floor of reading its past once.
@@ -451,7 +511,13 @@ fn main() {
         }
     }
     if wanted("mlp") {
-        mlp(&mut times, 200);
+        mlp(&mut times, arguments.stock, 200);
+    }
+    if wanted("alexnet") {
+        alexnet(&mut times, 12);
+    }
+    if wanted("resnet18") {
+        full_resnet(&mut times, 5);
     }
     if wanted("tag") {
         for past in [0, 1, 9, 19, 49] {

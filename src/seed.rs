@@ -38,6 +38,17 @@ pub struct SeedStream {
 }
 
 impl SeedStream {
+    /// How many 32-bit words were drawn.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.rng.get_word_pos() as u64
+    }
+
+    /// Goes on from where this many 32-bit words were drawn.
+    pub fn seek(&mut self, position: u64) {
+        self.rng.set_word_pos(position.into());
+    }
+
     /// 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
         self.rng.next_u32()
@@ -51,6 +62,14 @@ impl SeedStream {
     /// Uniform in `[-bound, bound)`.
     pub fn symmetric(&mut self, bound: f32) -> f32 {
         (2.0 * self.unit() - 1.0) * bound
+    }
+
+    /// Standard normal (Box and Muller's method, of which one value is used).
+    pub fn normal(&mut self) -> f32 {
+        // In (0, 1], so that the logarithm is finite.
+        let radius = 1.0 - f64::from(self.unit());
+        let angle = std::f64::consts::TAU * f64::from(self.unit());
+        ((-2.0 * radius.ln()).sqrt() * angle.cos()) as f32
     }
 
     /// Uniform in `0..limit` without bias (Lemire's rejection method); 0 where `limit` is 0 or 1.
@@ -92,6 +111,21 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_goes_on_from_any_position() {
+        for drawn in [0, 1, 15, 16, 17, 64, 1000, 4097] {
+            let mut a = Seeds::new(5).stream("test");
+            for _ in 0..drawn {
+                a.next_u32();
+            }
+            assert_eq!(a.position(), drawn);
+            let mut b = Seeds::new(5).stream("test");
+            b.seek(a.position());
+            assert!((0..100).all(|_| a.next_u32() == b.next_u32()), "{drawn}");
+        }
+        Seeds::new(5).stream("test").seek(u64::MAX);
+    }
+
+    #[test]
     fn shuffles_are_uniform_over_the_orders_of_three() {
         let mut counts = std::collections::BTreeMap::new();
         let mut stream = Seeds::new(7).stream("test");
@@ -107,6 +141,22 @@ mod tests {
             .map(|&n| (f64::from(n) - 1000.0).powi(2) / 1000.0)
             .sum();
         assert!(chi < 20.5, "chi-squared {chi}");
+    }
+
+    #[test]
+    fn normal_has_the_normal_moments() {
+        let mut stream = Seeds::new(5).stream("test");
+        let values: Vec<f64> = (0..100_000).map(|_| f64::from(stream.normal())).collect();
+        let moment = |k| values.iter().map(|x| x.powi(k)).sum::<f64>() / 1e5;
+        // Standard deviations of these means: 0.0032, 0.0045, 0.012, 0.031.
+        for (k, expected, bound) in [
+            (1, 0.0, 0.013),
+            (2, 1.0, 0.018),
+            (3, 0.0, 0.05),
+            (4, 3.0, 0.13),
+        ] {
+            assert!((moment(k) - expected).abs() < bound, "{k}: {}", moment(k));
+        }
     }
 
     #[test]

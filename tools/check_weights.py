@@ -3,11 +3,11 @@
 
     python3 tools/check_weights.py RUN_FOLDER CIFAR_FOLDER
 
-RUN_FOLDER is a finished Split-CIFAR100 run of the reduced ResNet-18 with the classes in their fixed order;
-CIFAR_FOLDER holds test.bin of CIFAR-100's binary version. Needs torch, numpy and safetensors. The network is written
-here once more from its description (one 3x3 convolution a block; convolution, ReLU, norm; no norm on the shortcut), with
-the parameter names of the released code, and takes the file with strict checking. Exits with 1 if any task's accuracy
-differs by more than 0.1 points.
+RUN_FOLDER is a finished Split-CIFAR100 run of any convolutional network with the classes in their fixed order;
+CIFAR_FOLDER holds test.bin of CIFAR-100's binary version. Needs torch, numpy and safetensors, and torchvision for a run
+of resnet18. The other networks are written here once more from their description, with the parameter names of the
+released code; all take the file with strict checking. Exits with 1 if any task's accuracy differs by more than 0.1
+points.
 """
 import json
 import os
@@ -53,6 +53,46 @@ class ReducedResNet18(nn.Module):
         return self.linear(F.avg_pool2d(x, 4).flatten(1))
 
 
+class AlexNet(nn.Module):
+    """For 32x32 images; the norms are declared and not used, as in the released code."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = nn.Conv2d(3, 64, 4), nn.Conv2d(64, 128, 3), nn.Conv2d(128, 256, 2)
+        self.bn1, self.bn2, self.bn3 = nn.BatchNorm2d(64), nn.BatchNorm2d(128), nn.BatchNorm2d(256)
+        self.fc1, self.fc2 = nn.Linear(1024, 2048), nn.Linear(2048, 2048)
+        self.bn4, self.bn5 = nn.BatchNorm1d(2048), nn.BatchNorm1d(2048)
+        self.linear = nn.Linear(2048, classes)
+
+    def forward(self, x):
+        for conv in (self.conv1, self.conv2, self.conv3):
+            x = F.max_pool2d(F.relu(conv(x)), 2)
+        return self.linear(F.relu(self.fc2(F.relu(self.fc1(x.flatten(1))))))
+
+
+class LeNet(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        first = [nn.Conv2d(3, 20, 5, padding=2), nn.BatchNorm2d(20), nn.ReLU(), nn.MaxPool2d(2)]
+        second = [nn.Conv2d(20, 50, 5, padding=2), nn.BatchNorm2d(50), nn.ReLU(), nn.MaxPool2d(2)]
+        self.linear = nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(50 * 64, 500), nn.ReLU())
+        self.last = nn.Linear(500, classes)
+
+    def forward(self, x):
+        return self.last(self.linear(x))
+
+
+def network(model):
+    if model == "resnet18":
+        import torchvision
+
+        return torchvision.models.resnet18(num_classes=100)
+    networks = {"reduced-resnet18": ReducedResNet18, "alexnet": AlexNet, "lenet": LeNet}
+    if model not in networks:
+        sys.exit(f"no network for the model {model}")
+    return networks[model](100)
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -62,7 +102,7 @@ def main():
     config = result["config"]
     if config["benchmark"] != "split-cifar100" or config["class_order"] != "fixed":
         sys.exit("only Split-CIFAR100 runs with the classes in their fixed order")
-    net = ReducedResNet18(100)
+    net = network(config["model"])
     net.load_state_dict(load_file(os.path.join(run, "model.safetensors")), strict=True)
     net.eval()
     records = np.fromfile(os.path.join(cifar, "test.bin"), dtype=np.uint8).reshape(-1, 3074)

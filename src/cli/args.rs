@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 pub(super) use super::batch_args::*;
+pub(super) use super::report_args::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Continual learning with TAG: train on task streams, compare optimizers and methods.
@@ -20,7 +21,24 @@ pub(super) enum Command {
     /// Train one configuration on a stream of tasks, over one or more seeds
     Run(Box<RunArgs>),
     /// Run the experiments of the paper with the hyper-parameters behind its published numbers
-    Replicate(ReplicateArgs),
+    Replicate(Box<ReplicateArgs>),
+    /// Try many configurations and choose among them
+    Sweep(Box<SweepArgs>),
+    /// Show which runs of a folder are done, running, waiting or failed
+    Status(StatusArgs),
+    /// Tables of results, beside the published figures
+    Report(ReportArgs),
+    /// Test groups of runs against one another; ranks; accuracy against cost
+    Compare(CompareArgs),
+    /// Draw results: learning curves, heat maps, TAG's α, bars, costs, sensitivities
+    Plot(super::plot::PlotArgs),
+    /// Results as files for TensorBoard, NumPy and data frames
+    Export(ExportArgs),
+    /// Execute one run of a manifest, by its number: a task of an array job
+    RunManifest(RunManifestArgs),
+    /// Execute runs that a parent process sends
+    #[command(hide = true)]
+    Worker(WorkerArgs),
     /// Show, import or check data sets
     Data(DataArgs),
     /// List what can be named in a configuration
@@ -70,6 +88,9 @@ pub(super) struct RunArgs {
     /// Share of the training images set aside for validation, in [0, 1)
     #[arg(long)]
     pub(super) validation: Option<String>,
+    /// Images on which accuracies are measured: test, validation
+    #[arg(long)]
+    pub(super) evaluate: Option<String>,
     /// Share of the training images used, in (0, 1]; for quick looks, marked in every output
     #[arg(long)]
     pub(super) fraction: Option<String>,
@@ -82,9 +103,12 @@ pub(super) struct RunArgs {
     /// Dropout probability, in [0, 1)
     #[arg(long)]
     pub(super) dropout: Option<String>,
-    /// Safetensors file of initial weights
+    /// File of initial weights: safetensors or a `PyTorch` checkpoint (.pth)
     #[arg(long)]
     pub(super) init: Option<String>,
+    /// Where the head of a run with initial weights comes from: file, fresh
+    #[arg(long)]
+    pub(super) init_head: Option<String>,
     /// Method (tagcl list methods)
     #[arg(long)]
     pub(super) method: Option<String>,
@@ -178,6 +202,9 @@ pub(super) struct RunArgs {
     /// Threads inside each run; results do not depend on it [default: 1]
     #[arg(long)]
     pub(super) threads: Option<String>,
+    /// Seconds between checkpoints of a run, or off; results do not depend on it [default: 60]
+    #[arg(long)]
+    pub(super) checkpoint_every: Option<String>,
     /// Device: cpu
     #[arg(long, default_value = "cpu")]
     pub(super) device: String,
@@ -201,11 +228,13 @@ impl RunArgs {
             ("class_order", &self.class_order),
             ("angles", &self.angles),
             ("validation", &self.validation),
+            ("evaluate", &self.evaluate),
             ("fraction", &self.fraction),
             ("model", &self.model),
             ("hidden", &self.hidden),
             ("dropout", &self.dropout),
             ("init", &self.init),
+            ("init_head", &self.init_head),
             ("method", &self.method),
             ("optimizer", &self.optimizer),
             ("lr", &self.lr),
@@ -237,6 +266,7 @@ impl RunArgs {
             ("out", &self.out),
             ("jobs", &self.jobs),
             ("threads", &self.threads),
+            ("checkpoint_every", &self.checkpoint_every),
         ];
         all.into_iter()
             .filter_map(|(key, value)| Some((key, value.as_deref()?)))

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use crate::experiment::checkpoint::Interval;
 
 /// Flags of `replicate`.
 #[derive(Debug, Args)]
@@ -34,21 +36,123 @@ pub(in crate::cli) struct ReplicateArgs {
     pub(in crate::cli) batch: BatchArgs,
 }
 
-/// Flags of all commands that execute lists of runs.
+/// Flags of `sweep`.
 #[derive(Debug, Args)]
+pub(in crate::cli) struct SweepArgs {
+    /// TOML file that says what is tried
+    pub(in crate::cli) file: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) batch: BatchArgs,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StatusArgs {
+    /// Folder of run folders
+    pub(in crate::cli) dir: PathBuf,
+    /// Show every run, not only those that run or have failed
+    #[arg(long)]
+    pub(in crate::cli) all: bool,
+    /// Show it again and again until nothing runs or waits
+    #[arg(long)]
+    pub(in crate::cli) watch: bool,
+    /// Seconds between two looks of --watch
+    #[arg(long, default_value_t = 2.0)]
+    pub(in crate::cli) interval: f64,
+    /// Print as JSON (with --watch a line a change)
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// What executes runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Engines {
+    /// Worker processes on this machine
+    Local,
+    /// Job arrays of a Slurm cluster
+    Slurm,
+}
+
+/// Flags of `run-manifest`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RunManifestArgs {
+    /// The manifest (`manifest-*.jsonl`)
+    pub(in crate::cli) manifest: PathBuf,
+    /// Number of the run, from 0
+    pub(in crate::cli) index: usize,
+    /// Data folder [default: the manifest's]
+    #[arg(long, env = "TAGCL_DATA")]
+    pub(in crate::cli) data: Option<PathBuf>,
+    /// Safetensors file of initial weights [default: the manifest's]
+    #[arg(long)]
+    pub(in crate::cli) init: Option<PathBuf>,
+    /// Folder for run folders [default: the manifest's own]
+    #[arg(long)]
+    pub(in crate::cli) out: Option<PathBuf>,
+    /// Threads inside the run [default: the manifest's]
+    #[arg(long)]
+    pub(in crate::cli) threads: Option<usize>,
+    /// Seconds between checkpoints of the run, or off [default: the manifest's]
+    #[arg(long)]
+    pub(in crate::cli) checkpoint_every: Option<Interval>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+/// Flags of a worker process.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct WorkerArgs {
+    /// Folder for run folders
+    #[arg(long)]
+    pub(in crate::cli) out: PathBuf,
+    /// Data folder
+    #[arg(long)]
+    pub(in crate::cli) data: Option<PathBuf>,
+    /// Safetensors file of initial weights
+    #[arg(long)]
+    pub(in crate::cli) init: Option<PathBuf>,
+    /// Threads inside each run
+    #[arg(long, default_value_t = 1)]
+    pub(in crate::cli) threads: usize,
+    /// Seconds between checkpoints of a run, or off
+    #[arg(long, default_value = "60")]
+    pub(in crate::cli) checkpoint_every: Interval,
+}
+
+/// Flags of all commands that execute lists of runs.
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct BatchArgs {
     /// Data folder, or `embedded` for the MNIST sample in the program
     #[arg(long, env = "TAGCL_DATA")]
     pub(in crate::cli) data: Option<String>,
-    /// Folder for run folders
-    #[arg(long, env = "TAGCL_OUT", default_value = "runs")]
-    pub(in crate::cli) out: PathBuf,
+    /// Folder for run folders [default: runs; of a sweep runs/NAME after its file]
+    #[arg(long, env = "TAGCL_OUT")]
+    pub(in crate::cli) out: Option<PathBuf>,
     /// Runs side by side [default: one a core]
     #[arg(long)]
     pub(in crate::cli) jobs: Option<String>,
     /// Threads inside each run; results do not depend on it [default: 1]
     #[arg(long)]
     pub(in crate::cli) threads: Option<String>,
+    /// Seconds between checkpoints of a run, or off; results do not depend on it [default: 60]
+    #[arg(long)]
+    pub(in crate::cli) checkpoint_every: Option<String>,
+    /// Further attempts for a run whose process died or that met an error of the system [default: 0; with slurm 2]
+    #[arg(long)]
+    pub(in crate::cli) retries: Option<usize>,
+    /// What executes the runs
+    #[arg(long, value_enum, default_value_t = Engines::Local)]
+    pub(in crate::cli) engine: Engines,
+    /// Slurm: time limit of a task, in Slurm's notation [default: the partition's]
+    #[arg(long)]
+    pub(in crate::cli) time_limit: Option<String>,
+    /// Slurm: argument for sbatch, as --slurm-arg=--partition=cpu; may be repeated
+    #[arg(long, allow_hyphen_values = true)]
+    pub(in crate::cli) slurm_arg: Vec<String>,
+    /// Slurm: seconds between two looks at the queue
+    #[arg(long, default_value_t = 10.0)]
+    pub(in crate::cli) poll: f64,
     /// List the runs and estimate their cost; run nothing
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
@@ -64,11 +168,15 @@ impl BatchArgs {
             ("data", &self.data),
             ("jobs", &self.jobs),
             ("threads", &self.threads),
+            ("checkpoint_every", &self.checkpoint_every),
         ];
         let set = all
             .into_iter()
             .filter_map(|(key, value)| Some((key, value.clone()?)));
-        set.chain([("out", self.out.display().to_string())])
-            .collect()
+        let out = self
+            .out
+            .as_ref()
+            .map(|out| ("out", out.display().to_string()));
+        set.chain(out).collect()
     }
 }

@@ -9,6 +9,7 @@ use super::args::DemoArgs;
 use super::execute::{Execution, execute};
 use super::printer::Printer;
 use crate::experiment::benchmark::{MethodName, Named as _, OptimizerName};
+use crate::experiment::checkpoint;
 use crate::experiment::settings::{Origin, PlannedRun, Settings};
 use crate::report::Group;
 
@@ -65,6 +66,7 @@ pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
         init: None,
         jobs,
         threads: 1,
+        checkpoint_every: Some(checkpoint::EVERY),
         json: args.json,
     };
     let groups = execute(&runs, &how, printer)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -11,13 +12,15 @@ use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::data;
-use crate::experiment::config::{DataChoice, RunConfig};
+use crate::experiment::benchmark::Named as _;
+use crate::experiment::config::{DataChoice, InitHead, RunConfig};
 use crate::experiment::pool::{Pool, Status};
 use crate::experiment::result::RunResult;
 use crate::experiment::runner::SharedData;
 use crate::experiment::settings::PlannedRun;
 use crate::experiment::sources::load_images;
 use crate::experiment::store::RunFolder;
+use crate::model::read_weights;
 use crate::report::{Group, group, text_table};
 
 /// How to execute.
@@ -27,6 +30,7 @@ pub(super) struct Execution<'a> {
     pub(super) init: Option<&'a [u8]>,
     pub(super) jobs: Option<usize>,
     pub(super) threads: usize,
+    pub(super) checkpoint_every: Option<Duration>,
     pub(super) json: bool,
 }
 
@@ -83,6 +87,15 @@ pub(super) fn execute(
     std::fs::create_dir_all(how.out)
         .map_err(|e| CliError::Failed(format!("cannot create {}: {e}", how.out.display())))?;
     let stop = interruption()?;
+    if let Some(bytes) = how.init {
+        printer.note(&initial_weights(&first.config, bytes)?);
+    } else if first.config.model.makes_head_anew() {
+        let model = first.config.model.name();
+        printer.note(&format!(
+            "{model} starts from random weights; the published figures start from ImageNet's: \
+             --init FILE takes torchvision's checkpoint"
+        ));
+    }
     let data = load(&first.config, how.data, printer)?;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = how.jobs.unwrap_or((cores / how.threads.max(1)).max(1));
@@ -92,11 +105,22 @@ pub(super) fn execute(
         init: how.init,
         jobs,
         threads: how.threads,
+        checkpoint_every: how.checkpoint_every,
         stop: &stop,
     };
     let progress = Progress::new(printer, runs.len());
     let statuses = pool.execute(runs, &progress);
+    summary(runs, &statuses, how.out, how.json, printer)
+}
 
+/// Prints what has become of runs, and fails if any did.
+pub(super) fn summary(
+    runs: &[PlannedRun],
+    statuses: &[Status],
+    out: &Path,
+    json: bool,
+    printer: &Printer,
+) -> Result<Vec<Group>, CliError> {
     let results: Vec<RunResult> = statuses
         .iter()
         .filter_map(|status| match status {
@@ -105,15 +129,15 @@ pub(super) fn execute(
         })
         .collect();
     let groups = group(&results);
-    if how.json {
-        printer.data(&format!("{:#}", to_json(runs, &statuses, &groups, how.out)));
+    if json {
+        printer.data(&format!("{:#}", to_json(runs, statuses, &groups, out)));
     } else if !groups.is_empty() {
         printer.data(&text_table(&groups));
     }
-    printer.note(&format!("results: {}", how.out.display()));
+    printer.note(&format!("results: {}", out.display()));
     let failed: Vec<_> = runs
         .iter()
-        .zip(&statuses)
+        .zip(statuses)
         .filter_map(|(run, status)| match status {
             Status::Failed(error) => Some((run.config.run_id(), error)),
             _ => None,
@@ -122,7 +146,7 @@ pub(super) fn execute(
     for (id, error) in &failed {
         printer.note(&format!("failed: {id}: {error}"));
     }
-    if stop.load(Ordering::Relaxed) && statuses.iter().any(|s| matches!(s, Status::Interrupted)) {
+    if statuses.iter().any(|s| matches!(s, Status::Interrupted)) {
         return Err(CliError::Interrupted);
     }
     if failed.is_empty() {
@@ -135,8 +159,29 @@ pub(super) fn execute(
     }
 }
 
+/// What a file of initial weights holds, and whether its head is used, in a line.
+fn initial_weights(config: &RunConfig, bytes: &[u8]) -> Result<String, CliError> {
+    let weights = read_weights(bytes).map_err(|e| CliError::Failed(format!("--init: {e}")))?;
+    let head = config.model.head();
+    let classes = weights
+        .iter()
+        .find(|(name, _)| name.ends_with(&format!("{head}.weight")))
+        .and_then(|(_, (shape, _))| shape.first());
+    let fate = match (config.init_head, classes) {
+        (InitHead::File, _) => format!("all of them, the head `{head}` included, are taken"),
+        (InitHead::Fresh, Some(classes)) => {
+            format!("its head `{head}` of {classes} classes is not used: the run's is made anew")
+        }
+        (InitHead::Fresh, None) => format!("it has no head `{head}`: the run's is made anew"),
+    };
+    Ok(format!(
+        "initial weights: {} tensors; {fate}",
+        weights.len()
+    ))
+}
+
 /// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the program at once.
-fn interruption() -> Result<Arc<AtomicBool>, CliError> {
+pub(super) fn interruption() -> Result<Arc<AtomicBool>, CliError> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {

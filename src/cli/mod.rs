@@ -4,17 +4,28 @@
 //! (done), 1 (a run failed), 2 (bad usage or configuration) and 130 (interrupted; the same command goes on).
 
 mod args;
+mod batch;
 mod batch_args;
+mod cluster;
+mod compare;
 mod data;
 mod data_progress;
 mod demo;
 mod execute;
+mod export;
 mod list;
+mod plot;
 mod printer;
 mod progress;
 mod replicate;
+mod report;
+mod report_args;
 mod run;
+mod run_manifest;
 mod show;
+mod status;
+mod sweep;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -44,7 +55,7 @@ enum CliError {
         all: usize,
     },
     /// The user asked to stop.
-    #[error("interrupted; finished runs are kept, and the same command runs what is left")]
+    #[error("interrupted; finished runs are kept, and the same command goes on where it stopped")]
     Interrupted,
 }
 
@@ -85,6 +96,14 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
         Command::Replicate(args) => replicate::replicate(&args, &printer),
+        Command::Sweep(args) => sweep::sweep(&args, &printer),
+        Command::Status(args) => status::status(&args, &printer),
+        Command::RunManifest(args) => run_manifest::run_manifest(&args, &printer),
+        Command::Worker(args) => worker::worker(&args, &printer),
+        Command::Report(args) => report::report(&args, &printer),
+        Command::Compare(args) => compare::run(&args, &printer),
+        Command::Export(args) => export::export(&args, &printer),
+        Command::Plot(args) => plot::plot(&args, &printer),
         Command::Data(args) => data::data(&args, &printer),
         Command::List(args) => {
             list::list(&args, &printer);

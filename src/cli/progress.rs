@@ -31,6 +31,8 @@ struct Active {
     tasks: usize,
     steps: usize,
     step: usize,
+    /// Steps that were taken before this process.
+    before: usize,
     bar: Option<ProgressBar>,
     /// When the newest plain line was written.
     told: Option<Instant>,
@@ -50,9 +52,10 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn begin(&self, run: &PlannedRun, tasks: usize, steps: usize) -> Active {
+    fn begin(&self, run: &PlannedRun, tasks: usize, steps: usize, before: usize) -> Active {
         let bar = self.bars.as_ref().map(|bars| {
-            let bar = bars.add(ProgressBar::new(steps as u64));
+            let bar = bars.add(ProgressBar::new(steps as u64).with_position(before as u64));
+            bar.reset_eta();
             let template = "{prefix} {bar:24} {pos}/{len} steps, {rate}, {eta} left {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 let rate = |state: &ProgressState, text: &mut dyn Write| {
@@ -67,7 +70,8 @@ impl<'a> Progress<'a> {
             began: Instant::now(),
             tasks,
             steps,
-            step: 0,
+            step: before,
+            before,
             bar,
             told: None,
         }
@@ -99,7 +103,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     let seconds = if seconds.is_finite() {
         seconds.max(0.0).round() as u64
     } else {
@@ -111,9 +115,35 @@ fn duration(seconds: f64) -> String {
 impl Watcher for Progress<'_> {
     fn event(&self, index: usize, run: &PlannedRun, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Event::RunBegan { tasks, steps } = event {
-            state.active.insert(index, self.begin(run, *tasks, *steps));
-            return;
+        match event {
+            Event::RunBegan { tasks, steps } => {
+                let active = self.begin(run, *tasks, *steps, 0);
+                state.active.insert(index, active);
+                return;
+            }
+            Event::Resumed {
+                tasks,
+                steps,
+                step,
+                task,
+                epoch,
+                ..
+            } => {
+                let active = self.begin(run, *tasks, *steps, *step);
+                state.active.insert(index, active);
+                drop(state);
+                self.line(&format!(
+                    "{}: goes on from a checkpoint: task {task}/{tasks}, epoch {epoch}, step {step}/{steps}",
+                    short(run)
+                ));
+                return;
+            }
+            Event::Warning(text) => {
+                drop(state);
+                self.line(&format!("warning: {}: {text}", short(run)));
+                return;
+            }
+            Event::Step { .. } | Event::EpochEnded { .. } | Event::Evaluated { .. } => {}
         }
         let Some(active) = state.active.get_mut(&index) else {
             return;
@@ -142,13 +172,14 @@ impl Watcher for Progress<'_> {
                 }
                 active.told = Some(Instant::now());
                 let elapsed = active.began.elapsed().as_secs_f64();
-                let rate = active.step as f64 / elapsed.max(1e-9);
-                let left = duration((active.steps - active.step) as f64 / rate.max(1e-9));
+                let rate = (active.step - active.before) as f64 / elapsed.max(1e-9);
+                let left = active.steps.saturating_sub(active.step);
+                let left = duration(left as f64 / rate.max(1e-9));
                 let line = format!("{}: {text}, {rate:.0} steps/s, {left} left", short(run));
                 drop(state);
                 self.line(&line);
             }
-            Event::RunBegan { .. } | Event::EpochEnded { .. } => {}
+            _ => {}
         }
     }
 

@@ -7,16 +7,17 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::ReplicateArgs;
-use super::execute::{Execution, execute};
+use super::batch::{Place, sizes};
+use super::cluster::engine;
+use super::execute::summary;
 use super::printer::Printer;
 use super::run::plan_with_init;
-use crate::data;
-use crate::experiment::RunError;
+use super::sweep;
 use crate::experiment::benchmark::Named as _;
 use crate::experiment::budget::{Budgets, RunBudget};
-use crate::experiment::config::{DataChoice, RunConfig};
 use crate::experiment::replicate::{Dataset, Row, What, all_rows, only, rows};
 use crate::experiment::settings::{PlannedRun, parse_name};
+use crate::experiment::sweep::{Selection, Sweep};
 
 /// A row with its runs.
 struct Planned {
@@ -26,25 +27,19 @@ struct Planned {
 
 pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), CliError> {
     let rows = wanted_rows(args)?;
-    if rows.iter().any(|row| row.grid.is_some()) && !args.batch.dry_run {
-        return Err(CliError::Usage(
-            "grid-search can only be listed (--dry-run) so far".to_string(),
-        ));
-    }
-    let mut typed = args.batch.typed();
-    for (key, value) in [
-        ("seeds", &args.seeds),
-        ("fraction", &args.fraction),
-        ("init", &args.init),
-    ] {
-        if let Some(value) = value {
-            typed.push((key, value.clone()));
+    if !args.batch.dry_run {
+        for row in &rows {
+            for note in &row.notes {
+                printer.note(&format!("{}: {note}", row.label));
+            }
         }
     }
-    if args.exact_angles {
-        typed.push(("angles", "exact".to_string()));
-    }
-
+    let rows = match grid_search(args, &rows)? {
+        Some(sweep) => return sweep::run(&sweep, &args.batch, &overrides(args), printer),
+        None => rows,
+    };
+    let mut typed = args.batch.typed();
+    typed.extend(overrides(args));
     let (mut planned, mut seen) = (Vec::new(), BTreeSet::new());
     let mut how = None;
     for row in rows {
@@ -61,27 +56,48 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
         });
         how.get_or_insert((plan, init));
     }
-    let Some((plan, init)) = how else {
+    let Some((plan, _)) = how else {
         return Ok(());
     };
     if args.batch.dry_run {
         return dry_run(&planned, args.batch.json, printer);
     }
-    for Planned { row, .. } in &planned {
-        for note in &row.notes {
-            printer.note(&format!("{}: {note}", row.label));
-        }
-    }
     let runs: Vec<PlannedRun> = planned.into_iter().flat_map(|p| p.runs).collect();
-    let how = Execution {
-        out: &plan.out,
-        data: plan.data.as_deref(),
-        init: init.as_deref(),
-        jobs: plan.jobs,
-        threads: plan.threads,
-        json: args.batch.json,
+    if plan.data_missing {
+        return Err(CliError::Usage(
+            "give the data folder with --data DIR (or TAGCL_DATA)".to_string(),
+        ));
+    }
+    let place = Place::of(&plan, &args.batch);
+    let statuses = engine(&place, &args.batch, printer)?.execute(&args.what, &runs)?;
+    summary(&runs, &statuses, &place.out, args.batch.json, printer).map(|_| ())
+}
+
+/// The settings that the command line gives beside those of every list of runs.
+fn overrides(args: &ReplicateArgs) -> Vec<(&'static str, String)> {
+    let typed = [
+        ("seeds", &args.seeds),
+        ("fraction", &args.fraction),
+        ("init", &args.init),
+    ];
+    let typed = typed
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value.clone()?)));
+    let angles = args.exact_angles.then(|| ("angles", "exact".to_string()));
+    typed.chain(angles).collect()
+}
+
+/// The search of these rows, if they are of the appendix on hyper-parameters: every method competes with itself.
+fn grid_search(args: &ReplicateArgs, rows: &[Row]) -> Result<Option<Sweep>, CliError> {
+    if rows.iter().all(|row| row.grid.is_none()) {
+        return Ok(None);
+    }
+    let selection = Selection {
+        validation: "0.1".to_string(),
+        seeds: args.seeds.clone().unwrap_or_else(|| "1-5".to_string()),
+        halving: None,
     };
-    execute(&runs, &how, printer).map(|_| ())
+    Ok(Some(Sweep::of_rows(rows, selection)?))
 }
 
 fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
@@ -125,15 +141,6 @@ fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
         )?
     };
     Ok(only(found, &args.only)?)
-}
-
-/// Training and test images of a configuration: of the sample in the program, or as published.
-pub(super) fn sizes(config: &RunConfig) -> Result<(usize, usize), RunError> {
-    if config.data == DataChoice::Embedded {
-        let sample = data::embedded::mnist_sample()?;
-        return Ok((sample.train.len(), sample.test.len()));
-    }
-    Ok(config.benchmark.counts())
 }
 
 fn dry_run(planned: &[Planned], json: bool, printer: &Printer) -> Result<(), CliError> {

@@ -25,6 +25,7 @@ pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
         init: init.as_deref(),
         jobs: plan.jobs,
         threads: plan.threads,
+        checkpoint_every: plan.checkpoint_every,
         json: args.json,
     };
     execute(&plan.runs, &how, printer).map(|_| ())

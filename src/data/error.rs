@@ -156,7 +156,7 @@ pub enum DataError {
 
     /// A pickle holds something outside the safe subset that this program reads.
     #[error(
-        "{file}: at byte {offset} of the pickle, expected {expected}, found {found}; only plain values and NumPy arrays are read: save the file again without other objects, or download the official one"
+        "{file}: at byte {offset} of the pickle, expected {expected}, found {found}; only plain values, NumPy arrays and (in a checkpoint) PyTorch tensors are read: save the file again without other objects, or download the official one"
     )]
     Pickle {
         /// The file or archive member.
@@ -167,6 +167,17 @@ pub enum DataError {
         expected: String,
         /// What was there.
         found: String,
+    },
+
+    /// A checkpoint of PyTorch that cannot be read.
+    #[error(
+        "{file} is no checkpoint that can be read: {problem}; save the weights again with torch.save(model.state_dict(), FILE) or as safetensors"
+    )]
+    Checkpoint {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
     },
 
     /// A file that should be an image is none that can be decoded.

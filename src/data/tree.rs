@@ -39,9 +39,6 @@ pub(crate) enum Use {
     Text,
 }
 
-/// Positions of images that could not be decoded, with the reasons.
-type Failed = Vec<(usize, DataError)>;
-
 /// Files below a folder or in an archive.
 #[derive(Debug, Clone)]
 pub(crate) enum Tree {
@@ -58,6 +55,9 @@ pub(crate) struct Listing {
     /// Text files by path.
     pub(crate) texts: BTreeMap<String, String>,
 }
+
+/// Pixels of images, and the reason for each that could not be decoded.
+pub(crate) type Decoded = (Vec<u8>, Vec<(usize, DataError)>);
 
 impl Tree {
     /// How errors name a file of the tree.
@@ -183,7 +183,7 @@ impl Tree {
         shape: ImageShape,
         resize: Resize,
         watch: &dyn Watch,
-    ) -> Result<(Vec<u8>, Failed), DataError> {
+    ) -> Result<Decoded, DataError> {
         let size = shape.bytes().unwrap_or(0);
         let total = size.checked_mul(paths.len()).map_or(u64::MAX, |n| n as u64);
         if total > MAX_PIXELS || size == 0 {

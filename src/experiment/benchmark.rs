@@ -63,6 +63,9 @@ named! {
     ModelName, "model", {
         Mlp = "mlp": "Two hidden layers with ReLU and dropout (256 wide in the paper).",
         ReducedResNet18 = "reduced-resnet18": "The paper's ResNet-18 with a fifth of the channels and one convolution a block.",
+        ResNet18 = "resnet18": "The full ResNet-18, named as torchvision names it; for Split-CUB, from pretrained weights (--init).",
+        AlexNet = "alexnet": "The released code's AlexNet for CIFAR-100 in 10 tasks: three convolutions, dropout of its own.",
+        LeNet = "lenet": "The released code's LeNet: two normalised 5x5 convolutions and one hidden layer.",
     }
 }
 
@@ -151,8 +154,8 @@ impl Benchmark {
             Self::SplitCifar100
             | Self::SplitCifar10
             | Self::SplitMiniImageNet
-            | Self::SplitCub
             | Self::FiveDataset => ModelName::ReducedResNet18,
+            Self::SplitCub => ModelName::ResNet18,
             _ => ModelName::Mlp,
         }
     }

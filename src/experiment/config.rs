@@ -37,6 +37,17 @@ pub enum Profile {
     Corrected,
 }
 
+/// Where the head comes from in a run with a file of initial weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitHead {
+    /// From the file, as everything else.
+    #[default]
+    File,
+    /// Made anew from the run's seed: the file was trained on other classes.
+    Fresh,
+}
+
 /// In which order a run sees the tasks' examples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,6 +70,17 @@ impl Schedule {
             Self::Sequential | Self::Joint => 1,
         }
     }
+}
+
+/// On which images a run is evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evaluate {
+    /// The test images.
+    #[default]
+    Test,
+    /// The validation images, which are training images set aside: for choosing hyper-parameters.
+    Validation,
 }
 
 /// How photographs become inputs of a network that was trained on `ImageNet`.
@@ -152,6 +174,9 @@ pub struct RunConfig {
     pub angles: Option<Angles>,
     /// Share of the training images set aside for validation.
     pub validation: f64,
+    /// On which images accuracies are measured.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evaluate: Evaluate,
     /// Share of the training images used.
     pub fraction: f64,
     /// Network.
@@ -162,6 +187,9 @@ pub struct RunConfig {
     pub dropout: f64,
     /// SHA-256 of the file of initial weights, if one was given.
     pub init_sha256: Option<String>,
+    /// Where the head comes from, if a file of initial weights was given.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub init_head: InitHead,
     /// Method.
     pub method: MethodName,
     /// Optimizer.
@@ -274,6 +302,13 @@ impl RunConfig {
         self.custom
             .as_ref()
             .map_or(self.benchmark.name(), |custom| &custom.name)
+    }
+
+    /// Whether this run and another see the same images.
+    #[must_use]
+    pub fn has_images_of(&self, other: &Self) -> bool {
+        let of = |config: &Self| (config.benchmark, config.data, config.classes);
+        of(self) == of(other) && self.custom == other.custom
     }
 
     /// An epoch's examples in batches.

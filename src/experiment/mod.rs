@@ -2,14 +2,22 @@
 //!
 //! Owns the unit of work, the *run* (benchmark, method, optimizer, hyper-parameters, seed): its settings and where each
 //! came from ([`settings`]), its resolved form and identity ([`config`]), the training loop ([`runner`]), the folder it
-//! leaves behind ([`store`]), and the pool that executes many of them side by side ([`pool`]).
+//! leaves behind ([`store`]) and how a run is executed there ([`execution`]), alone ([`lock`]) and going on from where it
+//! was interrupted ([`checkpoint`]), and the pool that executes many of them side by side ([`pool`]).
 
 pub mod benchmark;
 pub mod budget;
+pub mod checkpoint;
 pub mod config;
 pub mod cost;
 pub mod custom;
+pub mod execution;
+pub mod heartbeat;
+pub mod lock;
+pub mod manifest;
+pub mod models;
 pub mod pool;
+pub mod processes;
 pub mod provenance;
 pub mod published;
 pub mod registry;
@@ -17,9 +25,15 @@ pub mod released;
 pub mod replicate;
 pub mod result;
 pub mod runner;
+pub mod search;
 pub mod settings;
+pub mod slurm;
 pub mod sources;
 pub mod store;
+pub mod survey;
+pub mod sweep;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 
@@ -90,9 +104,24 @@ pub enum RunError {
         /// The first setting that differs, with both values.
         difference: String,
     },
+    /// Another process works in the run folder.
+    #[error(
+        "{} is in use by {}; wait for it, or stop it and try again",
+        folder.display(),
+        if holder.is_empty() { "another process" } else { holder }
+    )]
+    Locked {
+        /// The run folder.
+        folder: PathBuf,
+        /// What the other one says of itself.
+        holder: String,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// A run in another process failed; the text is that process's.
+    #[error("{0}")]
+    Worker(String),
     /// A bug: the run panicked.
     #[error("internal error (please report it): {0}")]
     Panic(String),

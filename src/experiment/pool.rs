@@ -7,10 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::RunError;
+use super::execution::{Executed, execute};
+use super::heartbeat::{self, Beating};
 use super::result::RunResult;
-use super::runner::{Event, RunInput, SharedData, train};
+use super::runner::{Event, RunInput, SharedData};
 use super::settings::PlannedRun;
 use super::store::RunFolder;
 
@@ -47,6 +50,8 @@ pub struct Pool<'a> {
     pub jobs: usize,
     /// Threads inside each run.
     pub threads: usize,
+    /// How often the state of each run is saved; `None` for never.
+    pub checkpoint_every: Option<Duration>,
     /// Set to stop.
     pub stop: &'a AtomicBool,
 }
@@ -63,6 +68,8 @@ impl Pool<'_> {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(run) = runs.get(index) else { return };
                         let status = self.one(index, run, watcher);
+                        let folder = RunFolder::new(self.out, &run.config.run_id());
+                        heartbeat::ended(folder.path(), &status);
                         watcher.ended(index, run, &status);
                         let mut statuses = statuses
                             .lock()
@@ -109,23 +116,21 @@ impl Pool<'_> {
         watcher: &dyn Watcher,
     ) -> Result<Status, RunError> {
         let folder = RunFolder::new(self.out, &run.config.run_id());
-        if let Some(result) = folder.result(&run.config)? {
-            return Ok(Status::Found(Box::new(result)));
-        }
-        folder.prepare(&run.config, &run.toml)?;
-        let mut events = folder.events()?;
+        let mut beating = Beating::new(folder.path());
         let input = RunInput {
             data: self.data,
             init: self.init,
             threads: self.threads,
             stop: self.stop,
         };
-        let outcome = train(&run.config, &input, &mut |event| {
+        let every = self.checkpoint_every;
+        let executed = execute(run, &folder, &input, every, &mut |event| {
             watcher.event(index, run, event);
-            event.to_json().map_or(Ok(()), |line| events.append(line))
+            beating.event(event);
         })?;
-        folder.write_weights(&outcome.weights)?;
-        folder.write_result(&outcome.result)?;
-        Ok(Status::Done(Box::new(outcome.result)))
+        Ok(match executed {
+            Executed::Now(result) => Status::Done(Box::new(result)),
+            Executed::Before(result) => Status::Found(Box::new(result)),
+        })
     }
 }

@@ -17,7 +17,9 @@ pub struct Provenance {
     pub data_note: Option<String>,
     /// Device of the network.
     pub device: String,
-    /// What computes: `stock` for Burn's own operations, else the instructions that this crate's kernels use.
+    /// What computes: `stock` for Burn's own operations, else the instructions that this crate's kernels use; empty in
+    /// results from before this was recorded.
+    #[serde(default)]
     pub kernels: String,
     /// Threads inside the run.
     pub threads: usize,
@@ -25,6 +27,17 @@ pub struct Provenance {
     pub cpu: String,
     /// Start, in UTC (RFC 3339).
     pub started: String,
+    /// How often the run went on from a checkpoint after an interruption; left out where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resumed: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde asks for"
+)]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Provenance {
@@ -45,6 +58,7 @@ impl Provenance {
             threads,
             cpu: cpu_model(),
             started: utc_now(),
+            resumed: 0,
         }
     }
 }

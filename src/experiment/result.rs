@@ -87,7 +87,7 @@ impl AlphaResult {
 /// What a run took.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Seconds from start to end.
+    /// Seconds from start to end, over all processes that worked on the run; what was lost to a kill is not in it.
     pub wall_s: f64,
     /// Seconds in training steps.
     pub train_s: f64,

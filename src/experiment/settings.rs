@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::benchmark::{Benchmark, BenchmarkKind, MethodName, ModelName, Named, OptimizerName};
-use super::config::{DataChoice, InputScaling, Profile, RunConfig, Schedule};
+use super::config::{DataChoice, InitHead, InputScaling, Profile, RunConfig, Schedule};
 use super::custom::CustomBenchmark;
 use crate::stream::{Angles, ClassOrder};
 
@@ -62,6 +63,16 @@ pub enum SettingError {
         /// What to do.
         remedy: String,
     },
+    /// A network that does not take the benchmark's images.
+    #[error(
+        "model = {model} does not fit the benchmark: {problem}; choose another with --model (tagcl list models)"
+    )]
+    Images {
+        /// The network.
+        model: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
     /// The file of a benchmark of one's own.
     #[error("{0}")]
     Custom(#[from] super::custom::CustomError),
@@ -89,6 +100,8 @@ pub enum Origin {
     Environment(&'static str),
     /// The command line.
     CommandLine,
+    /// A search, which sets what its stages need.
+    Search,
 }
 
 impl fmt::Display for Origin {
@@ -98,6 +111,7 @@ impl fmt::Display for Origin {
             Self::File(path) => write!(f, "from {path}"),
             Self::Environment(name) => write!(f, "from {name}"),
             Self::CommandLine => f.write_str("from the command line"),
+            Self::Search => f.write_str("set by the search"),
         }
     }
 }
@@ -131,16 +145,27 @@ pub const KEYS: &[(&str, &str)] = &[
         "share of the training images set aside, in [0, 1)",
     ),
     (
+        "evaluate",
+        "images on which accuracies are measured: test, validation (to choose hyper-parameters)",
+    ),
+    (
         "fraction",
         "share of the training images used, in (0, 1]; for quick looks",
     ),
     ("model", "network (tagcl list models)"),
     ("hidden", "width of the MLP's hidden layers"),
     ("dropout", "dropout probability, in [0, 1)"),
-    ("init", "safetensors file of initial weights"),
+    (
+        "init",
+        "file of initial weights: safetensors or a PyTorch checkpoint (.pth)",
+    ),
     (
         "init_sha256",
         "checksum that the file of initial weights must have",
+    ),
+    (
+        "init_head",
+        "where the head of a run with initial weights comes from: file, fresh (resnet18's default)",
     ),
     ("method", "method (tagcl list methods)"),
     ("optimizer", "optimizer (tagcl list optimizers)"),
@@ -227,6 +252,10 @@ pub const KEYS: &[(&str, &str)] = &[
     ("out", "folder for run folders"),
     ("jobs", "runs side by side"),
     ("threads", "threads inside a run"),
+    (
+        "checkpoint_every",
+        "seconds between checkpoints of a run, or off",
+    ),
 ];
 
 /// Values by key, each with its origin.
@@ -252,6 +281,8 @@ pub struct Plan {
     pub jobs: Option<usize>,
     /// Threads inside a run.
     pub threads: usize,
+    /// How often a run's state is saved; `None` for never.
+    pub checkpoint_every: Option<Duration>,
 }
 
 /// One run of a plan.
@@ -488,6 +519,7 @@ impl Settings {
                 None => None,
             },
             threads: self.whole("threads", 1, cores, "a whole number from 1 to 4096")?,
+            checkpoint_every: self.checkpoint_every()?,
         })
     }
 
@@ -557,6 +589,14 @@ impl Settings {
         let is_cub = benchmark == Benchmark::SplitCub;
         self.only_for(&["input_scaling"], is_cub, "split-cub")?;
         self.only_for(&["hidden"], model == ModelName::Mlp, "the mlp model")?;
+        let dropouts = "models whose dropout can be set (mlp, reduced-resnet18)";
+        // A network without dropout may be told so; the released code takes any for its ResNet-18, and ignores it.
+        let none = self.text("dropout").is_some_and(|p| p.parse() == Ok(0.0));
+        let ignored = released && model == ModelName::ResNet18;
+        let said = model.takes_dropout() || ignored || (none && model != ModelName::AlexNet);
+        self.only_for(&["dropout"], said, dropouts)?;
+        let initialised = self.is_set("init") || self.is_set("init_sha256");
+        self.only_for(&["init_head"], initialised, "runs with initial weights")?;
         self.check_method_keys(method, optimizer)?;
         let schedule = self.schedule(method, optimizer)?;
         let orders = [("fixed", ClassOrder::Fixed), ("seeded", ClassOrder::Seeded)];
@@ -568,7 +608,7 @@ impl Settings {
         };
         let positive = "a number above 0";
         let published = match schedule {
-            Schedule::Sequential => benchmark.published_lr(method, optimizer),
+            Schedule::Sequential => model.published_lr(benchmark, method, optimizer),
             _ => benchmark.published_multi_task_lr(optimizer),
         };
         let lr = match (self.text("lr"), published) {
@@ -602,7 +642,7 @@ impl Settings {
                 "tasks",
                 custom
                     .as_ref()
-                    .map_or(benchmark.tasks(), |custom| custom.tasks),
+                    .map_or(model.tasks(benchmark), |custom| custom.tasks),
                 1..=1000,
                 "a whole number from 1 to 1000",
             )?,
@@ -647,16 +687,22 @@ impl Settings {
                 _ => None,
             },
             validation,
+            evaluate: self.evaluate(validation)?,
             fraction: self.real("fraction", 1.0, share, "above 0 and at most 1")?,
             model,
             hidden: match model {
                 ModelName::Mlp => {
                     Some(self.whole("hidden", 256, 1..=65_536, "a whole number from 1 to 65536")?)
                 }
-                ModelName::ReducedResNet18 => None,
+                _ => None,
             },
             dropout: self.real("dropout", 0.0, unit, "at least 0 and below 1")?,
             init_sha256: self.text("init_sha256").map(str::to_string),
+            init_head: if initialised {
+                self.init_head(model)?
+            } else {
+                InitHead::File
+            },
             method,
             optimizer,
             lr,
@@ -676,7 +722,7 @@ impl Settings {
             epochs,
             batch_size: self.whole(
                 "batch_size",
-                benchmark.published_batch_size(),
+                model.batch_size(benchmark),
                 many,
                 "a whole number from 1",
             )?,
@@ -684,12 +730,23 @@ impl Settings {
             seed,
         };
         config.stream().check_classes(config.images().0)?;
+        model.check_images(config.images().1)?;
         if config.data == DataChoice::Embedded
             && benchmark.sources() != [crate::data::DataName::Mnist]
         {
             return Err(self.range("data", "a data folder: only MNIST has an embedded sample"));
         }
         Ok(config)
+    }
+
+    fn init_head(&self, model: ModelName) -> Result<InitHead, SettingError> {
+        let default = if model.makes_head_anew() {
+            InitHead::Fresh
+        } else {
+            InitHead::File
+        };
+        let choices = [("file", InitHead::File), ("fresh", InitHead::Fresh)];
+        self.choice("init_head", default, &choices)
     }
 
     /// The configuration as a TOML file that gives the same configuration again, each value with its origin.
@@ -718,6 +775,11 @@ impl Settings {
                     None
                 }
                 "gamma" | "gamma_from" if config.schedule != Schedule::Sequential => None,
+                "dropout" if !config.model.takes_dropout() => None,
+                // Left out of the configuration where it is `file`, which is not every model's default.
+                "init_head" if config.init_sha256.is_some() => {
+                    serde_json::to_value(config.init_head).ok()
+                }
                 key => value
                     .get(key)
                     .or_else(|| own.iter().flatten().find_map(|part| part.get(key)))

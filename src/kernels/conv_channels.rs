@@ -4,6 +4,7 @@
 //! order, as vectors, and the input as broadcasts. Pixels are addressed through tables of offsets, so stride 2 and the
 //! phases of its backward pass need nothing special, and short rows cost nothing.
 
+use super::layout::Buffer;
 use super::simd::{Level, Simd, dispatch};
 use super::transpose::{Matrix, transpose_slice};
 
@@ -69,64 +70,77 @@ const AHEAD: usize = 6;
 
 /// Writes weights `[co, ci, t]` in the order in which [`conv`] reads them:
 /// `[group][inputs][taps][lanes of the group]`, zero beyond the last output channel.
-///
-/// `taps` and `transposed` as in [`super::conv_pixels::pack`]; taps are chosen only when transposed.
 pub(crate) fn pack(
     level: Level,
     weights: &[f32],
     (co, ci, t): (usize, usize, usize),
-    taps: &[usize],
-    transposed: bool,
     stored: usize,
-    packed: &mut Vec<f32>,
+    packed: &mut Buffer,
 ) {
-    let (outputs, inputs) = if transposed { (ci, co) } else { (co, ci) };
-    let rows = inputs * taps.len();
-    packed.resize(rows * stored, 0.0);
+    let rows = ci * t;
+    let packed = packed.room(rows * stored);
     let mut first = 0;
     for group in groups(level, stored) {
         let width = group * level.lanes();
-        let real = outputs.saturating_sub(first).min(width);
+        let real = co.saturating_sub(first).min(width);
         let head = &mut packed[first * rows..][..rows * width];
         if real < width {
             head.chunks_exact_mut(width)
                 .for_each(|row| row[real..].fill(0.0));
         }
-        if transposed {
-            for (i, rows) in head.chunks_exact_mut(taps.len() * width).enumerate() {
-                let from = &weights[(i * ci + first) * t..][..real * t];
-                if taps.len() == t {
-                    let m = Matrix {
-                        rows: real,
-                        columns: t,
-                        from_row: t,
-                        to_row: width,
-                    };
-                    transpose_slice(level, &m, from, rows);
-                    continue;
-                }
-                for (row, &tap) in rows.chunks_exact_mut(width).zip(taps) {
-                    row.iter_mut()
-                        .zip(from.chunks_exact(t))
-                        .for_each(|(to, from)| *to = from[tap]);
-                }
-            }
-        } else {
-            debug_assert_eq!(taps.len(), t);
-            let m = Matrix {
-                rows: real,
-                columns: rows,
-                from_row: rows,
-                to_row: width,
-            };
-            transpose_slice(
-                level,
-                &m,
-                &weights[(first * rows).min(weights.len())..],
-                head,
-            );
-        }
+        let m = Matrix {
+            rows: real,
+            columns: rows,
+            from_row: rows,
+            to_row: width,
+        };
+        transpose_slice(
+            level,
+            &m,
+            &weights[(first * rows).min(weights.len())..],
+            head,
+        );
         first += width;
+    }
+}
+
+/// Writes weights `[co, ci, t]` as [`pack`] does, but for convolutions from `co` to `ci` channels, of which each has
+/// some of the taps: a part is the taps to keep and the place for its weights.
+pub(crate) fn pack_transposed(
+    level: Level,
+    weights: &[f32],
+    (co, ci, t): (usize, usize, usize),
+    stored: usize,
+    parts: &mut [(&[usize], &mut Buffer)],
+) {
+    let groups = groups(level, stored);
+    let mut parts: Vec<_> = parts
+        .iter_mut()
+        .map(|(taps, packed)| (*taps, packed.room(co * taps.len() * stored)))
+        .collect();
+    // The taps of one of the `co` channels.
+    let mut one = vec![0.0; t * stored];
+    let m = Matrix {
+        rows: ci,
+        columns: t,
+        from_row: t,
+        to_row: stored,
+    };
+    // Channel by channel, so that the weights are read in order.
+    for (o, from) in weights.chunks_exact(ci * t).enumerate() {
+        transpose_slice(level, &m, from, &mut one);
+        for (taps, packed) in &mut parts {
+            let rows = taps.len();
+            let mut first = 0;
+            for group in &groups {
+                let width = group * level.lanes();
+                let to = &mut packed[(first * co + o * width) * rows..][..rows * width];
+                for (to, tap) in to.chunks_exact_mut(width).zip(taps.iter()) {
+                    to.copy_from_slice(&one[tap * stored + first..][..width]);
+                }
+                first += width;
+            }
+        }
     }
 }
 

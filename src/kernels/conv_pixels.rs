@@ -8,7 +8,51 @@
 //! * the gradient of the input: taps negated and weights transposed; at stride 2, each phase of the input is a
 //!   convolution of its own with one, two, two or four of the nine taps.
 
+use super::layout::{ALIGN, Buffer};
 use super::simd::{Level, Simd, dispatch};
+
+/// Cache lines asked for in advance per input channel of a tile.
+const LINES: usize = 5;
+
+/// Memory that will be needed soon, to be brought into the second-level cache while a convolution computes, which
+/// itself asks little of the memory. Up to four places, each with its length in floats; any address is allowed.
+///
+/// A tile asks for lines that follow each other, without conditions: the convolution keeps both of the processor's
+/// multipliers busy, and every other instruction may take the place of a multiplication.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead([(*const f32, usize); 4]);
+
+impl Ahead {
+    pub(crate) const NOTHING: Self = Self([(std::ptr::null(), 0); 4]);
+
+    /// Adds a place; a fifth is ignored.
+    pub(crate) fn and(mut self, start: *const f32, len: usize) -> Self {
+        if let Some(free) = self.0.iter_mut().find(|place| place.1 == 0) {
+            *free = (start, len);
+        }
+        self
+    }
+
+    /// Parts of the places, for a convolution that is computed in several steps.
+    pub(crate) fn only(&self, places: std::ops::Range<usize>) -> Self {
+        self.0[places]
+            .iter()
+            .fold(Self::NOTHING, |all, place| all.and(place.0, place.1))
+    }
+
+    /// Where tile `tile`, which asks for `len` floats, begins.
+    #[inline(always)]
+    fn of_tile(&self, mut tile: usize, len: usize) -> Option<*const f32> {
+        for place in &self.0 {
+            let tiles = place.1.div_ceil(len);
+            if tile < tiles {
+                return Some(place.0.wrapping_add(tile * len));
+            }
+            tile -= tiles;
+        }
+        None
+    }
+}
 
 /// One convolution over planes of one grid.
 #[derive(Clone, Copy)]
@@ -25,6 +69,7 @@ pub(crate) struct PixelConv<'a> {
     pub positions: usize,
     /// Add to the output rather than overwrite it.
     pub add: bool,
+    pub ahead: Ahead,
 }
 
 /// Output channels that share the accumulators, of `co` (a multiple of 4), at a level.
@@ -51,16 +96,19 @@ pub(crate) fn pack(
     (co, ci, t): (usize, usize, usize),
     taps: &[usize],
     transposed: bool,
-    packed: &mut Vec<f32>,
+    packed: &mut Buffer,
 ) {
-    packed.clear();
     let (outputs, inputs) = if transposed { (ci, co) } else { (co, ci) };
     let (out_step, in_step) = if transposed { (t, ci * t) } else { (ci * t, t) };
     let block = block(level, outputs);
+    let packed = packed.room(outputs * inputs * taps.len());
+    let mut rows = packed.chunks_exact_mut(block);
     for o in (0..outputs).step_by(block) {
         for i in 0..inputs {
-            for &tap in taps {
-                packed.extend((o..o + block).map(|o| weights[o * out_step + i * in_step + tap]));
+            for (&tap, row) in taps.iter().zip(&mut rows) {
+                for (b, to) in row.iter_mut().enumerate() {
+                    *to = weights[(o + b) * out_step + i * in_step + tap];
+                }
             }
         }
     }
@@ -71,8 +119,9 @@ pub(crate) fn pack(
 /// # Safety
 /// `x` plus any tap, `out`: see [`conv`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const V: usize, const B: usize>(
+unsafe fn tile<S: Simd, const V: usize, const B: usize, const AHEAD: bool>(
     c: &PixelConv,
+    mut ahead: *const f32,
     x: *const f32,
     mut w: *const f32,
     out: *mut f32,
@@ -89,6 +138,12 @@ unsafe fn tile<S: Simd, const V: usize, const B: usize>(
         }
         let mut plane = x;
         for _ in 0..c.ci {
+            if AHEAD {
+                for line in 0..LINES {
+                    S::prefetch_far(ahead.wrapping_add(line * ALIGN));
+                }
+                ahead = ahead.wrapping_add(LINES * ALIGN);
+            }
             for &tap in c.taps {
                 let at = plane.offset(tap);
                 let mut xs = [S::splat(0.0); V];
@@ -122,16 +177,22 @@ unsafe fn blocks<S: Simd, const B: usize>(
 ) {
     // SAFETY: positions end at `c.positions` at most, block `o` has its channels and weights; see `conv`.
     unsafe {
+        let mut tiles = 0_usize;
         for o in 0..c.co / B {
             let w = w.add(o * B * c.ci * c.taps.len());
             let out = out.add(o * B * c.out_plane);
             let mut p = 0;
             while p + 2 * S::LANES <= c.positions {
-                tile::<S, 2, B>(c, x.add(p), w, out.add(p));
+                let ahead = c.ahead.of_tile(tiles, c.ci * LINES * ALIGN);
+                tiles += 1;
+                match ahead {
+                    Some(at) => tile::<S, 2, B, true>(c, at, x.add(p), w, out.add(p)),
+                    None => tile::<S, 2, B, false>(c, x, x.add(p), w, out.add(p)),
+                }
                 p += 2 * S::LANES;
             }
             if p < c.positions {
-                tile::<S, 1, B>(c, x.add(p), w, out.add(p));
+                tile::<S, 1, B, false>(c, x, x.add(p), w, out.add(p));
             }
         }
     }

@@ -1,18 +1,25 @@
 //! Gradients of convolution weights over channels-last images.
 //!
 //! A matrix product per tap: `dw[k][o] = sum over pixels of x[pixel + tap][channel] * dy[pixel][o]`. Some vectors of
-//! output channels times eight broadcast input channels fill the accumulators, and no lanes have to be added up. The
-//! pixels are walked in chunks whose output gradients stay in the first-level cache while all inputs pass by; between
-//! chunks the accumulators wait in memory, from where they are finally transposed to the order of the weights.
+//! output channels times eight broadcast input channels fill the accumulators, and no lanes have to be added up. For
+//! every eight input channels, the pixels are walked in chunks that stay in the first-level cache while all taps pass
+//! by; between chunks the accumulators wait in memory, from where they are finally transposed to the order of the
+//! weights while they are still in that cache.
 
 use super::conv_channels::PixelTable;
+use super::layout::ALIGN;
 use super::simd::{Simd, dispatch};
 use super::transpose::{Matrix, transpose_in};
 
 /// Input channels of a tile; divides the stored channels.
 pub(crate) const INPUTS: usize = 8;
-/// Pixels of a chunk.
+/// Pixels of a chunk, at most.
 const CHUNK: usize = 128;
+
+/// Floats of scratch that one call needs.
+pub(crate) const fn scratch(taps: usize, group: usize, lanes: usize) -> usize {
+    INPUTS * taps * group * lanes
+}
 
 /// The weight gradient of one convolution, for one group of output channels and some input channels.
 #[derive(Clone, Copy)]
@@ -53,6 +60,8 @@ unsafe fn tile<S: Simd, const V: usize>(
         let (ins, outs) = (g.table.input.as_ptr(), g.table.output.as_ptr());
         for q in from..to {
             let x = x.offset(*ins.add(q) as isize);
+            // For the next inputs.
+            S::prefetch(x.wrapping_add(ALIGN));
             let d = dy.add(*outs.add(q) as usize);
             let mut ds = [S::splat(0.0); V];
             for (v, ds) in ds.iter_mut().enumerate() {
@@ -86,29 +95,37 @@ unsafe fn walk<S: Simd, const V: usize>(
     unsafe {
         let (t, width) = (g.taps.len(), V * S::LANES);
         let dy = dy.add(g.first);
-        let mut chunk = 0;
-        while chunk < g.table.count {
-            let end = g.table.count.min(chunk + CHUNK);
-            let mut c = g.from;
-            while c < g.to {
-                for (k, &tap) in g.taps.iter().enumerate() {
-                    let sums = scratch.add(((c - g.from) * t + k) * width);
-                    // `x + tap` may lie before the buffer until the table's offset is added, hence the wrapping form.
-                    tile::<S, V>(g, (chunk, end), x.wrapping_offset(tap).add(c), dy, sums);
-                }
-                c += INPUTS;
-            }
-            chunk = end;
-        }
-        let channels = g.to.min(g.ci).saturating_sub(g.from);
         let all = g.ci * t;
-        let m = Matrix {
-            rows: channels * t,
-            columns: g.real,
-            from_row: width,
-            to_row: all,
-        };
-        transpose_in::<S>(&m, scratch, grads.add(g.first * all + g.from * t));
+        let pixels = g.table.count;
+        let chunk = pixels.div_ceil(pixels.div_ceil(CHUNK).max(1)).max(1);
+        let mut c = g.from;
+        while c < g.to.min(g.ci) {
+            // The gradients' lines, which come from far away, are asked for while their sums are taken.
+            for row in 0..g.real {
+                let to = grads.wrapping_add((g.first + row) * all + c * t);
+                for line in 0..(INPUTS * t).div_ceil(ALIGN) {
+                    S::prefetch_far(to.wrapping_add(ALIGN * line));
+                }
+            }
+            let mut from = 0;
+            while from < pixels {
+                let to = pixels.min(from + chunk);
+                for (k, &tap) in g.taps.iter().enumerate() {
+                    // `x + tap` may lie before the buffer until the table's offset is added, hence the wrapping form.
+                    let x = x.wrapping_offset(tap).add(c);
+                    tile::<S, V>(g, (from, to), x, dy, scratch.add(k * width));
+                }
+                from = to;
+            }
+            let m = Matrix {
+                rows: (g.ci - c).min(INPUTS) * t,
+                columns: g.real,
+                from_row: width,
+                to_row: all,
+            };
+            transpose_in::<S>(&m, scratch, grads.add(g.first * all + c * t));
+            c += INPUTS;
+        }
     }
 }
 
@@ -135,8 +152,7 @@ dispatch! {
     ///
     /// # Safety
     /// For every pixel of the table, `x[input + tap + channel]` and the group's vectors at `dy[output + first]` are
-    /// readable; `scratch` holds
-    /// `(to - from) * taps * group * lanes` floats; `grads` is the whole gradient, of which the channels named are
+    /// readable; `scratch` holds [`scratch`] floats; `grads` is the whole gradient, of which the channels named are
     /// nobody else's.
     grads = generic(g: &ChannelGrad, x: *const f32, dy: *const f32, scratch: *mut f32, grads: *mut f32)
 }

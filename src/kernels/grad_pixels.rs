@@ -64,6 +64,8 @@ pub(crate) struct PixelGrad<'a> {
     pub dy_plane: usize,
     pub dy_image: usize,
     pub groups: &'a [Vec<Piece>],
+    /// Whether these are the batch's first groups, and its last.
+    pub ends: (bool, bool),
     /// The range of `k = channel * taps + tap` to compute.
     pub from: usize,
     pub to: usize,
@@ -118,6 +120,8 @@ unsafe fn tile<S: Simd, const K: usize>(
                 for (v, x) in v.iter_mut().zip(xs) {
                     *v = S::load(x.add(at + p));
                 }
+                // The next channel.
+                S::prefetch(xs[0].wrapping_add(at + p + g.x_plane));
                 for (o, acc) in acc.iter_mut().enumerate() {
                     let d = S::load(dy.add(o * g.dy_plane + p));
                     for (acc, v) in acc.iter_mut().zip(v) {
@@ -155,7 +159,7 @@ unsafe fn walk<S: Simd, const K: usize>(
     // SAFETY: passed on; tile `i` has its own K * OUTPUTS vectors of scratch.
     unsafe {
         for (n, pieces) in g.groups.iter().enumerate() {
-            let ends = (n == 0, n + 1 == g.groups.len());
+            let ends = (g.ends.0 && n == 0, g.ends.1 && n + 1 == g.groups.len());
             for (i, k) in (g.from..g.to).step_by(K).enumerate() {
                 tile::<S, K>(
                     g,

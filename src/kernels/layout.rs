@@ -180,6 +180,14 @@ impl Buffer {
         }
     }
 
+    /// The first `len` floats, which hold anything, of a buffer that grows if it is too small.
+    pub(crate) fn room(&mut self, len: usize) -> &mut [f32] {
+        if self.len < len {
+            *self = Self::zeros(len);
+        }
+        &mut self.as_mut()[..len]
+    }
+
     pub(crate) fn as_ref(&self) -> &[f32] {
         // SAFETY: `lines` owns at least `len` initialised floats, and an array of floats has no padding.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }

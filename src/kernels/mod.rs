@@ -2,6 +2,7 @@
 //!
 //! * [`resnet`]: forward and backward pass of the whole trunk of the reduced ResNet-18, with its own bordered buffers;
 //! * [`tag`]: TAG's update, fused over the whole model, whose past may be stored in half precision ([`past`]);
+//! * [`dense`]: fully connected layers with ReLU;
 //! * [`head`]: the linear head with a class slice per example, and its loss;
 //! * [`extension`]: the trunk as an operation of Burn, for training loops written with Burn.
 //!
@@ -21,6 +22,7 @@
 
 mod conv_channels;
 mod conv_pixels;
+pub mod dense;
 pub mod extension;
 mod grad_channels;
 mod grad_pixels;
@@ -29,6 +31,10 @@ mod layout;
 mod norm;
 mod norm_grad;
 pub mod past;
+#[cfg(feature = "kernel-profile")]
+pub mod profile;
+#[cfg(not(feature = "kernel-profile"))]
+mod profile;
 pub mod resnet;
 mod simd;
 pub mod tag;

@@ -5,6 +5,7 @@
 //! everything is computed in `f32`.
 
 use super::simd::Simd;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A stored vector.
@@ -54,10 +55,10 @@ impl Stored {
 
     /// The stored values, exactly.
     #[must_use]
-    pub fn values(&self) -> Vec<f32> {
+    pub fn values(&self) -> Cow<'_, [f32]> {
         match self {
-            Self::Single(values) => values.clone(),
-            Self::Half(values) => values.iter().map(|&x| widen(x)).collect(),
+            Self::Single(values) => Cow::Borrowed(values),
+            Self::Half(values) => Cow::Owned(values.iter().map(|&x| widen(x)).collect()),
         }
     }
 

@@ -98,6 +98,11 @@ pub(crate) trait Simd: Copy {
     unsafe fn prefetch(p: *const f32) {
         let _ = p;
     }
+    /// Asks for the cache line at `p`, which need not be readable, for the second-level cache.
+    #[inline(always)]
+    unsafe fn prefetch_far(p: *const f32) {
+        let _ = p;
+    }
     /// `a * b + c`.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `max(a, 0)`, NaN becoming NaN or 0.
@@ -264,6 +269,7 @@ mod x86 {
             transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) =
                 transpose8(from, from_row, to, to_row);
             prefetch(p: *const f32) = _mm_prefetch::<_MM_HINT_T0>(p.cast());
+            prefetch_far(p: *const f32) = _mm_prefetch::<_MM_HINT_T1>(p.cast());
             splat(x: f32) -> __m512 = _mm512_set1_ps(x);
             load(p: *const f32) -> __m512 = _mm512_loadu_ps(p);
             load_half(p: *const u16) -> __m512 = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(
@@ -291,6 +297,7 @@ mod x86 {
             transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) =
                 transpose8(from, from_row, to, to_row);
             prefetch(p: *const f32) = _mm_prefetch::<_MM_HINT_T0>(p.cast());
+            prefetch_far(p: *const f32) = _mm_prefetch::<_MM_HINT_T1>(p.cast());
             splat(x: f32) -> __m256 = _mm256_set1_ps(x);
             load(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
             load_half(p: *const u16) -> __m256 = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(

@@ -19,22 +19,33 @@ pub(crate) struct Matrix {
 #[inline(always)]
 pub(crate) unsafe fn transpose_in<S: Simd>(m: &Matrix, from: *const f32, to: *mut f32) {
     const SIDE: usize = 8;
+    const BLOCK: usize = 64;
     let (rows, columns) = (m.rows / SIDE * SIDE, m.columns / SIDE * SIDE);
     // SAFETY: squares and single elements all lie inside both matrices.
     unsafe {
         let one = |r: usize, c: usize| *to.add(c * m.to_row + r) = *from.add(r * m.from_row + c);
-        for c in (0..columns).step_by(SIDE) {
-            for r in (0..rows).step_by(SIDE) {
-                S::transpose(
-                    from.add(r * m.from_row + c),
-                    m.from_row,
-                    to.add(c * m.to_row + r),
-                    m.to_row,
-                );
+        // Along the longer rows, so that memory is walked in few lines; in blocks, so that short rows of the target,
+        // which eight rows of the source fill by halves of cache lines, are complete before they leave the cache.
+        if m.from_row > m.to_row {
+            for block in (0..columns).step_by(BLOCK) {
+                let end = columns.min(block + BLOCK);
+                for r in (0..rows).step_by(SIDE) {
+                    for c in (block..end).step_by(SIDE) {
+                        let (from, to) = (from.add(r * m.from_row + c), to.add(c * m.to_row + r));
+                        S::transpose(from, m.from_row, to, m.to_row);
+                    }
+                }
             }
-            for r in rows..m.rows {
-                (c..c + SIDE).for_each(|c| one(r, c));
+        } else {
+            for c in (0..columns).step_by(SIDE) {
+                for r in (0..rows).step_by(SIDE) {
+                    let (from, to) = (from.add(r * m.from_row + c), to.add(c * m.to_row + r));
+                    S::transpose(from, m.from_row, to, m.to_row);
+                }
             }
+        }
+        for r in rows..m.rows {
+            (0..columns).for_each(|c| one(r, c));
         }
         for c in columns..m.columns {
             (0..m.rows).for_each(|r| one(r, c));

@@ -15,9 +15,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::buffer::{Ring, choose, gather};
-use super::{Method, Step, dot};
+use super::{Method, Step, dot, invalid, list};
 use crate::model::{Learner, LearnerError};
+use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
+use crate::stream::Task;
 
 /// A-GEM's hyper-parameters.
 ///
@@ -41,6 +43,8 @@ pub struct Agem {
     /// Examples of a reference batch.
     batch_size: usize,
     seeds: Seeds,
+    /// The present task, which names the stream.
+    task: usize,
     stream: SeedStream,
     memory: Ring,
     replayed: usize,
@@ -55,6 +59,7 @@ impl Agem {
             config,
             batch_size,
             seeds,
+            task: 0,
             stream: seeds.stream("replay/0"),
             memory: Ring::new(config.memory_per_class),
             replayed: 0,
@@ -78,6 +83,7 @@ pub fn project(gradient: &mut [f32], reference: &[f32]) {
 
 impl Method for Agem {
     fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+        self.task = t;
         self.stream = self.seeds.stream(&format!("replay/{t}"));
         Ok(())
     }
@@ -104,6 +110,33 @@ impl Method for Agem {
         let loss = learner.gradient(step.batch, gradient)?;
         project(gradient, &self.reference);
         Ok(loss)
+    }
+
+    fn state(&self) -> State<'_> {
+        let mut state = State::new("agem")
+            .with_counter("task", self.task)
+            .with_counter("replayed", self.replayed);
+        state.put_list("stream", vec![self.stream.position()]);
+        state.put_list("memory", self.memory.to_list());
+        state
+    }
+
+    fn restore(
+        &mut self,
+        mut state: State<'_>,
+        tasks: &[Task],
+        _parameters: usize,
+    ) -> Result<(), LearnerError> {
+        state.expect_kind("agem")?;
+        let (task, replayed) = (state.counter("task")?, state.counter("replayed")?);
+        let [position] = list(&mut state, "stream")?;
+        let memory = state.take_list("memory")?;
+        let memory = Ring::from_list(self.config.memory_per_class, &memory, tasks);
+        let memory = memory.ok_or_else(|| invalid("memory"))?;
+        (self.task, self.replayed, self.memory) = (task, replayed, memory);
+        self.stream = self.seeds.stream(&format!("replay/{task}"));
+        self.stream.seek(position);
+        Ok(())
     }
 
     fn memory_bytes(&self) -> usize {

@@ -62,8 +62,29 @@ pub fn gather(tasks: &[Task], slots: &[Slot]) -> Option<Batch> {
     batch.filter(|batch| !batch.is_empty())
 }
 
+/// Slots as numbers: task and position in turn.
+pub(super) fn to_list(slots: &[Slot]) -> Vec<u64> {
+    let pairs = slots.iter();
+    pairs
+        .flat_map(|s| [u64::from(s.task), u64::from(s.position)])
+        .collect()
+}
+
+/// Slots out of such numbers; `None` unless each is an example of these tasks.
+pub(super) fn from_list(numbers: &[u64], tasks: &[Task]) -> Option<Vec<Slot>> {
+    let (pairs, rest) = numbers.as_chunks::<2>();
+    let slot = |&[task, position]: &[u64; 2]| {
+        let task = usize::try_from(task).ok()?;
+        let position = usize::try_from(position).ok()?;
+        let there = position < tasks.get(task)?.train.len();
+        there.then(|| Slot::new(task, position))
+    };
+    let slots = pairs.iter().map(slot).collect();
+    if rest.is_empty() { slots } else { None }
+}
+
 /// The newest examples of every class.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ring {
     per_class: usize,
     /// By class of the head, which belongs to one task: the examples, and where the next one goes.
@@ -96,6 +117,44 @@ impl Ring {
             None => slots.push(slot),
         }
         *next = (*next + 1) % per_class;
+    }
+
+    /// All of it as numbers: of every class its number, where its next example goes, how many it has, and these.
+    pub(super) fn to_list(&self) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        for (class, (slots, next)) in &self.classes {
+            numbers.extend([*class as u64, *next as u64, slots.len() as u64]);
+            numbers.extend(to_list(slots));
+        }
+        numbers
+    }
+
+    /// A ring of such numbers; `None` if they cannot be of a ring buffer of these tasks and this size.
+    pub(super) fn from_list(per_class: usize, numbers: &[u64], tasks: &[Task]) -> Option<Self> {
+        let mut ring = Self::new(per_class);
+        let mut rest = numbers;
+        while let Some(([class, next, len], tail)) = rest.split_first_chunk::<3>() {
+            let (class, next) = (usize::try_from(*class).ok()?, usize::try_from(*next).ok()?);
+            let len = usize::try_from(*len).ok()?;
+            let (own, tail) = tail.split_at_checked(len.checked_mul(2)?)?;
+            rest = tail;
+            let known = tasks
+                .iter()
+                .any(|task| task.train.classes().contains(&class));
+            // Until it is full the next example goes to the end.
+            if !known
+                || len == 0
+                || len > per_class
+                || next >= per_class
+                || (len < per_class && next != len)
+            {
+                return None;
+            }
+            let mut slots = Vec::with_capacity(per_class);
+            slots.extend(from_list(own, tasks)?);
+            ring.classes.insert(class, (slots, next));
+        }
+        rest.is_empty().then_some(ring)
     }
 
     /// What is remembered of the tasks before `t`, class by class.
@@ -168,6 +227,23 @@ impl Reservoir {
                 *slot = Slot::new(task, position);
             }
         }
+    }
+
+    /// How many examples have come by.
+    #[must_use]
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// Takes slots and count back; `false`, and nothing changes, if they cannot be this reservoir's.
+    pub(super) fn restore(&mut self, slots: Vec<Slot>, seen: usize) -> bool {
+        if slots.len() != self.capacity.min(seen) {
+            return false;
+        }
+        self.slots.clear();
+        self.slots.extend(slots);
+        self.seen = seen;
+        true
     }
 
     /// What is remembered.

@@ -11,10 +11,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::buffer::{Reservoir, ReservoirRule, choose, gather};
-use super::{Method, Step};
+use super::buffer::{Reservoir, ReservoirRule, choose, from_list, gather, to_list};
+use super::{Method, Step, invalid, list};
 use crate::model::{Learner, LearnerError};
+use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
+use crate::stream::Task;
 
 /// ER's hyper-parameters.
 ///
@@ -41,6 +43,8 @@ pub struct Er {
     /// Examples of a replay batch.
     batch_size: usize,
     seeds: Seeds,
+    /// The present task, which names the streams.
+    task: usize,
     /// Which examples are replayed.
     replay: SeedStream,
     /// Which examples are remembered.
@@ -58,6 +62,7 @@ impl Er {
             config,
             batch_size,
             seeds,
+            task: 0,
             replay: seeds.stream("replay/0"),
             memorise: seeds.stream("reservoir/0"),
             memory: Reservoir::new(config.memory_per_class * classes, config.reservoir),
@@ -69,6 +74,7 @@ impl Er {
 
 impl Method for Er {
     fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+        self.task = t;
         self.replay = self.seeds.stream(&format!("replay/{t}"));
         self.memorise = self.seeds.stream(&format!("reservoir/{t}"));
         Ok(())
@@ -98,6 +104,39 @@ impl Method for Er {
         }
         self.memory.add(step.t, step.positions, &mut self.memorise);
         Ok(loss)
+    }
+
+    fn state(&self) -> State<'_> {
+        let mut state = State::new("er")
+            .with_counter("task", self.task)
+            .with_counter("seen", self.memory.seen())
+            .with_counter("replayed", self.replayed);
+        let streams = [self.replay.position(), self.memorise.position()];
+        state.put_list("streams", streams.to_vec());
+        state.put_list("memory", to_list(self.memory.slots()));
+        state
+    }
+
+    fn restore(
+        &mut self,
+        mut state: State<'_>,
+        tasks: &[Task],
+        _parameters: usize,
+    ) -> Result<(), LearnerError> {
+        state.expect_kind("er")?;
+        let (task, seen) = (state.counter("task")?, state.counter("seen")?);
+        let replayed = state.counter("replayed")?;
+        let [replay, memorise] = list(&mut state, "streams")?;
+        let slots = from_list(&state.take_list("memory")?, tasks);
+        if !slots.is_some_and(|slots| self.memory.restore(slots, seen)) {
+            return Err(invalid("memory"));
+        }
+        (self.task, self.replayed) = (task, replayed);
+        self.replay = self.seeds.stream(&format!("replay/{task}"));
+        self.replay.seek(replay);
+        self.memorise = self.seeds.stream(&format!("reservoir/{task}"));
+        self.memorise.seek(memorise);
+        Ok(())
     }
 
     fn memory_bytes(&self) -> usize {

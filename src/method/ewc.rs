@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Method, Step, dot};
 use crate::model::{Learner, LearnerError};
+use crate::optim::State;
 use crate::seed::Seeds;
 use crate::stream::Task;
 
@@ -251,6 +252,30 @@ impl Method for Ewc {
             self.fisher[i] = fisher as f32;
             self.anchor[i] = anchor as f32;
         }
+        Ok(())
+    }
+
+    fn state(&self) -> State<'_> {
+        let mut state = State::new("ewc").with_counter("values", self.fisher.len());
+        state.put("fisher", self.fisher.as_slice());
+        state.put("anchor", self.anchor.as_slice());
+        state
+    }
+
+    fn restore(
+        &mut self,
+        mut state: State<'_>,
+        _tasks: &[Task],
+        parameters: usize,
+    ) -> Result<(), LearnerError> {
+        state.expect_kind("ewc")?;
+        // Empty until a task has ended.
+        let len = match state.counter("values")? {
+            0 => 0,
+            _ => parameters,
+        };
+        let (fisher, anchor) = (state.take("fisher", len)?, state.take("anchor", len)?);
+        (self.fisher, self.anchor) = (fisher, anchor);
         Ok(())
     }
 

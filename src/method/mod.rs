@@ -11,8 +11,8 @@
 //! | [`Agem`] | of the batch, projected where it opposes that of remembered examples | Chaudhry et al. 2019a |
 //! | [`Er`] | of the batch plus that of replayed examples | Chaudhry et al. 2019b |
 //!
-//! Everything a method draws comes from a stream named after the task, so at a task's boundary its state is what it
-//! holds in its arrays and nothing else.
+//! Everything a method draws comes from a stream named after the task, so its state is what it holds in its arrays and
+//! how far the task's streams are.
 
 mod agem;
 mod buffer;
@@ -27,6 +27,7 @@ pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
 pub use plain::Plain;
 
 use crate::model::{Learner, LearnerError};
+use crate::optim::{OptimError, State};
 use crate::stream::{Batch, Task};
 
 /// One training step as a method sees it.
@@ -76,6 +77,21 @@ pub trait Method: Send {
         Ok(())
     }
 
+    /// A snapshot of everything that later gradients depend on.
+    fn state(&self) -> State<'_>;
+
+    /// Takes a snapshot back, all or nothing. `tasks` are those of the stream, `parameters` is the length of the
+    /// learner's layout.
+    ///
+    /// # Errors
+    /// [`LearnerError::Vector`] for a snapshot of another method, stream or model.
+    fn restore(
+        &mut self,
+        state: State<'_>,
+        tasks: &[Task],
+        parameters: usize,
+    ) -> Result<(), LearnerError>;
+
     /// Bytes allocated now for replay or regularisation.
     fn memory_bytes(&self) -> usize {
         0
@@ -91,4 +107,15 @@ pub trait Method: Send {
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     let pairs = a.iter().zip(b);
     pairs.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+}
+
+/// A field of a snapshot with impossible content.
+fn invalid(name: &str) -> LearnerError {
+    let name = name.to_string();
+    LearnerError::Vector(OptimError::Field { name })
+}
+
+/// Takes a list of exactly N numbers out of a snapshot.
+fn list<const N: usize>(state: &mut State<'_>, name: &str) -> Result<[u64; N], LearnerError> {
+    state.take_list(name)?.try_into().map_err(|_| invalid(name))
 }

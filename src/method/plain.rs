@@ -2,6 +2,8 @@
 
 use super::{Method, Step};
 use crate::model::{Learner, LearnerError};
+use crate::optim::State;
+use crate::stream::Task;
 
 /// The gradient of the present batch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,5 +17,18 @@ impl Method for Plain {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         learner.gradient(step.batch, gradient)
+    }
+
+    fn state(&self) -> State<'_> {
+        State::new("plain")
+    }
+
+    fn restore(
+        &mut self,
+        state: State<'_>,
+        _tasks: &[Task],
+        _parameters: usize,
+    ) -> Result<(), LearnerError> {
+        Ok(state.expect_kind("plain")?)
     }
 }

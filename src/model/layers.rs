@@ -81,6 +81,27 @@ impl Conv {
         }
     }
 
+    /// A layer with torchvision's initial values for residual networks: normal, variance `2 / (out · size²)`
+    /// (He et al., ICCV 2015, over the outputs).
+    #[must_use]
+    pub fn he(
+        [inputs, outputs]: [usize; 2],
+        size: usize,
+        stride: usize,
+        stream: &mut SeedStream,
+        device: &Device,
+    ) -> Self {
+        let shape = [outputs, inputs, size, size];
+        let deviation = (2.0 / (outputs * size * size) as f32).sqrt();
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|_| stream.normal() * deviation)
+            .collect();
+        Self {
+            weight: Param::from_data(TensorData::new(values, shape), device),
+            stride,
+        }
+    }
+
     /// # Shapes
     /// - `x`: `[batch, in, height, width]`
     /// - output: `[batch, out, ⌈height/stride⌉, ⌈width/stride⌉]`
@@ -94,6 +115,45 @@ impl Conv {
             None,
             ConvOptions::new([self.stride; 2], [padding; 2], [1; 2], 1),
         )
+    }
+}
+
+/// Square convolution with bias, stride 1.
+#[derive(Module, Debug)]
+pub struct BiasConv {
+    /// `[out, in, size, size]`.
+    pub weight: Param<Tensor<4>>,
+    /// `[out]`.
+    pub bias: Param<Tensor<1>>,
+    /// Zeros around the image.
+    pub padding: usize,
+}
+
+impl BiasConv {
+    /// A layer with PyTorch's default initial values.
+    #[must_use]
+    pub fn new(
+        [inputs, outputs]: [usize; 2],
+        size: usize,
+        padding: usize,
+        stream: &mut SeedStream,
+        device: &Device,
+    ) -> Self {
+        let fan_in = inputs * size * size;
+        Self {
+            weight: uniform([outputs, inputs, size, size], fan_in, stream, device),
+            bias: uniform([outputs], fan_in, stream, device),
+            padding,
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[batch, in, height, width]`
+    /// - output: `[batch, out, height + 2·padding − size + 1, width + 2·padding − size + 1]`
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let options = ConvOptions::new([1; 2], [self.padding; 2], [1; 2], 1);
+        conv2d(x, self.weight.val(), Some(self.bias.val()), options)
     }
 }
 
@@ -207,10 +267,36 @@ impl Dropout {
         }
     }
 
+    /// How far its random stream is; 0 without one.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.stream.as_ref().map_or(0, SeedStream::position)
+    }
+
+    /// Goes on from a [`position`](Self::position).
+    pub fn seek(&mut self, position: u64) {
+        if let Some(stream) = &mut self.stream {
+            stream.seek(position);
+        }
+    }
+
+    /// For a network whose layers name their own probabilities ([`Dropout::apply_with`]).
+    #[must_use]
+    pub fn by_layer(stream: SeedStream) -> Self {
+        Self {
+            probability: 0.0,
+            stream: Some(stream),
+        }
+    }
+
     /// The multipliers of the next `len` values, or `None` where everything passes.
     pub fn mask(&mut self, len: usize) -> Option<Vec<f32>> {
-        let (drop, keep) = (self.probability, 1.0 / (1.0 - self.probability));
-        let stream = self.stream.as_mut()?;
+        self.mask_with(self.probability, len)
+    }
+
+    fn mask_with(&mut self, drop: f32, len: usize) -> Option<Vec<f32>> {
+        let keep = 1.0 / (1.0 - drop);
+        let stream = self.stream.as_mut().filter(|_| drop > 0.0)?;
         Some(
             (0..len)
                 .map(|_| if stream.unit() < drop { 0.0 } else { keep })
@@ -220,8 +306,13 @@ impl Dropout {
 
     /// Applies dropout to a tensor of any shape.
     pub fn apply<const D: usize>(&mut self, x: Tensor<D>) -> Tensor<D> {
+        self.apply_with(self.probability, x)
+    }
+
+    /// As [`Dropout::apply`], with a layer's own probability (in `[0, 1)`); nothing is dropped in evaluation.
+    pub fn apply_with<const D: usize>(&mut self, probability: f32, x: Tensor<D>) -> Tensor<D> {
         let shape = x.shape();
-        match self.mask(shape.num_elements()) {
+        match self.mask_with(probability, shape.num_elements()) {
             None => x,
             Some(mask) => {
                 let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
@@ -245,6 +336,16 @@ mod tests {
         assert!((mean - 1.0).abs() < 0.017, "{mean}");
         assert!(mask.iter().all(|&m| m == 0.0 || m == 4.0 / 3.0));
         assert_eq!(Dropout::off().mask(3), None);
+        let mut by_layer = Dropout::by_layer(Seeds::new(1).stream("dropout"));
+        assert_eq!(by_layer.mask(3), None);
+        let x = || Tensor::<1>::ones([20_000], &Device::flex());
+        let mean = by_layer.apply_with(0.25, x()).mean().into_scalar::<f32>();
+        assert!((mean - 1.0).abs() < 0.017, "{mean}");
+        let kept = Dropout::off()
+            .apply_with(0.25, x())
+            .mean()
+            .into_scalar::<f32>();
+        assert_eq!(kept, 1.0);
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use super::weights::{FloatTensor, WeightsError, read_weights, take_weight, write_weights};
 use super::{Dropout, Network, head};
-use crate::optim::{Layout, OptimError, floats, read_gradients, read_parameters, write_parameters};
+use crate::optim::{
+    Layout, OptimError, State, floats, read_gradients, read_parameters, write_parameters,
+};
 use crate::stream::{Batch, Samples};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -129,6 +131,38 @@ pub trait Learner: Send {
     /// # Errors
     /// [`WeightsError`] naming the tensor that is missing or differs; nothing is changed then.
     fn load(&mut self, bytes: &[u8]) -> Result<(), LearnerError>;
+
+    /// A snapshot of everything that later results depend on: parameters, buffers, counters, place of the dropout
+    /// stream.
+    fn state(&self) -> State<'_>;
+
+    /// Takes a snapshot back, all or nothing.
+    ///
+    /// # Errors
+    /// [`LearnerError::Vector`] for a snapshot of another network.
+    fn restore(&mut self, state: State<'_>) -> Result<(), LearnerError>;
+}
+
+/// The form of every learner's snapshot, so that what one implementation saved is what another one takes.
+pub(super) fn learner_state(
+    tensors: Vec<FloatTensor>,
+    batches: i64,
+    dropout: &Dropout,
+) -> State<'static> {
+    let mut state = State::new("learner").with_counter("batches", batches.max(0) as usize);
+    state.put_list("dropout", vec![dropout.position()]);
+    for tensor in tensors {
+        state.put(&tensor.name, tensor.values);
+    }
+    state
+}
+
+/// Batches and place of the dropout stream of a [`learner_state`].
+pub(super) fn learner_counters(state: &mut State<'_>) -> Result<(i64, u64), OptimError> {
+    state.expect_kind("learner")?;
+    let batches = state.counter("batches")? as i64;
+    let dropout = state.take_list("dropout")?.first().copied();
+    Ok((batches, dropout.unwrap_or(0)))
 }
 
 /// A Burn network as a [`Learner`].
@@ -188,6 +222,16 @@ impl<N: Network> NetworkLearner<N> {
             batch.shape.width,
         ];
         Tensor::from_data(TensorData::new(batch.pixels.clone(), shape), device)
+    }
+
+    /// Puts new values of float tensors in, by path.
+    fn replace(&mut self, values: HashMap<String, Vec<f32>>) {
+        if let Some(network) = self.network.take() {
+            let path = Vec::new();
+            let network = network.map(&mut Replace { path, values });
+            self.parameters = read_parameters(&network);
+            self.network = Some(network);
+        }
     }
 
     fn write(&mut self) -> Result<(), LearnerError> {
@@ -317,6 +361,7 @@ impl<N: Network> Learner for NetworkLearner<N> {
         write_weights(
             &float_tensors(&self.network().valid(), N::released_name),
             self.batches,
+            N::idle_norms(),
         )
     }
 
@@ -327,14 +372,25 @@ impl<N: Network> Learner for NetworkLearner<N> {
             let taken = take_weight(&file, &N::released_name(&tensor.name), &tensor.shape)?;
             values.insert(tensor.name, taken);
         }
-        if let Some(network) = self.network.take() {
-            let network = network.map(&mut Replace {
-                path: Vec::new(),
-                values,
-            });
-            self.parameters = read_parameters(&network);
-            self.network = Some(network);
+        self.replace(values);
+        Ok(())
+    }
+
+    fn state(&self) -> State<'_> {
+        let tensors = float_tensors(&self.network().valid(), N::released_name);
+        learner_state(tensors, self.batches, &self.dropout)
+    }
+
+    fn restore(&mut self, mut state: State<'_>) -> Result<(), LearnerError> {
+        let (batches, dropout) = learner_counters(&mut state)?;
+        let mut values = HashMap::new();
+        for tensor in float_tensors(self.network(), str::to_string) {
+            let taken = state.take(&N::released_name(&tensor.name), tensor.values.len())?;
+            values.insert(tensor.name, taken);
         }
+        self.replace(values);
+        self.batches = batches;
+        self.dropout.seek(dropout);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Conv, Dropout, Linear, Network, Norm};
+use super::{Conv, Dropout, LearnerError, Linear, Network, Norm};
 use crate::data::ImageShape;
 use crate::kernels::extension;
 use crate::kernels::resnet::{BatchStats, TrunkSpec};
@@ -106,6 +106,20 @@ pub fn stock_kernels() -> bool {
 }
 
 impl ReducedResNetConfig {
+    /// Checks that the network takes images of this shape.
+    ///
+    /// # Errors
+    /// [`LearnerError::Size`].
+    pub fn validate(&self) -> Result<(), LearnerError> {
+        if pooled(self.image.height) == 0 || pooled(self.image.width) == 0 {
+            return Err(LearnerError::Size(format!(
+                "reduced-resnet18 takes images of at least 25x25 pixels, not {}",
+                self.image
+            )));
+        }
+        Ok(())
+    }
+
     /// A network with PyTorch's default initial values.
     #[must_use]
     pub fn init(&self, stream: &mut SeedStream, device: &Device) -> ReducedResNet {

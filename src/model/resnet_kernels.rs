@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
+use super::learner::{learner_counters, learner_state};
 use super::weights::{FloatTensor, WeightsError, read_weights, take_weight, write_weights};
 use super::{
     Dropout, Evaluation, Learner, LearnerError, NetworkLearner, Norm, ReducedResNetConfig, head,
@@ -16,7 +17,7 @@ use super::{
 use crate::data::ImageShape;
 use crate::kernels::head::HeadSpec;
 use crate::kernels::resnet::{BatchStats, PooledTrunk, TrunkPool, TrunkSpec};
-use crate::optim::{Layout, OptimError};
+use crate::optim::{Layout, OptimError, State};
 use crate::seed::{SeedStream, Seeds};
 use crate::stream::{Batch, Samples};
 
@@ -192,6 +193,20 @@ impl KernelResNet {
         Ok((trunk, features))
     }
 
+    /// Puts new values in, in the order of [`Self::float_tensors`].
+    fn replace(&mut self, values: Vec<Vec<f32>>) {
+        let mut values = values.into_iter();
+        let parameters = values.by_ref().take(self.layout.slots().len());
+        self.parameters = parameters.flatten().collect();
+        let running = self.running.iter_mut();
+        for (running, values) in running
+            .flat_map(|r| [&mut r.mean, &mut r.variance])
+            .zip(values)
+        {
+            *running = values;
+        }
+    }
+
     fn float_tensors(&self) -> Vec<FloatTensor> {
         let parameters = self.layout.slots().iter().map(|slot| FloatTensor {
             name: slot.name.clone(),
@@ -304,7 +319,7 @@ impl Learner for KernelResNet {
     }
 
     fn weights(&self) -> Result<Vec<u8>, WeightsError> {
-        write_weights(&self.float_tensors(), self.batches)
+        write_weights(&self.float_tensors(), self.batches, &[])
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), LearnerError> {
@@ -313,20 +328,23 @@ impl Learner for KernelResNet {
         for tensor in self.float_tensors() {
             taken.push(take_weight(&file, &tensor.name, &tensor.shape)?);
         }
-        let mut taken = taken.into_iter();
-        self.parameters = taken
-            .by_ref()
-            .take(self.layout.slots().len())
-            .flatten()
-            .collect();
-        for (running, values) in self
-            .running
-            .iter_mut()
-            .flat_map(|r| [&mut r.mean, &mut r.variance])
-            .zip(taken)
-        {
-            *running = values;
+        self.replace(taken);
+        Ok(())
+    }
+
+    fn state(&self) -> State<'_> {
+        learner_state(self.float_tensors(), self.batches, &self.dropout)
+    }
+
+    fn restore(&mut self, mut state: State<'_>) -> Result<(), LearnerError> {
+        let (batches, dropout) = learner_counters(&mut state)?;
+        let mut taken = Vec::new();
+        for tensor in self.float_tensors() {
+            taken.push(state.take(&tensor.name, tensor.values.len())?);
         }
+        self.replace(taken);
+        self.batches = batches;
+        self.dropout.seek(dropout);
         Ok(())
     }
 }

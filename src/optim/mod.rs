@@ -13,6 +13,7 @@
 //! | TAG-* | the same with `V` replaced by `Σ_τ α(t,τ) V_τ` over the tasks so far | TAG paper, eqs. (2)-(6) |
 
 mod alpha;
+mod blocks;
 mod layout;
 mod module;
 mod naive;
@@ -20,6 +21,7 @@ mod state;
 mod tag;
 
 pub use alpha::{AlphaRecord, AlphaRule, AlphaScope};
+pub use blocks::{Block, Blocks, read_blocks, write_blocks};
 pub use layout::{Layout, TensorSlot};
 pub(crate) use module::floats;
 pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};
@@ -50,13 +52,13 @@ pub trait Optimizer: Send {
     fn end_task(&mut self);
 
     /// A snapshot of everything the next step depends on.
-    fn state(&self) -> State;
+    fn state(&self) -> State<'_>;
 
     /// Takes a snapshot back, all or nothing.
     ///
     /// # Errors
     /// [`OptimError::Kind`] or [`OptimError::Field`] for a snapshot of another optimizer or model.
-    fn restore(&mut self, state: State) -> Result<(), OptimError>;
+    fn restore(&mut self, state: State<'_>) -> Result<(), OptimError>;
 
     /// Bytes of the arrays that the optimizer holds now.
     fn state_bytes(&self) -> usize;

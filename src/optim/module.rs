@@ -199,7 +199,7 @@ impl ModuleOptimizer {
 
     /// A snapshot to save.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> State<'_> {
         self.inner.state()
     }
 
@@ -207,7 +207,7 @@ impl ModuleOptimizer {
     ///
     /// # Errors
     /// [`OptimError`] if it is of another optimizer or model.
-    pub fn restore(&mut self, state: State) -> Result<(), OptimError> {
+    pub fn restore(&mut self, state: State<'_>) -> Result<(), OptimError> {
         self.inner.restore(state)
     }
 

@@ -144,14 +144,14 @@ impl Optimizer for Naive {
 
     fn end_task(&mut self) {}
 
-    fn state(&self) -> State {
+    fn state(&self) -> State<'_> {
         let mut state = State::new(self.kind.name()).with_counter("steps", self.steps);
-        state.put("first", &self.first);
-        state.put("second", &self.second);
+        state.put("first", self.first.as_slice());
+        state.put("second", self.second.as_slice());
         state
     }
 
-    fn restore(&mut self, mut state: State) -> Result<(), OptimError> {
+    fn restore(&mut self, mut state: State<'_>) -> Result<(), OptimError> {
         state.expect_kind(self.kind.name())?;
         let steps = state.counter("steps")?;
         let first = state.take("first", self.first.len())?;

@@ -496,7 +496,7 @@ impl Optimizer for Tag {
         });
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> State<'_> {
         let mut state = State::new(&self.kind())
             .with_counter("past_tasks", self.past.len())
             .with_counter("in_task", usize::from(self.present.is_some()))
@@ -504,22 +504,22 @@ impl Optimizer for Tag {
             .with_counter("stored", self.present.as_ref().map_or(0, |p| p.stored));
         for (tau, past) in self.past.iter().enumerate() {
             if self.config.alpha.is_correlation() {
-                state.put(&format!("past.{tau}.direction"), &past.direction.values());
+                state.put(&format!("past.{tau}.direction"), past.direction.values());
             }
-            state.put(&format!("past.{tau}.second"), &past.second.values());
+            state.put(&format!("past.{tau}.second"), past.second.values());
         }
         if let Some(present) = &self.present {
-            state.put("first", &present.first);
-            state.put("second", &present.second);
+            state.put("first", present.first.as_slice());
+            state.put("second", present.second.as_slice());
             if !present.sum.is_empty() {
-                state.put("sum", &present.sum);
+                state.put("sum", present.sum.as_slice());
             }
         }
         state.put_sums("alpha", self.record.flat());
         state
     }
 
-    fn restore(&mut self, mut state: State) -> Result<(), OptimError> {
+    fn restore(&mut self, mut state: State<'_>) -> Result<(), OptimError> {
         state.expect_kind(&self.kind())?;
         let (len, tensors) = (self.layout.len(), self.layout.slots().len());
         let tasks = state.counter("past_tasks")?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::load::{Run, Unfinished};
-use crate::experiment::config::{RunConfig, Schedule};
+use crate::experiment::config::{Evaluate, RunConfig, Schedule};
 use crate::metrics::mean_std;
 
 /// Mean and population standard deviation of one figure over seeds.
@@ -184,6 +184,9 @@ fn marks(of: &[&Run]) -> Vec<String> {
         Schedule::Joint => {
             marks.push("all tasks trained jointly, evaluated at the end".to_string());
         }
+    }
+    if config.evaluate == Evaluate::Validation {
+        marks.push("accuracy on validation images, to choose hyper-parameters".to_string());
     }
     if config.fraction < 1.0 {
         marks.push(format!(

@@ -24,6 +24,8 @@ use crate::metrics::{Metrics, TaskMatrix};
 
 const CONFIG: &str = "config.toml";
 const EVENTS: &str = "events.jsonl";
+/// Where a run says how it ended, if it does.
+const STATUS: &str = "status.json";
 /// Folders below the given one that are searched.
 const DEPTH: usize = 16;
 /// Largest file that is taken for a result.
@@ -33,10 +35,16 @@ const TAIL: u64 = 64 << 10;
 /// How far a stored metric may be from the one recomputed: far below what is printed, far above rounding.
 const METRIC_TOLERANCE: f64 = 1e-6;
 
+/// Names that are not UTF-8 are written as near as possible, where serde would refuse them.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
 /// A finished run, without its α.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
     /// Its folder; empty for a run that was not read from one.
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     /// Its id.
     pub run_id: String,
@@ -93,12 +101,13 @@ impl From<&RunResult> for Run {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unfinished {
     /// Its folder.
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     /// What was to be run, if the configuration can be read.
     pub config: Option<RunConfig>,
     /// Tasks evaluated so far.
     pub tasks_done: usize,
-    /// The newest event: its name, and the error if it has one.
+    /// How it ended, with the error, if the run could still say so; else the newest event.
     pub last_event: Option<String>,
     /// When that was (UTC, RFC 3339).
     pub last_time: Option<String>,
@@ -108,6 +117,7 @@ pub struct Unfinished {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Damaged {
     /// The file or folder.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// What is wrong.
     pub reason: String,
@@ -117,8 +127,10 @@ pub struct Damaged {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Duplicate {
     /// Its folder.
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     /// The folder that counts.
+    #[serde(serialize_with = "lossy")]
     pub first: PathBuf,
     /// Whether both hold the same accuracies. If not, the two came from different builds or processors.
     pub identical: bool,
@@ -138,6 +150,15 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// True where nothing at all was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+            && self.unfinished.is_empty()
+            && self.damaged.is_empty()
+            && self.duplicates.is_empty()
+    }
+
     /// Drops the runs that do not satisfy a condition, finished or not. Damaged files have no configuration to judge by
     /// and stay.
     pub fn keep(&mut self, condition: impl Fn(&RunConfig) -> bool) {
@@ -461,7 +482,25 @@ fn unfinished(folder: &Path, config: Option<RunConfig>) -> Unfinished {
         run.last_event = Some(name);
         run.last_time = field("time");
     }
+    if let Some(end) = end(folder) {
+        run.last_event = Some(end);
+    }
     run
+}
+
+/// How a run says it ended; `None` while it runs, and for runs that could say nothing any more.
+fn end(folder: &Path) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Status {
+        phase: String,
+        error: Option<String>,
+    }
+    let status: Status = serde_json::from_slice(&read(&folder.join(STATUS)).ok()?).ok()?;
+    match (status.phase.as_str(), status.error) {
+        ("running", _) => None,
+        (_, Some(error)) => Some(format!("{}: {error}", status.phase)),
+        (_, None) => Some(status.phase),
+    }
 }
 
 #[cfg(test)]

@@ -4,34 +4,12 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use super::names::optimizer;
 use super::{Group, Spread};
 use crate::experiment::benchmark::Named as _;
-use crate::experiment::config::RunConfig;
-use crate::optim::AlphaRule;
 
 fn pair(spread: Spread, digits: usize) -> String {
     format!("{:.digits$} ± {:.digits$}", spread.mean, spread.std)
-}
-
-/// The optimizer with what tells it apart from its plain form: TAG's rule, Stable SGD's dropout and decay.
-fn optimizer(config: &RunConfig) -> String {
-    let mut text = config.optimizer.name().to_string();
-    match config.tag.as_ref().map(|tag| tag.alpha) {
-        None | Some(AlphaRule::Cosine) => {}
-        Some(AlphaRule::One) => text.push_str(", α one"),
-        Some(AlphaRule::Age) => text.push_str(", α age"),
-        Some(AlphaRule::Gradients) => text.push_str(", α gradients"),
-    }
-    if config.dropout > 0.0 {
-        let _ = write!(text, ", dropout {}", config.dropout);
-    }
-    if config.gamma < 1.0 {
-        let _ = write!(text, ", γ {}", config.gamma);
-    }
-    if config.momentum > 0.0 {
-        let _ = write!(text, ", momentum {}", config.momentum);
-    }
-    text
 }
 
 fn pair_or_dash(spread: Option<Spread>, digits: usize) -> String {
@@ -76,7 +54,7 @@ pub fn text_table(groups: &[Group]) -> String {
         let names = [
             benchmark,
             config.method.name().to_string(),
-            optimizer(config),
+            optimizer(config, &[]),
         ];
         let names = names.into_iter().map(Cell::new);
         let figures = figures

@@ -72,6 +72,7 @@ pub(super) fn result(config: RunConfig, accuracy: f64, drop: f64) -> RunResult {
             threads: 1,
             cpu: "test".to_string(),
             started: "2026-01-01T00:00:00Z".to_string(),
+            resumed: 0,
         },
         config,
     }

@@ -276,7 +276,7 @@ fn a_full_disk_fails_the_run_and_leaves_no_half_result() {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     files.sort();
-    assert_eq!(files, ["config.toml", "events.jsonl"]);
+    assert_eq!(files, ["config.toml", "events.jsonl", "status.json"]);
     assert!(
         run(&format!("{TINY} --out {{}}/runs"), dir.path())
             .status
@@ -313,7 +313,7 @@ fn ctrl_c_ends_with_130_and_the_same_command_goes_on() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
     assert!(
         rest.iter()
-            .any(|l| l.contains("the same command runs what is left")),
+            .any(|l| l.contains("the same command goes on where it stopped")),
         "{rest:?}"
     );
     for folder in run_folders(&dir.path().join("runs")) {

@@ -7,17 +7,37 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 use tagcl::data::{ImageSet, ImageShape};
 use tagcl::model::{
-    Dropout, Learner, MlpConfig, Network, NetworkLearner, ReducedResNetConfig, read_weights,
+    AlexNetConfig, Dropout, LeNetConfig, Learner, MlpConfig, Network, NetworkLearner,
+    ReducedResNetConfig, ResNet18Config, read_weights,
 };
 use tagcl::seed::Seeds;
 use tagcl::stream::Batch;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+fn read(file: &str) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap()
+}
+
 fn golden(model: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models.json");
-    let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    all["models"][model].clone()
+    match model {
+        "resnet18-64" => read("resnet18.json"),
+        _ => read("models.json")["models"][model].clone(),
+    }
+}
+
+/// By how much a gradient may differ, relative to its tensor's.
+///
+/// In `models.json` some activations of the full ResNet-18 lie at the ReLU's edge: PyTorch's own single precision
+/// differs from these double-precision gradients by up to 5e-3 (`tests/golden/make_resnet18.py`).
+fn gradient_tolerance(model: &str) -> f64 {
+    if model == "resnet18-224" { 1e-2 } else { 1e-3 }
+}
+
+/// A bias before a batch norm has no effect, so its gradient is zero, and what is found is rounding.
+fn is_before_norm(model: &str, tensor: &str) -> bool {
+    model == "lenet-32" && ["linear.0.bias", "linear.4.bias"].contains(&tensor)
 }
 
 fn fill(len: usize, salt: f64, scale: f64) -> Vec<f32> {
@@ -26,15 +46,58 @@ fn fill(len: usize, salt: f64, scale: f64) -> Vec<f32> {
         .collect()
 }
 
-/// The script's parameter names in the released code's.
-fn released(name: &str) -> String {
+/// The noise of `make_resnet18.py`.
+fn noise(len: usize, salt: u64, scale: f64) -> Vec<f32> {
+    let hash = |i: usize| {
+        let mut x = (i as u64 * 2_654_435_761 + salt * 40_503 * 65_537) as u32;
+        x ^= x >> 16;
+        x = x.wrapping_mul(0x7feb_352d);
+        x ^= x >> 15;
+        x = x.wrapping_mul(0x846c_a68b);
+        x ^= x >> 16;
+        f64::from(x >> 8) / f64::from(1 << 23) - 1.0
+    };
+    (0..len).map(|i| (scale * hash(i)) as f32).collect()
+}
+
+/// Parameter number `i` (from 0) by the formula of the model's script.
+fn parameter(model: &str, i: usize, shape: &[usize]) -> Vec<f32> {
+    let len = shape.iter().product();
+    let fan_in = shape.iter().skip(1).product::<usize>() as f64;
+    match (model, shape.len()) {
+        ("resnet18-64", 1) => noise(len, i as u64 + 1, 0.1),
+        ("resnet18-64", _) => noise(len, i as u64 + 1, (3.0 / fan_in).sqrt()),
+        (_, 1) => fill(len, i as f64, 0.1),
+        _ => fill(len, i as f64, 1.0 / fan_in.sqrt()),
+    }
+}
+
+/// The script's parameter names of a model in the released code's.
+fn released(model: &str, name: &str) -> String {
+    let renamed: &[(&str, &str)] = match model {
+        "resnet18-224" | "resnet18-64" => &[],
+        "alexnet-32" => &[
+            ("c1.", "conv1."),
+            ("c2.", "conv2."),
+            ("c3.", "conv3."),
+            ("f1.", "fc1."),
+            ("f2.", "fc2."),
+            ("f3.", "linear."),
+        ],
+        "lenet-32" => &[
+            ("c1.", "linear.0."),
+            ("n1.", "linear.1."),
+            ("c2.", "linear.4."),
+            ("n2.", "linear.5."),
+            ("f1.", "linear.9."),
+            ("f2.", "last."),
+        ],
+        "mlp-256x10" => &[("l1.", "W1."), ("l2.", "W2."), ("l3.", "W3.")],
+        _ => &[("conv.", "conv1."), ("norm.", "bn1.")],
+    };
     let Some(rest) = name.strip_prefix("blocks.") else {
-        return name
-            .replacen("conv.", "conv1.", 1)
-            .replacen("norm.", "bn1.", 1)
-            .replacen("l1.", "W1.", 1)
-            .replacen("l2.", "W2.", 1)
-            .replacen("l3.", "W3.", 1);
+        let renamed = renamed.iter().find(|(old, _)| name.starts_with(old));
+        return renamed.map_or(name.to_string(), |(old, new)| name.replacen(old, new, 1));
     };
     let (block, rest) = rest.split_once('.').unwrap();
     let block: usize = block.parse().unwrap();
@@ -47,29 +110,23 @@ fn released(name: &str) -> String {
 }
 
 /// The weights of the script's formula as a file that `load` takes; buffers as they are in the fresh learner.
-fn weights(golden: &Value, fresh: &[u8]) -> Vec<u8> {
+fn weights(model: &str, golden: &Value, fresh: &[u8]) -> Vec<u8> {
     let mut tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)> = read_weights(fresh).unwrap();
     for (i, row) in golden["gradients"].as_array().unwrap().iter().enumerate() {
         let name = row["parameter"].as_str().unwrap();
         let shape: Vec<usize> = serde_json::from_value(row["shape"].clone()).unwrap();
-        let fan_in: usize = shape.iter().skip(1).product();
-        let scale = if shape.len() > 1 {
-            1.0 / (fan_in as f64).sqrt()
-        } else {
-            0.1
-        };
-        let mut values = fill(shape.iter().product(), i as f64, scale);
+        let mut values = parameter(model, i, &shape);
         if shape.len() == 1 && name.ends_with("weight") {
             for x in &mut values {
                 *x += 1.0;
             }
         }
-        let old = tensors.insert(released(name), (shape.clone(), values));
+        let old = tensors.insert(released(model, name), (shape.clone(), values));
         assert_eq!(
             old.map(|o| o.0),
             Some(shape),
             "{name} is {} here",
-            released(name)
+            released(model, name)
         );
     }
     let blocks: Vec<_> = tensors
@@ -92,8 +149,12 @@ fn weights(golden: &Value, fresh: &[u8]) -> Vec<u8> {
 }
 
 fn close(found: f64, golden: f64, scale: f64, what: &str) {
+    within(1e-3, found, golden, scale, what);
+}
+
+fn within(tolerance: f64, found: f64, golden: f64, scale: f64, what: &str) {
     assert!(
-        (found - golden).abs() <= 1e-3 * scale.abs().max(golden.abs()),
+        (found - golden).abs() <= tolerance * scale.abs().max(golden.abs()),
         "{what}: {found} {golden}"
     );
 }
@@ -101,10 +162,13 @@ fn close(found: f64, golden: f64, scale: f64, what: &str) {
 fn check<N: Network>(name: &str, network: N, device: &Device) {
     let golden = golden(name);
     let mut learner = NetworkLearner::new(network, Dropout::off(), device);
-    check_training(&golden, &mut learner);
+    check_training(name, &golden, &mut learner);
     let shape: [usize; 4] = serde_json::from_value(golden["input_shape"].clone()).unwrap();
     let per_task = golden["classes_per_task"].as_u64().unwrap() as usize;
-    let images = Tensor::<4>::from_data(TensorData::new(pixels(&golden), shape), &Device::flex());
+    let images = Tensor::<4>::from_data(
+        TensorData::new(pixels(name, &golden), shape),
+        &Device::flex(),
+    );
     let logits = learner
         .network()
         .valid()
@@ -132,27 +196,28 @@ fn check<N: Network>(name: &str, network: N, device: &Device) {
     }
 }
 
-fn pixels(golden: &Value) -> Vec<f32> {
+fn pixels(model: &str, golden: &Value) -> Vec<f32> {
     let shape: Vec<usize> = serde_json::from_value(golden["input_shape"].clone()).unwrap();
-    fill(shape.iter().product(), 50.0, 0.5)
-        .into_iter()
-        .map(|x| x + 0.5)
-        .collect()
+    let len = shape.iter().product();
+    if model == "resnet18-64" {
+        return noise(len, 1000, 1.0);
+    }
+    fill(len, 50.0, 0.5).into_iter().map(|x| x + 0.5).collect()
 }
 
 /// Loss, gradients, one SGD step and running statistics against the golden ones.
-fn check_training(golden: &Value, learner: &mut dyn Learner) {
+fn check_training(model: &str, golden: &Value, learner: &mut dyn Learner) {
     assert_eq!(
         learner.layout().len() as u64,
         golden["parameters"].as_u64().unwrap()
     );
-    let file = weights(golden, &learner.weights().unwrap());
+    let file = weights(model, golden, &learner.weights().unwrap());
     learner.load(&file).unwrap();
 
     let shape: Vec<usize> = serde_json::from_value(golden["input_shape"].clone()).unwrap();
     let per_task = golden["classes_per_task"].as_u64().unwrap() as usize;
     let batch = Batch {
-        pixels: pixels(golden),
+        pixels: pixels(model, golden),
         shape: ImageShape::new(shape[1], shape[2], shape[3]),
         labels: serde_json::from_value(golden["labels"].clone()).unwrap(),
         slices: vec![per_task..2 * per_task; shape[0]],
@@ -167,7 +232,7 @@ fn check_training(golden: &Value, learner: &mut dyn Learner) {
     );
     let slots = learner.layout().slots().to_vec();
     for row in golden["gradients"].as_array().unwrap() {
-        let tensor = released(row["parameter"].as_str().unwrap());
+        let tensor = released(model, row["parameter"].as_str().unwrap());
         let slot = slots.iter().find(|s| s.name == tensor).unwrap();
         let values = &gradient[slot.range.clone()];
         let norm = values
@@ -176,6 +241,16 @@ fn check_training(golden: &Value, learner: &mut dyn Learner) {
             .sum::<f64>()
             .sqrt();
         let expected = row["norm"].as_f64().unwrap();
+        if is_before_norm(model, &tensor) {
+            assert!(
+                expected < 1e-12 && norm < 1e-6,
+                "{tensor}: {norm} {expected}"
+            );
+            continue;
+        }
+        let close = |found, golden, scale, what: &str| {
+            within(gradient_tolerance(model), found, golden, scale, what);
+        };
         close(norm, expected, 0.0, &format!("{tensor} norm"));
         let sum = values.iter().map(|x| f64::from(*x)).sum::<f64>();
         // A sum of many values of both signs is compared on the scale of its terms.
@@ -206,7 +281,7 @@ fn check_training(golden: &Value, learner: &mut dyn Learner) {
     learner.update(&mut step).unwrap();
     let after = read_weights(&learner.weights().unwrap()).unwrap();
     for (buffer, row) in golden["running_statistics_after_step"].as_object().unwrap() {
-        let (_, values) = &after[&released(buffer)];
+        let (_, values) = &after[&released(model, buffer)];
         for (i, first) in row["first"].as_array().unwrap().iter().enumerate() {
             close(f64::from(values[i]), first.as_f64().unwrap(), 1e-2, buffer);
         }
@@ -228,6 +303,51 @@ fn mlp() {
         config.init(&mut Seeds::new(1).stream("init"), &device),
         &device,
     );
+}
+
+#[test]
+fn alexnet() {
+    let device = Device::flex().autodiff();
+    let image = ImageShape::new(3, 32, 32);
+    let config = AlexNetConfig {
+        image,
+        classes: 100,
+    };
+    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    let network = network.unwrap();
+    check("alexnet-32", network.clone(), &device);
+    // The released class has five norms that nothing uses; strict loading there wants them.
+    let file = NetworkLearner::new(network, Dropout::off(), &device).weights();
+    let tensors = read_weights(&file.unwrap()).unwrap();
+    assert_eq!(tensors.len(), 12 + 5 * 4);
+    assert_eq!(tensors["bn5.running_var"], (vec![2048], vec![1.0; 2048]));
+}
+
+#[test]
+fn lenet() {
+    let device = Device::flex().autodiff();
+    let image = ImageShape::new(3, 32, 32);
+    let config = LeNetConfig { image, classes: 50 };
+    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    check("lenet-32", network, &device);
+}
+
+fn full_resnet(name: &str, side: usize, classes: usize) {
+    let device = Device::flex().autodiff();
+    let image = ImageShape::new(3, side, side);
+    let config = ResNet18Config { image, classes };
+    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+    check(name, network, &device);
+}
+
+#[test]
+fn resnet18_for_64_pixels() {
+    full_resnet("resnet18-64", 64, 20);
+}
+
+#[test]
+fn resnet18_for_224_pixels() {
+    full_resnet("resnet18-224", 224, 200);
 }
 
 /// The Burn module on its kernels and on Burn's own operations.
@@ -262,7 +382,7 @@ fn resnet_kernels(name: &str, side: usize) {
     network.stock = true;
     let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
     assert_eq!(kernels.parameters(), stock.parameters(), "initial values");
-    check_training(&golden(name), &mut kernels);
+    check_training(name, &golden(name), &mut kernels);
     stock.load(&kernels.weights().unwrap()).unwrap();
     assert_eq!(
         kernels.parameters(),

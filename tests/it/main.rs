@@ -8,6 +8,7 @@
 )]
 #![allow(unreachable_pub, reason = "modules of one binary")]
 
+mod cli_models;
 mod cli_refusals;
 mod cli_runs;
 mod download;
@@ -15,6 +16,10 @@ mod extension;
 mod golden_models;
 mod golden_optimizers;
 mod methods;
+mod plots;
 mod program;
 mod real_data;
 mod replicate;
+mod reports;
+mod resume;
+mod sweep;

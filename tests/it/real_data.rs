@@ -53,6 +53,91 @@ fn real_cifar100_is_learned_from_its_archive() {
     assert!(accuracy > 4.0, "{accuracy}");
 }
 
+/// torchvision's ResNet-18 out of a checkpoint as `torch.save` writes it, against the features and logits that PyTorch
+/// gives for it; and a head of other classes.
+#[test]
+fn a_torchvision_checkpoint_gives_pytorchs_features() {
+    use burn::tensor::{Device, Tensor, TensorData};
+    use tagcl::data::ImageShape;
+    use tagcl::model::{
+        Dropout, Learner, NetworkLearner, ResNet18Config, read_weights, with_fresh_head,
+    };
+    use tagcl::seed::Seeds;
+
+    let Some(data) = data() else { return };
+    let file = std::fs::File::open(data.join("resnet18-format-sample.pth.xz")).unwrap();
+    let mut bytes = Vec::new();
+    let mut xz = lzma_rust2::XzReader::new(std::io::BufReader::new(file), false);
+    std::io::Read::read_to_end(&mut xz, &mut bytes).unwrap();
+    let json = std::fs::read(data.join("resnet18-format-sample.json")).unwrap();
+    let golden: Value = serde_json::from_slice(&json).unwrap();
+    let weights = read_weights(&bytes).unwrap();
+    // 62 parameters and 20 norms' mean and variance; the 20 counters are integers.
+    assert_eq!(weights.len(), 102);
+
+    let device = Device::flex().autodiff();
+    let network = |classes| {
+        let image = ImageShape::new(3, 224, 224);
+        let config = ResNet18Config { image, classes };
+        let network = config.init(&mut Seeds::new(1).stream("init"), &device);
+        NetworkLearner::new(network, Dropout::off(), &device)
+    };
+    let mut learner = network(weights["fc.weight"].0[0]);
+    learner.load(&bytes).unwrap();
+    let pixels: Vec<f32> = (0..2 * 3 * 224 * 224)
+        .map(|i| (0.5 * (0.7 * f64::from(i) + 65.0).sin()) as f32)
+        .collect();
+    let images = Tensor::<4>::from_data(TensorData::new(pixels, [2, 3, 224, 224]), &Device::flex());
+    let network_now = {
+        use burn::module::Module as _;
+        learner.network().valid()
+    };
+    let features = network_now.features(images);
+    let logits = network_now.fc.forward(features.clone());
+    for (found, name) in [(features, "features"), (logits, "logits")] {
+        let width = found.dims()[1];
+        let found: Vec<f32> = found.into_data().try_into_vec().unwrap();
+        for (row, values) in found.chunks(width).enumerate() {
+            let near = |x: f64, y: &Value| (x / y.as_f64().unwrap() - 1.0).abs() < 1e-4;
+            let first = &golden[format!("{name}_first8")][row];
+            for (i, x) in values.iter().take(8).enumerate() {
+                assert!(
+                    near(f64::from(*x), &first[i]),
+                    "{name} {row} {i}: {x} {}",
+                    first[i]
+                );
+            }
+            let norm = values
+                .iter()
+                .map(|x| f64::from(*x).powi(2))
+                .sum::<f64>()
+                .sqrt();
+            assert!(
+                near(norm, &golden[format!("{name}_norm")][row]),
+                "{name} {row}: {norm}"
+            );
+        }
+    }
+
+    let mut other = network(200);
+    assert!(other.load(&bytes).unwrap_err().to_string().contains("fc."));
+    let fresh = other.weights().unwrap();
+    other
+        .load(&with_fresh_head(&bytes, &fresh, "fc").unwrap())
+        .unwrap();
+    let (now, before) = (other.weights().unwrap(), read_weights(&fresh).unwrap());
+    let now = read_weights(&now).unwrap();
+    assert_eq!(now["fc.weight"], before["fc.weight"]);
+    assert_eq!(
+        now["layer4.1.conv2.weight"],
+        weights["layer4.1.conv2.weight"]
+    );
+    assert_eq!(
+        now["layer2.0.downsample.1.running_var"],
+        weights["layer2.0.downsample.1.running_var"]
+    );
+}
+
 /// Runs the program on real data; its standard output as JSON.
 fn json(arguments: &str, data: &std::path::Path) -> Value {
     let cache = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares this project's training step with PyTorch's on this machine.
 
-    python3 tools/peer/compare.py [--rounds 5] [--threads 1] [--only 10x32] [--python PYTHON] [--bench BINARY]
+    python3 tools/peer/compare.py [--rounds 5] [--threads 1] [--only 10x32,mlp] [--python PYTHON] [--bench BINARY]
 
 Runs `cargo bench --bench step -- --json` and `torch_step.py` in turn, `--rounds` times on the same number of threads, and
 prints a Markdown table: medians over the rounds, and the ratio ours/PyTorch of every round as median and range, with
@@ -21,6 +21,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 OURS = "reduced ResNet-18, {case}, kernels: {phase}"
 
+OTHERS = {
+    "mlp": "MLP 784-256-256-100, 10x28, kernels: {phase}",
+    "alexnet": "AlexNet, 64x32, stock: {phase}",
+    "resnet18": "ResNet-18, 10x224, stock: {phase}",
+}
+
 # What is compared: label, case, our phase, PyTorch's row and figure, targets by number of threads.
 PASSES, SGD = "forward+backward+loss", "whole step, SGD"
 COMPARISONS = [
@@ -32,6 +38,9 @@ COMPARISONS = [
     ("whole step, TAG-RMSProp, no past task, against eager", "10x32", "whole step, TAG 0", "eager, TAG 0", "step", {}),
     ("whole step, TAG-RMSProp, 9 past tasks, against eager", "10x32", "whole step, TAG 9", "eager, TAG 9", "step", {}),
     ("whole step, TAG-RMSProp, 19 past tasks, against eager", "10x32", "whole step, TAG 19", "eager, TAG 19", "step", {1: 0.25, 2: 0.25}),
+    ("MLP, batch 10, whole step, SGD, against eager", "mlp", SGD, "eager", "step", {}),
+    ("AlexNet, batch 64, 32x32, whole step, SGD, against eager", "alexnet", SGD, "eager", "step", {}),
+    ("ResNet-18, batch 10, 224x224, whole step, SGD, against eager", "resnet18", SGD, "eager", "step", {}),
 ]
 
 
@@ -51,8 +60,9 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--only", default="10x32,64x32,10x84", help="cases, with commas")
+    arguments.add_argument("--only", default="10x32,64x32,10x84", help="cases, with commas: also mlp, alexnet, resnet18")
     arguments.add_argument("--steps", type=int, default=25, help="timed steps of a PyTorch row")
+    arguments.add_argument("--no-compile", action="store_true", help="leave torch.compile and its rows out")
     arguments.add_argument("--python", default=sys.executable, help="a Python with PyTorch")
     arguments.add_argument("--bench", help="the built benchmark; without it, cargo runs it")
     arguments.add_argument("--cpu-time", action="store_true", help="compare processor time")
@@ -64,6 +74,7 @@ def main():
     bench = [options.bench] if options.bench else ["cargo", "bench", "--quiet", "--bench", "step", "--"]
     bench += ["--json", "--no-stock", *shared]
     torch = [options.python, os.path.join(HERE, "torch_step.py"), "--steps", str(options.steps), *shared]
+    torch += ["--no-compile"] * options.no_compile
     rounds = []
     for i in range(options.rounds):
         print(f"round {i + 1} of {options.rounds}", file=sys.stderr)
@@ -75,9 +86,9 @@ def main():
     print(f"{processor()}, {options.threads} thread(s){', processor time' * options.cpu_time}, torch {rounds[0][1]['torch']}, {options.rounds} rounds\n")
     print("| | ours, ms | PyTorch, ms | ratio (range) | target |\n|---|---|---|---|---|")
     for label, case, phase, row, figure, targets in COMPARISONS:
-        if case not in options.only.split(","):
+        if case not in options.only.split(",") or (options.no_compile and row == "compiled"):
             continue
-        mine = [ours["median_ms"][OURS.format(case=case, phase=phase)] for ours, _ in rounds]
+        mine = [ours["median_ms"][OTHERS.get(case, OURS).format(case=case, phase=phase)] for ours, _ in rounds]
         theirs = [peer["median_ms"][f"{case} {row}"][figure] for _, peer in rounds]
         ratios = [a / b for a, b in zip(mine, theirs)]
         spread = f"{min(ratios):.2f}-{max(ratios):.2f}"

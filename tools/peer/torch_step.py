@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Times PyTorch on the training step of this project's main benchmark, for comparison with `cargo bench --bench step`.
 
-    python3 torch_step.py [--threads 1] [--steps 25] [--only 10x32,64x32,10x84] [--no-compile] [--cpu-time]
+    python3 torch_step.py [--threads 1] [--steps 25] [--only 10x32,64x32,10x84,mlp,alexnet,resnet18] [--no-compile]
+                          [--cpu-time]
 
 The network is the reduced ResNet-18 of Split-CIFAR100 as `src/model/resnet.rs` has it: a 3x3 convolution, norm and ReLU;
 four stages (20, 40, 80, 160 channels) of two blocks, each block one 3x3 convolution -> ReLU -> norm, plus the input
 (through a 1x1 convolution without norm where the shape changes), -> ReLU -> norm; average pooling over 4x4; a linear
 head over 100 classes of which five compete in the loss. Random images, labels and weights; no dropout.
 
+The other cases: `mlp` is 784-256-256-100 on batches of 10; `alexnet` the released code's for 32x32 images (batch 64,
+without its dropout); `resnet18` torchvision's network, written out here, with 200 classes (batch 10, 224x224).
+
 Prints one JSON object: medians in milliseconds of forward+backward (with head and loss) and of the whole step, by row:
-- `BATCHxSIDE eager`            SGD, PyTorch's default;
-- `BATCHxSIDE compiled`         SGD, `torch.compile` in channels-last layout (needs a C++ compiler);
+- `CASE eager`                  SGD, PyTorch's default;
+- `CASE compiled`               SGD, `torch.compile` in channels-last layout (needs a C++ compiler);
 - `10x32 eager, TAG N`          TAG-RMSProp with N finished tasks, as loops over tensors and tasks.
 Needs: torch.
 """
@@ -60,6 +64,54 @@ class ReducedResNet(nn.Module):
         return self.head(F.avg_pool2d(x, 4).flatten(1))
 
 
+class FullBlock(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm1, self.norm2 = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x), inplace=True)
+
+
+def full_resnet():
+    layers = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(True), nn.MaxPool2d(3, 2, 1)]
+    inputs = 64
+    for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        layers += [FullBlock(inputs, outputs, stride), FullBlock(outputs, outputs, 1)]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 200))
+
+
+def alexnet():
+    layers = []
+    for inputs, outputs, size in ((3, 64, 4), (64, 128, 3), (128, 256, 2)):
+        layers += [nn.Conv2d(inputs, outputs, size), nn.ReLU(), nn.MaxPool2d(2)]
+    hidden = [nn.Linear(1024, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, CLASSES)]
+    return nn.Sequential(*layers, nn.Flatten(), *hidden)
+
+
+def mlp():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 100))
+
+
+# Case: network, shape of a batch, factor on the number of timed steps.
+CASES = {
+    "10x32": (lambda: ReducedResNet(32), (10, 3, 32, 32), 1),
+    "64x32": (lambda: ReducedResNet(32), (64, 3, 32, 32), 0.5),
+    "10x84": (lambda: ReducedResNet(84), (10, 3, 84, 84), 0.5),
+    "mlp": (mlp, (10, 1, 28, 28), 8),
+    "alexnet": (alexnet, (64, 3, 32, 32), 0.5),
+    "resnet18": (full_resnet, (10, 3, 224, 224), 0.2),
+}
+
+
 class TagRmsProp:
     """TAG-RMSProp after `past` tasks, whose moments are random: the way a PyTorch user writes eq. 2 and 3."""
 
@@ -88,10 +140,12 @@ class TagRmsProp:
             p -= self.lr * g / (total.sqrt() + self.EPSILON)
 
 
-def measure(batch, side, steps, make_optimizer, compiled, clock):
+def measure(case, steps, make_optimizer, compiled, clock):
     torch.manual_seed(0)
-    network = ReducedResNet(side)
-    images, labels = torch.rand(batch, 3, side, side), torch.randint(0, 5, (batch,))
+    make, shape, factor = CASES[case]
+    steps = max(int(steps * factor), 3)
+    network = make()
+    images, labels = torch.rand(shape), torch.randint(0, 5, shape[:1])
     forward = network
     if compiled:
         torch.compiler.reset()
@@ -100,7 +154,7 @@ def measure(batch, side, steps, make_optimizer, compiled, clock):
         forward = torch.compile(network)
     optimizer = make_optimizer(network.parameters())
     passes, whole = [], []
-    warm_up = 5
+    warm_up = 5 if factor >= 0.5 else 2
     for _ in range(steps + warm_up):
         began = clock()
         loss = F.cross_entropy(forward(images)[:, TASK], labels)
@@ -132,15 +186,15 @@ def main():
 
     rows = {}
     for case in options.only.split(","):
-        batch, side = map(int, case.split("x"))
-        steps = options.steps if (batch, side) == (10, 32) else max(options.steps // 2, 3)
-        rows[f"{case} eager"] = measure(batch, side, steps, sgd, False, clock)
+        if case not in CASES:
+            arguments.error(f"unknown case {case}; known: {', '.join(CASES)}")
+        rows[f"{case} eager"] = measure(case, options.steps, sgd, False, clock)
         if not options.no_compile:
-            rows[f"{case} compiled"] = measure(batch, side, steps, sgd, True, clock)
-        if (batch, side) == (10, 32):
+            rows[f"{case} compiled"] = measure(case, options.steps, sgd, True, clock)
+        if case == "10x32":
             for past in (0, 9, 19):
                 row = f"{case} eager, TAG {past}"
-                rows[row] = measure(batch, side, steps, lambda p, n=past: TagRmsProp(p, n, 2.5e-4), False, clock)
+                rows[row] = measure(case, options.steps, lambda p, n=past: TagRmsProp(p, n, 2.5e-4), False, clock)
     print(json.dumps({"torch": torch.__version__, "threads": options.threads, "median_ms": rows}))
 
 

@@ -15,6 +15,7 @@ pub mod mini_imagenet;
 pub mod npz;
 pub mod pickle;
 pub mod picture;
+pub mod torch;
 
 use std::io::{self, Read};
 

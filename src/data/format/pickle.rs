@@ -2,7 +2,8 @@
 //!
 //! A pickle is a program for a small stack machine that may call any Python function; this machine
 //! knows plain values (None, bool, int, float, str, bytes, list, tuple, dict) and the handful of
-//! functions that rebuild a `NumPy` array, and refuses everything else. Reading never runs code.
+//! functions that rebuild a `NumPy` array or (in its own dialect) a `PyTorch` tensor, and refuses
+//! everything else. Reading never runs code.
 //!
 //! Two decisions shape it. Values live in an arena and refer to each other by [`Ref`], because a
 //! pickle may share values and even make cycles: a tree of owned values could be exponentially
@@ -11,15 +12,19 @@
 //! bytes.
 //!
 //! Memory is bounded by the input's size (decoded bytes) plus 128 bytes for each of at most
-//! [`MAX_OPS`] opcodes (values and references), 256 MiB in all; a file that needs more is refused.
+//! [`MAX_OPS`] opcodes (values and references; a tensor takes three opcodes), 256 MiB in all; a file
+//! that needs more is refused.
 //!
 //! Format: Python's `Lib/pickletools.py`. Array layout: `numpy/_core/multiarray`,
 //! `ndarray.__reduce_ex__`.
 
 mod machine;
 mod numpy;
+mod torch;
 
 use std::borrow::Cow;
+
+pub use torch::{MAX_DIMENSIONS, MAX_KEY, Scalar, Storage, Tensor};
 
 use crate::data::error::DataError;
 
@@ -58,6 +63,10 @@ pub enum Value<'a> {
     Dtype(Dtype),
     /// A `NumPy` array.
     Array(Box<Array>),
+    /// Values of a `PyTorch` tensor, which lie outside the pickle.
+    Storage(Box<Storage>),
+    /// A `PyTorch` tensor.
+    Tensor(Box<Tensor>),
 }
 
 impl Value<'_> {
@@ -75,6 +84,8 @@ impl Value<'_> {
             Self::Global(_) => "a function",
             Self::Dtype(_) => "a NumPy dtype",
             Self::Array(_) => "a NumPy array",
+            Self::Storage(_) => "a PyTorch storage",
+            Self::Tensor(_) => "a PyTorch tensor",
         }
     }
 }
@@ -93,6 +104,23 @@ pub enum Global {
     Dtype,
     /// `_codecs.encode`, only with `latin1`: how Python 3 writes bytes in protocol 2.
     Encode,
+    /// `collections.OrderedDict`, only empty: what `state_dict` fills.
+    OrderedDict,
+    /// `torch._utils._rebuild_tensor_v2`: a tensor from a storage.
+    RebuildTensor,
+    /// `torch._utils._rebuild_parameter`: a tensor that is trained.
+    RebuildParameter,
+    /// `torch.FloatStorage` and its like, only in the id of a storage.
+    StorageType(Scalar),
+}
+
+/// Which functions a pickle may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// Those of `NumPy` arrays.
+    Numpy,
+    /// Those of `PyTorch` tensors, whose values lie outside the pickle.
+    Torch,
 }
 
 /// A `NumPy` data type of plain numbers.
@@ -143,7 +171,17 @@ impl<'a> Pickle<'a> {
     /// [`DataError::TrailingBytes`], [`DataError::TooLarge`] for more than [`MAX_OPS`] opcodes or
     /// more decoded bytes than the input has.
     pub fn parse(input: &'a [u8], file: &str) -> Result<Self, DataError> {
-        machine::Machine::new(input, file).run()
+        machine::Machine::new(input, file, Dialect::Numpy).run()
+    }
+
+    /// Parses the pickle that `torch.save` writes, at the start of `input`; returns the number of
+    /// bytes it has, since the older format has several in a row.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pickle::parse`], but for the bytes after the pickle.
+    pub fn parse_torch(input: &'a [u8], file: &str) -> Result<(Self, usize), DataError> {
+        machine::Machine::new(input, file, Dialect::Torch).run_prefix()
     }
 
     /// The reference to the outermost value.
@@ -183,6 +221,14 @@ impl<'a> Pickle<'a> {
             Value::Bytes(bytes) => Some(bytes),
             _ => None,
         }
+    }
+
+    /// All storages that it names, in the order of their first mention.
+    pub fn storages(&self) -> impl Iterator<Item = &Storage> {
+        self.values.iter().filter_map(|value| match value {
+            Value::Storage(storage) => Some(&**storage),
+            _ => None,
+        })
     }
 
     /// What kind of value it is, in words, for error messages.

@@ -55,8 +55,8 @@ const fn remote(path: &'static str, mirrors: &'static [&'static str], md5: &'sta
     }
 }
 
-#[allow(clippy::too_many_lines, reason = "a table")]
 /// Empty where no address serves the files without a person's consent.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn remotes(name: DataName) -> &'static [Remote] {
     match name {
         DataName::Mnist => {

@@ -51,7 +51,7 @@ pub(crate) struct Plan {
 
 /// What a file is for, by its path.
 type Usage = fn(&str) -> Use;
-/// What the files mean.
+/// What the files of a listing mean.
 type Planner = fn(&Listing) -> Result<Plan, DataError>;
 
 /// What the files of an encoding are for and mean; `None` for encodings of few files.

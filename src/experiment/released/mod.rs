@@ -224,7 +224,10 @@ fn is_grid(grid: ReleasedGrid, points: &[RunConfig]) -> bool {
         _ => None,
     };
     let mut expected: Vec<Vec<(&str, f64)>> = vec![Vec::new()];
-    for (key, values) in grid.axes() {
+    let benchmark = points
+        .first()
+        .map_or("", |point| Benchmark::name(point.benchmark));
+    for (key, values) in grid.axes_on(benchmark) {
         expected = expected
             .iter()
             .flat_map(|point| {

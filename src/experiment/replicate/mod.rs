@@ -109,6 +109,13 @@ impl Row {
         }
     }
 
+    /// Name of the row's benchmark.
+    #[must_use]
+    pub fn benchmark(&self) -> &str {
+        let found = self.settings.iter().find(|(key, _)| *key == "benchmark");
+        found.map_or("", |(_, name)| name.as_str())
+    }
+
     /// The settings, with `more` on top (from the command line).
     ///
     /// # Errors

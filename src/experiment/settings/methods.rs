@@ -3,9 +3,12 @@
 //! Owns what a profile means: every difference between the released code and the mended methods is a key of its own,
 //! and its default here depends on the profile.
 
+use std::time::Duration;
+
 use super::{SettingError, Settings};
 use crate::experiment::benchmark::{Benchmark, MethodName, OptimizerName};
-use crate::experiment::config::{Schedule, TagSettings};
+use crate::experiment::checkpoint::{self, Interval, interval};
+use crate::experiment::config::{Evaluate, Schedule, TagSettings};
 use crate::method::{AgemConfig, ErConfig, EwcConfig, Fisher, Penalty, ReservoirRule};
 use crate::optim::{AlphaRule, AlphaScope, BiasCorrection, Epsilon, PastMoments};
 
@@ -77,6 +80,16 @@ impl Settings {
                 _ => None,
             },
         })
+    }
+
+    /// How often a run's state is saved; no part of its configuration.
+    pub(super) fn checkpoint_every(&self) -> Result<Option<Duration>, SettingError> {
+        let Some(text) = self.text("checkpoint_every") else {
+            return Ok(Some(checkpoint::EVERY));
+        };
+        let interval: Result<Interval, _> = text.parse();
+        let interval = interval.map_err(|_| self.range("checkpoint_every", interval::RANGE))?;
+        Ok(interval.0)
     }
 
     pub(super) fn truth(&self, key: &'static str, default: bool) -> Result<bool, SettingError> {
@@ -154,6 +167,16 @@ impl Settings {
             "schedule = sequential",
         )?;
         Ok(schedule)
+    }
+
+    /// On which images a run is evaluated; on validation images only where some are set aside.
+    pub(super) fn evaluate(&self, validation: f64) -> Result<Evaluate, SettingError> {
+        let images = [
+            ("test", Evaluate::Test),
+            ("validation", Evaluate::Validation),
+        ];
+        self.only_for(&["evaluate"], validation > 0.0, "runs with validation > 0")?;
+        self.choice("evaluate", Evaluate::Test, &images)
     }
 
     /// Epochs without progress on the validation images after which a task ends. The released code stops after five,

@@ -165,6 +165,8 @@ fn bad_values_name_key_value_and_range() {
         ("stored_gradients", "2", "only for"),
         ("patience", "3", "validation"),
         ("method", "eer", "did you mean `er`"),
+        ("checkpoint_every", "-1", "`off`, or a number of seconds"),
+        ("checkpoint_every", "inf", "`off`, or a number of seconds"),
     ] {
         let message = error(&[base, (key, value)]);
         assert!(message.contains(part), "{key} = {value}: {message}");

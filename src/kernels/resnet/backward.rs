@@ -4,10 +4,13 @@ use super::conv::Conv;
 use super::forward::first_norm;
 use super::reorder;
 use super::state::{Norm, Stage, Trunk};
+use crate::kernels::conv_pixels::Ahead;
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm_grad::{self, Gate, NormGrad};
+use crate::kernels::profile::timed;
 use crate::kernels::simd::Level;
 use crate::kernels::workers::{Shareable, Workers};
+use std::ops::Range;
 
 /// A norm's coefficients, and the dropout multipliers of the image that begins at `at`.
 fn coefficients(norm: &Norm, dropout: Option<&Buffer>, at: usize) -> NormGrad {
@@ -58,25 +61,32 @@ impl Earlier<'_> {
     }
 }
 
-/// The weights' gradient of a convolution, all tasks of it.
+/// The weights' gradient of a convolution from some images of the batch, all tasks of it.
 ///
 /// # Safety
-/// `x` and `dy` are the batch's buffers in the convolution's shapes, `dy` zero at borders.
+/// As for [`Conv::weight_grad`].
 unsafe fn weights(
     workers: &Workers,
     conv: &mut Conv,
-    x: *const f32,
-    dy: Shareable,
+    images: &Range<usize>,
+    (x, dy): (Shareable, Shareable),
     grads: &mut [f32],
 ) {
     let (co, ci, t) = conv.dims;
     debug_assert_eq!(grads.len(), co * ci * t);
-    let (scratch, grads, x) = (conv.scratch(), Shareable::new(grads), Shareable::reading(x));
-    let conv = &*conv;
+    let (scratch, grads) = (conv.scratch(), Shareable::new(grads));
+    let (conv, pieces) = (&*conv, conv.pieces(images.len()));
     workers.run(conv.weight_tasks(), &|task| {
         // SAFETY: the scratch is the convolution's own, the gradient has its length, each task runs once.
-        unsafe { conv.weight_grad(task, x.at(0), dy.at(0), scratch, grads) }
+        unsafe { conv.weight_grad(task, (images, &pieces), x.at(0), dy.at(0), scratch, grads) }
     });
+}
+
+/// The images of a batch in chunks.
+fn chunks(batch: usize, chunk: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..batch)
+        .step_by(chunk)
+        .map(move |first| first..batch.min(first + chunk))
 }
 
 impl Trunk {
@@ -134,8 +144,10 @@ impl Trunk {
                         d.at(i * stage.shape.image),
                         stage.shape.image,
                     );
-                    reorder::average_grad(&stage.shape, spec.windows(), row, d);
-                    last.sums(level, i);
+                    timed(3, "bwd pool", || {
+                        reorder::average_grad(&stage.shape, spec.windows(), row, d);
+                    });
+                    timed(3, "bwd sums", || last.sums(level, i));
                 }
             });
         }
@@ -149,9 +161,14 @@ impl Trunk {
         {
             let (before, rest) = training.blocks.split_at_mut(i);
             let block = &mut rest[0];
-            block.conv.pack_backward(params[b.parameter]);
+            block.exchange(&mut training.packed);
+            timed(b.stage, "bwd pack", || {
+                block.conv.pack_backward(params[b.parameter]);
+            });
             if let Some(shortcut) = &mut block.shortcut {
-                shortcut.pack_backward(params[b.parameter + 1]);
+                timed(b.stage, "bwd pack", || {
+                    shortcut.pack_backward(params[b.parameter + 1]);
+                });
             }
             let (stages_before, stages) = training.stages.split_at_mut(b.stage);
             let stage = &mut stages[0];
@@ -171,9 +188,12 @@ impl Trunk {
 
             // Norm 2, the second ReLU, and the sums of norm 1.
             let (d_weight, d_bias) = grads[q + 2..q + 4].split_at_mut(1);
-            norm2.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
+            timed(b.stage, "bwd moments", || {
+                norm2.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
+            });
             let (r1, r2) = (&block.r1, &block.r2);
             workers.run(n, &|i| {
+                let i = n - 1 - i;
                 let at = i * image;
                 // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
                 unsafe {
@@ -181,18 +201,22 @@ impl Trunk {
                     let grad2 = coefficients(norm2, dropout2.as_ref(), at);
                     let r = [r1.ptr().add(at), r2.ptr().add(at)];
                     let parts = parts.at(i * 2 * stage.shape.stored);
-                    norm_grad::through(
-                        level,
-                        &stage.strips(),
-                        [&grad1, &grad2],
-                        d.at(at),
-                        r,
-                        parts,
-                    );
+                    timed(b.stage, "bwd through", || {
+                        norm_grad::through(
+                            level,
+                            &stage.strips(),
+                            [&grad1, &grad2],
+                            d.at(at),
+                            r,
+                            parts,
+                        );
+                    });
                 }
             });
             let (d_weight, d_bias) = grads[q..q + 2].split_at_mut(1);
-            norm1.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
+            timed(b.stage, "bwd moments", || {
+                norm1.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
+            });
 
             // Norm 1 and the first ReLU; the weights; the input; the sums of the norm before.
             let source = stages_before
@@ -225,57 +249,116 @@ impl Trunk {
                     &stem.y,
                 ),
             };
-            let x = block.input.as_ref().unwrap_or(x).ptr();
-            let conv_input = |i: usize| {
+            let x = Shareable::reading(block.input.as_ref().unwrap_or(x).ptr());
+            // Image `i`, to place `to` of `dc`.
+            let conv_input = |i: usize, to: usize| {
                 let at = i * image;
                 let grad = coefficients(norm1, dropout1.as_ref(), at);
                 // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
                 unsafe {
                     let r1 = r1.ptr().add(at);
-                    norm_grad::input_grad(
-                        level,
-                        &stage.strips(),
-                        &grad,
-                        Gate::Before,
-                        d.at(at),
-                        r1,
-                        dc.at(at),
-                    );
+                    timed(b.stage, "bwd norm 1", || {
+                        norm_grad::input_grad(
+                            level,
+                            &stage.strips(),
+                            &grad,
+                            Gate::Before,
+                            d.at(at),
+                            r1,
+                            dc.at(to * image),
+                        );
+                    });
                 }
             };
             match stage.shape.layout {
                 Layout::Planes => {
-                    // The shortcut's weights need `d` before the input's gradient is added to it.
-                    let (conv, shortcut) = (&block.conv, block.shortcut.as_ref());
                     let phases = 4 * stage.shape.grid.plane * b.cin;
-                    workers.run(n, &|i| {
-                        conv_input(i);
-                        let at = i * image;
-                        // SAFETY: image `i` of every buffer is this task's.
-                        unsafe {
-                            if let Some(shortcut) = shortcut {
-                                let to = d_input.at(i * phases);
-                                conv.backward_image(dc.at(at), to, false);
-                                shortcut.backward_image(d.at(at), to, true);
-                                merge_image(&stage.shape, to, &source.shape, earlier.d, i);
-                            } else {
-                                conv.backward_image(dc.at(at), d.at(at), true);
-                            }
-                            earlier.sums(level, i);
+                    let x_image = block.input.as_ref().map_or(image, |_| phases);
+                    let ahead = |i: usize| {
+                        let next = i + workers.threads();
+                        if next >= n {
+                            return Ahead::NOTHING;
                         }
-                    });
+                        let (at, before) = (next * image, next * source.shape.image);
+                        // SAFETY: all buffers hold the batch's images, and `next` is one of them.
+                        unsafe {
+                            Ahead::NOTHING
+                                .and(d.at(at), image)
+                                .and(r1.ptr().add(at), image)
+                                .and(earlier.r.ptr().add(before), source.shape.image)
+                                .and(x.at(next * x_image), x_image)
+                        }
+                    };
+                    for images in chunks(n, stage.chunk) {
+                        let (conv, shortcut) = (&block.conv, block.shortcut.as_ref());
+                        workers.run(images.len(), &|k| {
+                            let i = images.start + k;
+                            conv_input(i, k);
+                            let at = i * image;
+                            // SAFETY: image `i` of the batch and `k` of the chunk are this task's in every buffer.
+                            unsafe {
+                                let dc = dc.at(k * image);
+                                if let Some(shortcut) = shortcut {
+                                    let to = d_input.at(k * phases);
+                                    timed(b.stage, "bwd conv", || {
+                                        conv.backward_image(dc, to, false, ahead(i));
+                                    });
+                                    timed(b.stage, "bwd shortcut", || {
+                                        shortcut.backward_image(d.at(at), to, true, Ahead::NOTHING);
+                                    });
+                                    timed(b.stage, "bwd layout", || {
+                                        merge_image(&stage.shape, to, &source.shape, earlier.d, i);
+                                    });
+                                } else {
+                                    timed(b.stage, "bwd conv", || {
+                                        conv.backward_image(dc, d.at(at), true, ahead(i));
+                                    });
+                                }
+                                timed(b.stage, "bwd sums", || earlier.sums(level, i));
+                            }
+                        });
+                        // SAFETY: buffers of the batch and of the chunk; `dc` and, in a projected block, `d` are zero
+                        // at borders: they are written by `input_grad` alone.
+                        unsafe {
+                            timed(b.stage, "bwd weights", || {
+                                weights(
+                                    workers,
+                                    &mut block.conv,
+                                    &images,
+                                    (x, dc),
+                                    grads[b.parameter],
+                                );
+                            });
+                            if let Some(shortcut) = &mut block.shortcut {
+                                timed(b.stage, "bwd shortcut weights", || {
+                                    let dy = Shareable::reading(d.at(images.start * image));
+                                    weights(
+                                        workers,
+                                        shortcut,
+                                        &images,
+                                        (x, dy),
+                                        grads[b.parameter + 1],
+                                    );
+                                });
+                            }
+                        }
+                    }
                 }
                 Layout::Last => {
-                    workers.run(n, &conv_input);
+                    workers.run(n, &|i| conv_input(i, i));
                     let planes = source.shape.layout == Layout::Planes;
                     let to = if planes { d_input } else { earlier.d };
                     // SAFETY: whole buffers of the batch in the convolutions' shapes; each job writes one of them.
                     unsafe {
-                        block
-                            .conv
-                            .backward_batch(workers, dc.at(0), to, !b.projected);
+                        timed(b.stage, "bwd conv", || {
+                            block
+                                .conv
+                                .backward_batch(workers, dc.at(0), to, !b.projected);
+                        });
                         if let Some(shortcut) = &block.shortcut {
-                            shortcut.backward_batch(workers, d.at(0), to, true);
+                            timed(b.stage, "bwd shortcut", || {
+                                shortcut.backward_batch(workers, d.at(0), to, true);
+                            });
                         }
                     }
                     let last = Shape::new(source.shape.grid.clone(), Layout::Last, b.cin);
@@ -289,21 +372,34 @@ impl Trunk {
                                 );
                                 let d = earlier.d.at(i * source.shape.image);
                                 let d = std::slice::from_raw_parts_mut(d, source.shape.image);
-                                reorder::to_planes(level, &last, from, &source.shape, d);
+                                timed(b.stage, "bwd layout", || {
+                                    reorder::to_planes(level, &last, from, &source.shape, d);
+                                });
                             }
-                            earlier.sums(level, i);
+                            timed(b.stage, "bwd sums", || earlier.sums(level, i));
                         }
                     });
+                    // SAFETY: buffers of the batch; `dc` and, in a projected block, `d` are zero at borders: they are
+                    // written by `input_grad` alone.
+                    unsafe {
+                        timed(b.stage, "bwd weights", || {
+                            weights(
+                                workers,
+                                &mut block.conv,
+                                &(0..n),
+                                (x, dc),
+                                grads[b.parameter],
+                            );
+                        });
+                        if let Some(shortcut) = &mut block.shortcut {
+                            timed(b.stage, "bwd shortcut weights", || {
+                                weights(workers, shortcut, &(0..n), (x, d), grads[b.parameter + 1]);
+                            });
+                        }
+                    }
                 }
             }
-            // SAFETY: buffers of the batch; `dc` and, in a projected block, `d` are zero at borders: they are written
-            // by `input_grad` alone.
-            unsafe {
-                weights(workers, &mut block.conv, x, dc, grads[b.parameter]);
-                if let Some(shortcut) = &mut block.shortcut {
-                    weights(workers, shortcut, x, d, grads[b.parameter + 1]);
-                }
-            }
+            block.exchange(&mut training.packed);
         }
 
         // Stem: norm and ReLU, then the weights.
@@ -319,25 +415,38 @@ impl Trunk {
             d_bias[0],
         );
         let (norm, r, y) = (&stem.norm, &stem.r, &stem.y);
-        workers.run(n, &|i| {
-            let at = i * stage.shape.image;
-            let grad = coefficients(norm, None, at);
-            // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
-            unsafe {
-                let gate = Gate::After(y.ptr().add(at));
-                norm_grad::input_grad(
-                    level,
-                    &stage.strips(),
-                    &grad,
-                    gate,
-                    d.at(at),
-                    r.ptr().add(at),
-                    dc.at(at),
+        for images in chunks(n, stage.chunk) {
+            workers.run(images.len(), &|k| {
+                let at = (images.start + k) * stage.shape.image;
+                let grad = coefficients(norm, None, at);
+                // SAFETY: all buffers hold the batch's images of the stage, `dc` those of a chunk; this one is the
+                // task's.
+                unsafe {
+                    let gate = Gate::After(y.ptr().add(at));
+                    timed(4, "bwd norm 1", || {
+                        norm_grad::input_grad(
+                            level,
+                            &stage.strips(),
+                            &grad,
+                            gate,
+                            d.at(at),
+                            r.ptr().add(at),
+                            dc.at(k * stage.shape.image),
+                        );
+                    });
+                }
+            });
+            // SAFETY: buffers of the batch and of the chunk; `dc` is zero at borders.
+            timed(4, "bwd weights", || unsafe {
+                weights(
+                    workers,
+                    &mut stem.conv,
+                    &images,
+                    (Shareable::reading(stem.x.ptr()), dc),
+                    grads[0],
                 );
-            }
-        });
-        // SAFETY: buffers of the batch; `dc` is zero at borders.
-        unsafe { weights(workers, &mut stem.conv, stem.x.ptr(), dc, grads[0]) };
+            });
+        }
     }
 }
 

@@ -5,12 +5,13 @@
 //! or nothing at borders; see [`crate::kernels::layout`].
 
 use crate::kernels::conv_channels::{self, ChannelConv, PixelTable};
-use crate::kernels::conv_pixels::{self, PixelConv};
+use crate::kernels::conv_pixels::{self, Ahead, PixelConv};
 use crate::kernels::grad_channels::{self, ChannelGrad};
 use crate::kernels::grad_pixels::{self, Piece, PixelGrad};
 use crate::kernels::layout::{Buffer, Grid, Shape};
 use crate::kernels::simd::Level;
 use crate::kernels::workers::{Shareable, Workers};
+use std::ops::Range;
 
 /// One part of the gradient of the input: all of it, or at stride 2 one phase.
 struct Part<T> {
@@ -18,7 +19,7 @@ struct Part<T> {
     which: Vec<usize>,
     taps: Vec<isize>,
     place: T,
-    packed: Vec<f32>,
+    packed: Buffer,
 }
 
 enum Kind {
@@ -29,7 +30,6 @@ enum Kind {
         x_plane: usize,
         x_image: usize,
         dy_image: usize,
-        pieces: Vec<Vec<Piece>>,
         /// Place: offset of the part's plane in a channel of the input.
         parts: Vec<Part<usize>>,
     },
@@ -52,10 +52,21 @@ pub(crate) struct Conv {
     /// Output channels, input channels, taps (9 or 1).
     pub dims: (usize, usize, usize),
     taps: Vec<isize>,
-    packed: Vec<f32>,
+    packed: Buffer,
     kind: Kind,
     /// Partial sums of the weight gradient, and the floats of it per task.
     scratch: Buffer,
+}
+
+/// Memory for the packed weights of one convolution at a time: for up to four parts of the backward pass, and for the
+/// forward pass.
+pub(crate) struct PackedMemory([Buffer; 5]);
+
+impl PackedMemory {
+    /// Nothing yet; it grows to the largest convolution.
+    pub(crate) fn new() -> Self {
+        Self([0; 5].map(Buffer::zeros))
+    }
 }
 
 /// Row and column of a tap of a 3x3 kernel, relative to the centre; a 1x1 kernel has only the centre.
@@ -117,7 +128,7 @@ impl Conv {
                 which: (0..taps).collect(),
                 taps: back,
                 place: 0,
-                packed: Vec::new(),
+                packed: Buffer::zeros(0),
             }]
         } else {
             PHASES
@@ -129,7 +140,7 @@ impl Conv {
                         which: reach.iter().map(|r| r.0).collect(),
                         taps: reach.iter().map(|r| r.1 * pitch + r.2).collect(),
                         place: phase * grid.plane,
-                        packed: Vec::new(),
+                        packed: Buffer::zeros(0),
                     }
                 })
                 .filter(|p| !p.which.is_empty())
@@ -143,13 +154,12 @@ impl Conv {
             batch,
             dims,
             taps: (0..taps).map(offset).collect(),
-            packed: Vec::new(),
+            packed: Buffer::zeros(0),
             scratch: Buffer::zeros(tasks * each),
             kind: Kind::Planes {
                 x_plane: phases * grid.plane,
                 x_image: phases * grid.plane * ci,
                 dy_image: y.image,
-                pieces: grad_pixels::groups(batch, grid.run_padded),
                 parts,
                 grid,
             },
@@ -200,7 +210,7 @@ impl Conv {
                     place: PixelTable::new(pixels(h, w).map(|(n, r, c)| {
                         (at(y, n, r, c), at(x, n, stride * r + py, stride * c + px))
                     })),
-                    packed: Vec::new(),
+                    packed: Buffer::zeros(0),
                 })
             })
             .collect();
@@ -211,14 +221,35 @@ impl Conv {
             taps: (0..taps)
                 .map(|t| offset(x, shift(t, taps).0, shift(t, taps).1))
                 .collect(),
-            packed: Vec::new(),
-            scratch: Buffer::zeros(x.stored * taps * y.stored),
+            packed: Buffer::zeros(0),
+            scratch: Buffer::zeros(
+                conv_channels::groups(level, y.stored).len()
+                    * INPUT_TASKS
+                    * grad_channels::scratch(taps, 3, level.lanes()),
+            ),
             kind: Kind::Last {
                 table,
                 x_stored: x.stored,
                 y_stored: y.stored,
                 parts,
             },
+        }
+    }
+
+    /// Exchanges the memory for packed weights: before packing for `memory`, after use to give it back.
+    ///
+    /// Convolutions that follow each other share one memory, which therefore stays in the cache. Packed into memory
+    /// that was last used a step ago, weights would go through to the third-level cache.
+    pub(crate) fn exchange(&mut self, memory: &mut PackedMemory) {
+        fn packed<T>(parts: &mut [Part<T>], memory: &mut [Buffer]) {
+            for (part, memory) in parts.iter_mut().zip(memory) {
+                std::mem::swap(&mut part.packed, memory);
+            }
+        }
+        std::mem::swap(&mut self.packed, &mut memory.0[4]);
+        match &mut self.kind {
+            Kind::Planes { parts, .. } => packed(parts, &mut memory.0[..4]),
+            Kind::Last { parts, .. } => packed(parts, &mut memory.0[..4]),
         }
     }
 
@@ -237,15 +268,7 @@ impl Conv {
                 );
             }
             Kind::Last { y_stored, .. } => {
-                conv_channels::pack(
-                    self.level,
-                    weights,
-                    self.dims,
-                    &all,
-                    false,
-                    *y_stored,
-                    &mut self.packed,
-                );
+                conv_channels::pack(self.level, weights, self.dims, *y_stored, &mut self.packed);
             }
         }
     }
@@ -268,12 +291,13 @@ impl Conv {
             Kind::Last {
                 parts, x_stored, ..
             } => {
-                for part in parts {
-                    let (which, packed) = (&part.which, &mut part.packed);
-                    conv_channels::pack(
-                        self.level, weights, self.dims, which, true, *x_stored, packed,
-                    );
-                }
+                let mut parts: Vec<_> = parts
+                    .iter_mut()
+                    .map(|part| (part.which.as_slice(), &mut part.packed))
+                    .collect();
+                conv_channels::pack_transposed(
+                    self.level, weights, self.dims, *x_stored, &mut parts,
+                );
             }
         }
     }
@@ -282,7 +306,7 @@ impl Conv {
     ///
     /// # Safety
     /// A plane convolution with packed weights; `x` and `y` are whole images of its shapes, `y` nobody else's.
-    pub(crate) unsafe fn forward_image(&self, x: *const f32, y: *mut f32) {
+    pub(crate) unsafe fn forward_image(&self, x: *const f32, y: *mut f32, ahead: Ahead) {
         let Kind::Planes { grid, x_plane, .. } = &self.kind else {
             unreachable!("a convolution over planes")
         };
@@ -294,6 +318,7 @@ impl Conv {
             out_plane: grid.plane,
             positions: grid.run_padded,
             add: false,
+            ahead,
         };
         // SAFETY: from the origin, a plane extends over the padded run plus any tap on both sides (`Grid`), and the
         // images have all channels; weights are packed for these dimensions.
@@ -302,7 +327,7 @@ impl Conv {
                 self.level,
                 &conv,
                 x.add(grid.origin),
-                self.packed.as_ptr(),
+                self.packed.ptr(),
                 y.add(grid.origin),
             );
         }
@@ -312,7 +337,13 @@ impl Conv {
     ///
     /// # Safety
     /// As for [`Self::forward_image`], with the backward weights packed; `dx` nobody else's.
-    pub(crate) unsafe fn backward_image(&self, dy: *const f32, dx: *mut f32, add: bool) {
+    pub(crate) unsafe fn backward_image(
+        &self,
+        dy: *const f32,
+        dx: *mut f32,
+        add: bool,
+        ahead: Ahead,
+    ) {
         let Kind::Planes {
             grid,
             x_plane,
@@ -322,7 +353,7 @@ impl Conv {
         else {
             unreachable!("a convolution over planes")
         };
-        for part in parts {
+        for (i, part) in parts.iter().enumerate() {
             let conv = PixelConv {
                 ci: self.dims.0,
                 x_plane: grid.plane,
@@ -331,6 +362,14 @@ impl Conv {
                 out_plane: *x_plane,
                 positions: grid.run_padded,
                 add,
+                // At stride 2, the last parts are the longest.
+                ahead: match (parts.len(), i) {
+                    (1, _) => ahead,
+                    (4, 1) => ahead.only(0..1),
+                    (4, 2) => ahead.only(1..2),
+                    (4, 3) => ahead.only(2..4),
+                    _ => Ahead::NOTHING,
+                },
             };
             // SAFETY: as above, with input and output exchanged; a part's planes lie `x_plane` apart from its place.
             unsafe {
@@ -339,7 +378,7 @@ impl Conv {
                     self.level,
                     &conv,
                     dy.add(grid.origin),
-                    part.packed.as_ptr(),
+                    part.packed.ptr(),
                     dx,
                 );
             }
@@ -402,7 +441,7 @@ impl Conv {
         self.run_table(
             workers,
             (table, pixels),
-            (&self.taps, &self.packed),
+            (&self.taps, self.packed.as_ref()),
             (self.dims.1, *y_stored),
             (x, y, false),
         );
@@ -427,7 +466,7 @@ impl Conv {
         };
         for part in parts {
             let table = &part.place;
-            let weights = (part.taps.as_slice(), part.packed.as_slice());
+            let weights = (part.taps.as_slice(), part.packed.as_ref());
             self.run_table(
                 workers,
                 (table, table.count),
@@ -447,14 +486,27 @@ impl Conv {
             }
     }
 
-    /// One task of the weights' gradient `[co, ci, taps]`.
+    /// The positions of some images in the order in which the weights' gradient over planes walks them.
+    pub(crate) fn pieces(&self, images: usize) -> Vec<Vec<Piece>> {
+        match &self.kind {
+            Kind::Planes { grid, .. } => grad_pixels::groups(images, grid.run_padded),
+            Kind::Last { .. } => Vec::new(),
+        }
+    }
+
+    /// One task of the weights' gradient `[co, ci, taps]`, which is written with the last images of the batch.
+    ///
+    /// Over planes, `images` may be a part of the batch; all tasks of a part must have run before those of the next.
+    /// Channels-last, it must be the whole batch.
     ///
     /// # Safety
-    /// `x` and `dy` are buffers of the whole batch, `dy` zero at borders; `scratch` is [`Self::scratch`] and `grads`
-    /// the whole gradient; each task runs once at a time.
+    /// `x` is a buffer of the whole batch, `dy` one of the images, zero at borders; `pieces` are [`Self::pieces`] of
+    /// the images; `scratch` is [`Self::scratch`], untouched since the part of the batch before, and `grads` the
+    /// whole gradient; each task runs once at a time.
     pub(crate) unsafe fn weight_grad(
         &self,
         task: usize,
+        (images, pieces): (&Range<usize>, &[Vec<Piece>]),
         x: *const f32,
         dy: *const f32,
         scratch: Shareable,
@@ -468,7 +520,6 @@ impl Conv {
                 x_plane,
                 x_image,
                 dy_image,
-                pieces,
                 ..
             } => {
                 let step = (ci * t).div_ceil(INPUT_TASKS);
@@ -481,6 +532,7 @@ impl Conv {
                     dy_plane: grid.plane,
                     dy_image: *dy_image,
                     groups: pieces,
+                    ends: (images.start == 0, images.end == self.batch),
                     from: (step * part).min(ci * t),
                     to: (step * (part + 1)).min(ci * t),
                 };
@@ -488,7 +540,8 @@ impl Conv {
                 // scratch of its own, and rows `o..` and inputs `from..to` of the gradient to itself.
                 unsafe {
                     let scratch = scratch.at(task * grad_pixels::scratch(self.level, 0, step));
-                    let (x, dy) = (x.add(grid.origin), dy.add(grid.origin + o * grid.plane));
+                    let x = x.add(images.start * x_image + grid.origin);
+                    let dy = dy.add(grid.origin + o * grid.plane);
                     grad_pixels::grads(self.level, &grad, x, dy, scratch, grads.at(o * ci * t));
                 }
             }
@@ -498,6 +551,7 @@ impl Conv {
                 y_stored,
                 ..
             } => {
+                debug_assert_eq!(*images, 0..self.batch);
                 let groups = conv_channels::groups(self.level, *y_stored);
                 let lanes = self.level.lanes();
                 let first = groups[..block].iter().sum::<usize>() * lanes;
@@ -515,10 +569,10 @@ impl Conv {
                     first,
                     real: co.saturating_sub(first).min(width),
                 };
-                // SAFETY: addresses as in `forward_batch`; the scratch of a group begins at its first channel and that
-                // of a part at its first input; the gradient's rows and inputs are this task's alone.
+                // SAFETY: addresses as in `forward_batch`; every task has a scratch of its own, large enough for the
+                // widest group; the gradient's rows and inputs are this task's alone.
                 unsafe {
-                    let scratch = scratch.at(first * x_stored * t + cut(part) * t * width);
+                    let scratch = scratch.at(task * grad_channels::scratch(t, 3, lanes));
                     grad_channels::grads(self.level, &grad, x, dy, scratch, grads.at(0));
                 }
             }

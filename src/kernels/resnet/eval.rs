@@ -8,6 +8,7 @@ use super::forward::{affine, first_norm, split_image};
 use super::reorder;
 use super::spec::{BlockSpec, TrunkSpec};
 use super::state::{Norm, Trunk, convolutions, input_shape};
+use crate::kernels::conv_pixels::Ahead;
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm::{self, Strips};
 use crate::kernels::simd::Level;
@@ -146,7 +147,7 @@ impl Evaluation {
         unsafe {
             let [a, _, r] = &mut space.stages[0];
             self.stem
-                .forward_image(space.image.ptr(), r.as_mut().as_mut_ptr());
+                .forward_image(space.image.ptr(), r.as_mut().as_mut_ptr(), Ahead::NOTHING);
             let affine = affine(&self.stem_norm, None, 0);
             norm::apply(
                 level,
@@ -173,11 +174,11 @@ impl Evaluation {
                         input,
                         0,
                     );
-                    shortcut.forward_image(x, p.as_mut().as_mut_ptr());
+                    shortcut.forward_image(x, p.as_mut().as_mut_ptr(), Ahead::NOTHING);
                     side = p.ptr();
                 }
                 let r = r.as_mut().as_mut_ptr();
-                conv.forward_image(x, r);
+                conv.forward_image(x, r, Ahead::NOTHING);
                 self.finish(level, (*b, norms), r, side, a.as_mut().as_mut_ptr());
             }
         }

@@ -3,8 +3,10 @@
 use super::reorder;
 use super::spec::BlockSpec;
 use super::state::{BatchStats, Norm, Stage, Trunk};
+use crate::kernels::conv_pixels::Ahead;
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm::{self, Affine, Strips};
+use crate::kernels::profile::timed;
 use crate::kernels::simd::Level;
 use crate::kernels::workers::{Shareable, Workers};
 
@@ -98,16 +100,19 @@ impl Trunk {
             n * spec.features(),
             "features [batch, features]"
         );
-        let mut training = self
-            .training
-            .take()
-            .unwrap_or_else(|| Box::new(super::state::Training::new(&spec, level)));
+        let mut training = self.training.take().unwrap_or_else(|| {
+            Box::new(super::state::Training::new(
+                &spec,
+                level,
+                self.workers.threads(),
+            ))
+        });
         self.set_dropout(&mut training, masks);
         let workers = &*self.workers;
 
         // Stem.
         let stem = &mut training.stem;
-        stem.conv.pack_forward(params[0]);
+        timed(4, "fwd pack", || stem.conv.pack_forward(params[0]));
         let images = Shape::new(spec.grid(0), Layout::Planes, spec.in_channels);
         let stage = &mut training.stages[0];
         let (bordered, r) = (
@@ -121,19 +126,23 @@ impl Trunk {
             // SAFETY: image `i` of every buffer is this task's; all have the batch's images.
             unsafe {
                 let at = bordered.at(i * images.image);
-                images.fill_image(
-                    &x[i * per_image..][..per_image],
-                    std::slice::from_raw_parts_mut(at, images.image),
-                );
+                timed(4, "fwd layout", || {
+                    images.fill_image(
+                        &x[i * per_image..][..per_image],
+                        std::slice::from_raw_parts_mut(at, images.image),
+                    );
+                });
                 let r = r.at(i * stage.shape.image);
-                conv.forward_image(at, r);
-                norm::activate(
-                    level,
-                    &stage.strips(),
-                    false,
-                    r,
-                    parts.at(i * 2 * stage.shape.stored),
-                );
+                timed(4, "fwd conv", || conv.forward_image(at, r, Ahead::NOTHING));
+                timed(4, "fwd activate", || {
+                    norm::activate(
+                        level,
+                        &stage.strips(),
+                        false,
+                        r,
+                        parts.at(i * 2 * stage.shape.stored),
+                    );
+                });
             }
         });
         stem.norm.set_batch(
@@ -147,9 +156,14 @@ impl Trunk {
         for (i, b) in spec.blocks().enumerate() {
             let (before, rest) = training.blocks.split_at_mut(i);
             let block = &mut rest[0];
-            block.conv.pack_forward(params[b.parameter]);
+            block.exchange(&mut training.packed);
+            timed(b.stage, "fwd pack", || {
+                block.conv.pack_forward(params[b.parameter]);
+            });
             if let Some(shortcut) = &mut block.shortcut {
-                shortcut.pack_forward(params[b.parameter + 1]);
+                timed(b.stage, "fwd pack", || {
+                    shortcut.pack_forward(params[b.parameter + 1]);
+                });
             }
             let (stages_before, stages) = training.stages.split_at_mut(b.stage);
             let stage = &mut stages[0];
@@ -184,57 +198,93 @@ impl Trunk {
             let (conv, shortcut) = (&block.conv, block.shortcut.as_ref());
             let r1 = Shareable::new(block.r1.as_mut());
             let image = stage.shape.image;
+            let ahead = |i: usize| {
+                let Some(next) = i.checked_sub(workers.threads()) else {
+                    return Ahead::NOTHING;
+                };
+                let (at, before) = (next * image, next * pending.shape.image);
+                // SAFETY: all buffers hold the batch's images, and `next` is one of them.
+                unsafe {
+                    Ahead::NOTHING
+                        .and(pending.r.ptr().add(before), pending.shape.image)
+                        .and(pending.y.at(before), pending.shape.image)
+                        .and(r1.at(at), image)
+                }
+            };
             match stage.shape.layout {
                 Layout::Planes => workers.run(n, &|i| {
+                    let i = n - 1 - i;
                     // SAFETY: image `i` of every buffer is this task's; all have the batch's images.
                     unsafe {
-                        let mut x = pending.apply(level, i);
+                        let mut x = timed(b.stage, "fwd apply", || pending.apply(level, i));
                         if let Some(input) = input {
-                            x = split_image(pending.shape, x, &stage.shape, input, i);
+                            x = timed(b.stage, "fwd layout", || {
+                                split_image(pending.shape, x, &stage.shape, input, i)
+                            });
                         }
                         let r = r1.at(i * image);
-                        conv.forward_image(x, r);
+                        timed(b.stage, "fwd conv", || conv.forward_image(x, r, ahead(i)));
                         if let Some(shortcut) = shortcut {
-                            shortcut.forward_image(x, projection.at(i * image));
+                            timed(b.stage, "fwd shortcut", || {
+                                shortcut.forward_image(x, projection.at(i * image), Ahead::NOTHING);
+                            });
                         }
-                        norm::activate(
-                            level,
-                            &stage.strips(),
-                            true,
-                            r,
-                            parts.at(i * 2 * stage.shape.stored),
-                        );
+                        timed(b.stage, "fwd activate", || {
+                            norm::activate(
+                                level,
+                                &stage.strips(),
+                                true,
+                                r,
+                                parts.at(i * 2 * stage.shape.stored),
+                            );
+                        });
                     }
                 }),
                 Layout::Last => {
                     let last = Shape::new(pending.shape.grid.clone(), Layout::Last, b.cin);
                     workers.run(n, &|i| {
+                        let i = n - 1 - i;
                         // SAFETY: image `i` of every buffer is this task's; all have the batch's images.
                         unsafe {
-                            let y = pending.apply(level, i);
+                            let y = timed(b.stage, "fwd apply", || pending.apply(level, i));
                             if let Some(input) = input {
                                 let y = std::slice::from_raw_parts(y, pending.shape.image);
                                 let to = std::slice::from_raw_parts_mut(
                                     input.at(i * last.image),
                                     last.image,
                                 );
-                                reorder::to_last(level, pending.shape, y, &last, to);
+                                timed(b.stage, "fwd layout", || {
+                                    reorder::to_last(level, pending.shape, y, &last, to);
+                                });
                             }
                         }
                     });
                     // SAFETY: whole buffers of the batch in the convolutions' shapes; each job writes one of them.
                     unsafe {
                         let x = input.unwrap_or(pending.y).at(0);
-                        conv.forward_batch(workers, n, x, r1);
+                        timed(b.stage, "fwd conv", || {
+                            conv.forward_batch(workers, n, x, r1);
+                        });
                         if let Some(shortcut) = shortcut {
-                            shortcut.forward_batch(workers, n, x, projection);
+                            timed(b.stage, "fwd shortcut", || {
+                                shortcut.forward_batch(workers, n, x, projection);
+                            });
                         }
                     }
                     workers.run(n, &|i| {
+                        let i = n - 1 - i;
                         // SAFETY: image `i` of the buffers is this task's.
                         unsafe {
                             let parts = parts.at(i * 2 * stage.shape.stored);
-                            norm::activate(level, &stage.strips(), true, r1.at(i * image), parts);
+                            timed(b.stage, "fwd activate", || {
+                                norm::activate(
+                                    level,
+                                    &stage.strips(),
+                                    true,
+                                    r1.at(i * image),
+                                    parts,
+                                );
+                            });
                         }
                     });
                 }
@@ -242,30 +292,37 @@ impl Trunk {
             let q = first_norm(b);
             let pixels = stage.shape.grid.pixels();
             let [norm1, norm2] = &mut block.norms;
-            norm1.set_batch(
-                stage.parts.as_ref(),
-                pixels,
-                (params[q], params[q + 1]),
-                &mut stats[1 + 2 * i],
-            );
+            timed(b.stage, "fwd moments", || {
+                norm1.set_batch(
+                    stage.parts.as_ref(),
+                    pixels,
+                    (params[q], params[q + 1]),
+                    &mut stats[1 + 2 * i],
+                );
+            });
             let r2 = Shareable::new(block.r2.as_mut());
             let dropout = block.dropout[0].as_ref();
             let x = if b.projected { projection } else { pending.y };
-            residual(
-                workers,
-                level,
-                stage,
-                (norm1, dropout),
-                (r1, x, r2),
-                parts,
-                n,
-            );
-            norm2.set_batch(
-                stage.parts.as_ref(),
-                pixels,
-                (params[q + 2], params[q + 3]),
-                &mut stats[2 + 2 * i],
-            );
+            timed(b.stage, "fwd residual", || {
+                residual(
+                    workers,
+                    level,
+                    stage,
+                    (norm1, dropout),
+                    (r1, x, r2),
+                    parts,
+                    n,
+                );
+            });
+            timed(b.stage, "fwd moments", || {
+                norm2.set_batch(
+                    stage.parts.as_ref(),
+                    pixels,
+                    (params[q + 2], params[q + 3]),
+                    &mut stats[2 + 2 * i],
+                );
+            });
+            block.exchange(&mut training.packed);
         }
 
         // The last norm, and pooling.
@@ -282,12 +339,18 @@ impl Trunk {
         };
         let out = Shareable::new(features);
         workers.run(n, &|i| {
+            let i = n - 1 - i;
             let per_image = spec.features();
             // SAFETY: image `i` of `y` and row `i` of the features are this task's.
             unsafe {
-                let y = std::slice::from_raw_parts(pending.apply(level, i), stage.shape.image);
+                let y = std::slice::from_raw_parts(
+                    timed(3, "fwd apply", || pending.apply(level, i)),
+                    stage.shape.image,
+                );
                 let row = std::slice::from_raw_parts_mut(out.at(i * per_image), per_image);
-                reorder::average(&stage.shape, spec.windows(), y, row);
+                timed(3, "fwd pool", || {
+                    reorder::average(&stage.shape, spec.windows(), y, row);
+                });
             }
         });
         training.saved = true;

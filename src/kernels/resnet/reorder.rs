@@ -13,7 +13,8 @@ pub(crate) fn split(fine: &Grid, coarse: &Grid, plane: &[f32], phases: &mut [f32
         for y in 0..rows {
             let row = &plane[fine.origin + fine.at(2 * y + py, 0)..][..=fine.w];
             let to = &mut to[coarse.origin + coarse.at(y, 0)..][..columns];
-            for (to, pair) in to.iter_mut().zip(row[px..].chunks(2)) {
+            // The border makes a pair of an odd row's last pixel.
+            for (to, pair) in to.iter_mut().zip(row[px..].chunks_exact(2)) {
                 *to = pair[0];
             }
         }
@@ -86,15 +87,22 @@ pub(crate) fn average(
     features: &mut [f32],
 ) {
     let scale = 1.0 / (side * side) as f32;
-    for (i, feature) in features.iter_mut().enumerate() {
-        let (c, wy, wx) = (i / (windows * windows), i / windows % windows, i % windows);
-        let mut sum = 0.0;
+    let mut sums = vec![0.0; shape.channels];
+    for window in 0..windows * windows {
+        let (wy, wx) = (window / windows, window % windows);
+        sums.fill(0.0);
         for y in 0..side {
             for x in 0..side {
-                sum += image[shape.at(c, wy * side + y, wx * side + x)];
+                let pixel = &image[shape.at(0, wy * side + y, wx * side + x)..];
+                for (sum, v) in sums.iter_mut().zip(pixel) {
+                    *sum += v;
+                }
             }
         }
-        *feature = sum * scale;
+        let features = features[window..].iter_mut().step_by(windows * windows);
+        for (feature, sum) in features.zip(&sums) {
+            *feature = sum * scale;
+        }
     }
 }
 

@@ -78,8 +78,8 @@ fn a_step_matches_the_formula() {
                 let pm: Vec<Stored> = past_m.iter().map(store).collect();
                 let pv: Vec<Stored> = past_v.iter().map(store).collect();
                 // The reference computes with what is stored.
-                let past_m: Vec<Vec<f32>> = pm.iter().map(Stored::values).collect();
-                let past_v: Vec<Vec<f32>> = pv.iter().map(Stored::values).collect();
+                let past_m: Vec<Vec<f32>> = pm.iter().map(|p| p.values().into_owned()).collect();
+                let past_v: Vec<Vec<f32>> = pv.iter().map(|p| p.values().into_owned()).collect();
                 let pm: Vec<Past<'_>> = pm.iter().map(Stored::view).collect();
                 let pv: Vec<Past<'_>> = pv.iter().map(Stored::view).collect();
                 let workers = Workers::new(2);

@@ -78,6 +78,32 @@ fn everything_below_a_folder_is_found_and_named() {
 }
 
 #[test]
+fn a_failed_run_says_why() {
+    let out = tempfile::tempdir().unwrap();
+    fs::write(out.path().join(CONFIG), "benchmark = 'split-cifar100'\n").unwrap();
+    let last_event = |status: &str| {
+        fs::write(out.path().join(STATUS), status).unwrap();
+        load(out.path()).unwrap().unfinished[0].last_event.clone()
+    };
+    let failed =
+        "{\"phase\": \"failed\", \"error\": \"task 3: the loss is not finite\", \"pid\": 1}";
+    assert_eq!(
+        last_event(failed).as_deref(),
+        Some("failed: task 3: the loss is not finite")
+    );
+    assert_eq!(last_event("{\"phase\": \"running\"}"), None);
+    assert_eq!(last_event("{").as_deref(), None);
+}
+
+#[test]
+fn results_from_before_kernels_were_recorded_are_read() {
+    let text = text(60.0);
+    let older = text.replacen("\"kernels\": \"portable\",", "", 1);
+    assert_ne!(older, text);
+    assert_eq!(parse(older.as_bytes()).unwrap().provenance.kernels, "");
+}
+
+#[test]
 fn a_run_folder_alone_is_a_folder_of_one() {
     let out = tempfile::tempdir().unwrap();
     let result = result(config(&[], 1), 60.0, 4.0);

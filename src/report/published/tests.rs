@@ -131,3 +131,38 @@ fn the_embedded_sample_is_not_the_papers_data() {
     let sample = config(&[&settings[..], &[("data", "embedded")]].concat());
     assert_eq!(labels(&sample), []);
 }
+
+/// Every run of a replication has a published row to stand beside.
+#[test]
+fn replications_match_the_rows_that_they_replicate() {
+    use crate::experiment::replicate::{Dataset, What, rows};
+    let mut checked = 0;
+    for what in What::ALL {
+        for dataset in Dataset::ALL {
+            for epochs in [1, 5] {
+                let replicated = rows(what, dataset, epochs).unwrap_or_default();
+                for row in replicated.iter().filter(|row| row.grid.is_none()) {
+                    let settings = row.settings_with(&[]).unwrap();
+                    let Ok(plan) = settings.plan() else {
+                        // A benchmark that this program does not have (yet).
+                        let name = row.settings.iter().find(|(key, _)| *key == "benchmark");
+                        assert_eq!(name.and_then(|(_, name)| Benchmark::parse(name)), None);
+                        continue;
+                    };
+                    let mut config = plan.runs[0].config.clone();
+                    if config.benchmark.name() == "split-cub" {
+                        config.init_sha256 = Some("weights".to_string());
+                    }
+                    let found = labels(&config);
+                    let name = format!("{what:?} {dataset:?} {epochs} {}: {found:?}", row.label);
+                    assert!(
+                        found.iter().any(|(_, a)| *a == Agreement::InForce),
+                        "{name}"
+                    );
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 40, "{checked}");
+}

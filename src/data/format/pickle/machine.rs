@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::{MAX_OPS, Pickle, Ref, Value};
+use super::{Dialect, MAX_OPS, Pickle, Ref, Value};
 use crate::data::error::DataError;
 use crate::data::image_set::hex;
 
@@ -54,12 +54,15 @@ mod op {
     pub(super) const STACK_GLOBAL: u8 = 0x93;
     pub(super) const REDUCE: u8 = b'R';
     pub(super) const BUILD: u8 = b'b';
+    pub(super) const BINPERSID: u8 = b'Q';
+    pub(super) const PERSID: u8 = b'P';
 }
 
 /// The stack machine.
 pub(super) struct Machine<'a, 'f> {
     pub(super) input: &'a [u8],
     pub(super) file: &'f str,
+    pub(super) dialect: Dialect,
     /// Offset of the next byte.
     at: usize,
     /// Offset of the opcode being executed.
@@ -74,10 +77,11 @@ pub(super) struct Machine<'a, 'f> {
 }
 
 impl<'a, 'f> Machine<'a, 'f> {
-    pub(super) fn new(input: &'a [u8], file: &'f str) -> Self {
+    pub(super) fn new(input: &'a [u8], file: &'f str, dialect: Dialect) -> Self {
         Self {
             input,
             file,
+            dialect,
             at: 0,
             op_at: 0,
             values: Vec::new(),
@@ -88,7 +92,22 @@ impl<'a, 'f> Machine<'a, 'f> {
         }
     }
 
-    pub(super) fn run(mut self) -> Result<Pickle<'a>, DataError> {
+    /// Runs a pickle that is the whole input.
+    pub(super) fn run(self) -> Result<Pickle<'a>, DataError> {
+        let (file, total) = (self.file, self.input.len());
+        let (pickle, end) = self.run_prefix()?;
+        if end < total {
+            return Err(DataError::TrailingBytes {
+                file: file.to_owned(),
+                found: total as u64,
+                expected: end as u64,
+            });
+        }
+        Ok(pickle)
+    }
+
+    /// Runs a pickle at the start of the input; returns its number of bytes, too.
+    pub(super) fn run_prefix(mut self) -> Result<(Pickle<'a>, usize), DataError> {
         let start = self.input.get(..2).unwrap_or(self.input);
         match start {
             [op::PROTO, 2..=5] => self.at = 2,
@@ -117,19 +136,13 @@ impl<'a, 'f> Machine<'a, 'f> {
         })
     }
 
-    fn finish(mut self) -> Result<Pickle<'a>, DataError> {
+    fn finish(mut self) -> Result<(Pickle<'a>, usize), DataError> {
         let root = self.pop()?;
-        if self.at < self.input.len() {
-            return Err(DataError::TrailingBytes {
-                file: self.file.to_owned(),
-                found: self.input.len() as u64,
-                expected: self.at as u64,
-            });
-        }
-        Ok(Pickle {
+        let pickle = Pickle {
             values: self.values,
             root,
-        })
+        };
+        Ok((pickle, self.at))
     }
 
     /// Executes one opcode; what it means stands in `pickletools.py` under the same name.
@@ -261,11 +274,12 @@ impl<'a, 'f> Machine<'a, 'f> {
             }
             op::REDUCE => self.reduce(),
             op::BUILD => self.build(),
-            b'Q' | b'P' => {
+            op::BINPERSID if self.dialect == Dialect::Torch => self.storage(),
+            op::BINPERSID | op::PERSID => {
                 Err(self.error("a plain value", "a persistent id (data outside the pickle)"))
             }
             _ => Err(self.error(
-                "an opcode for plain values or NumPy arrays",
+                "an opcode for plain values, arrays or tensors",
                 &format!("opcode 0x{code:02x}"),
             )),
         }

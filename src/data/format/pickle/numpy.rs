@@ -1,9 +1,9 @@
-//! The few functions a pickle may call: those that rebuild `NumPy` arrays.
+//! The few functions a pickle may call, and those among them that rebuild `NumPy` arrays.
 
 use std::borrow::Cow;
 
 use super::machine::Machine;
-use super::{Array, Dtype, Global, Ref, Value};
+use super::{Array, Dialect, Dtype, Global, Ref, Value};
 use crate::data::error::DataError;
 
 impl Global {
@@ -55,10 +55,20 @@ impl Dtype {
 
 impl Machine<'_, '_> {
     pub(super) fn global(&mut self, module: &str, name: &str) -> Result<(), DataError> {
-        match Global::from_name(module, name) {
+        let (global, only) = match self.dialect {
+            Dialect::Numpy => (
+                Global::from_name(module, name),
+                "only the functions that rebuild NumPy arrays",
+            ),
+            Dialect::Torch => (
+                Global::from_torch_name(module, name),
+                "only the functions that rebuild PyTorch tensors",
+            ),
+        };
+        match global {
             Some(global) => self.push(Value::Global(global)),
             None => Err(self.error(
-                "only the functions that rebuild NumPy arrays",
+                only,
                 &format!("{:.60}.{:.60}", module.escape_debug(), name.escape_debug()),
             )),
         }
@@ -129,6 +139,20 @@ impl Machine<'_, '_> {
                 let data = arguments.first().copied();
                 Value::Array(Box::new(self.filled(shape, *dtype, fortran_order, data)?))
             }
+            (Global::OrderedDict, []) => Value::Dict(Vec::new()),
+            (
+                Global::RebuildTensor,
+                [
+                    Value::Storage(storage),
+                    Value::Int(offset),
+                    Value::Tuple(size),
+                    Value::Tuple(stride),
+                    ..,
+                ],
+            ) => Value::Tensor(Box::new(self.tensor(storage, *offset, size, stride)?)),
+            (Global::RebuildParameter, [Value::Tensor(tensor), ..]) => {
+                Value::Tensor(tensor.clone())
+            }
             _ => {
                 let kinds: Vec<_> = values.iter().map(|value| value.kind()).collect();
                 let found = format!("({})", kinds.join(", "));
@@ -142,6 +166,10 @@ impl Machine<'_, '_> {
     pub(super) fn build(&mut self) -> Result<(), DataError> {
         let state = self.pop()?;
         let target = self.top()?;
+        if let (Dialect::Torch, Value::Dict(_)) = (self.dialect, self.value(target)?) {
+            // A state_dict's attributes (`_metadata`: versions of layers) say nothing of values.
+            return Ok(());
+        }
         let Value::Tuple(state) = self.value(state)? else {
             return Err(self.error("a tuple as state", self.value(state)?.kind()));
         };

@@ -1,0 +1,138 @@
+//! Executing lists of runs by an engine: worker processes here, or a cluster's scheduler.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::CliError;
+use super::args::{BatchArgs, Engines};
+use super::execute::interruption;
+use super::printer::Printer;
+use super::progress::Progress;
+use crate::data;
+use crate::experiment::RunError;
+use crate::experiment::checkpoint::Interval;
+use crate::experiment::config::{DataChoice, RunConfig};
+use crate::experiment::manifest::{self, Header, ManifestError};
+use crate::experiment::pool::Status;
+use crate::experiment::processes::{Processes, Program};
+use crate::experiment::search::Engine;
+use crate::experiment::settings::{Plan, PlannedRun};
+
+/// Training and test images of a configuration: of the sample in the program, or as published.
+pub(super) fn sizes(config: &RunConfig) -> Result<(usize, usize), RunError> {
+    if config.data == DataChoice::Embedded {
+        let sample = data::embedded::mnist_sample()?;
+        return Ok((sample.train.len(), sample.test.len()));
+    }
+    Ok(config.benchmark.counts())
+}
+
+impl From<ManifestError> for CliError {
+    fn from(error: ManifestError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// What lists of runs share.
+pub(super) struct Place {
+    pub(super) out: PathBuf,
+    pub(super) data: Option<PathBuf>,
+    pub(super) init: Option<PathBuf>,
+    pub(super) jobs: Option<usize>,
+    pub(super) threads: usize,
+    pub(super) retries: usize,
+    pub(super) checkpoint_every: Interval,
+}
+
+impl Place {
+    pub(super) fn of(plan: &Plan, args: &BatchArgs) -> Self {
+        Self {
+            out: plan.out.clone(),
+            data: plan.data.clone(),
+            init: plan.init.clone(),
+            jobs: plan.jobs,
+            threads: plan.threads,
+            checkpoint_every: Interval(plan.checkpoint_every),
+            retries: args.retries.unwrap_or(match args.engine {
+                Engines::Local => 0,
+                Engines::Slurm => 2,
+            }),
+        }
+    }
+}
+
+/// Worker processes on this machine.
+pub(super) struct Local<'a> {
+    place: &'a Place,
+    stop: Arc<AtomicBool>,
+    printer: &'a Printer,
+}
+
+impl<'a> Local<'a> {
+    pub(super) fn new(place: &'a Place, printer: &'a Printer) -> Result<Self, CliError> {
+        let stop = interruption()?;
+        Ok(Self {
+            place,
+            stop,
+            printer,
+        })
+    }
+}
+
+/// Writes the manifest of these runs into their folder.
+pub(super) fn write_manifest(place: &Place, runs: &[PlannedRun]) -> Result<PathBuf, RunError> {
+    std::fs::create_dir_all(&place.out).map_err(|source| RunError::Io {
+        action: "create",
+        path: place.out.clone(),
+        source,
+    })?;
+    let header = Header::new(
+        place.data.as_deref().map(absolute),
+        place.init.as_deref().map(absolute),
+        place.threads,
+        place.checkpoint_every,
+    );
+    manifest::write(&place.out, &header, runs).map_err(|error| match error {
+        ManifestError::Write(error) => error,
+        other => RunError::Worker(other.to_string()),
+    })
+}
+
+/// A path that means the same in another folder.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+impl Engine for Local<'_> {
+    fn execute(&mut self, stage: &str, runs: &[PlannedRun]) -> Result<Vec<Status>, RunError> {
+        write_manifest(self.place, runs)?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let jobs = self.place.jobs;
+        let jobs = jobs.unwrap_or((cores / self.place.threads.max(1)).max(1));
+        let (count, out) = (runs.len(), self.place.out.display());
+        self.printer.note(&format!(
+            "{stage}: {count} runs into {out}, {jobs} side by side"
+        ));
+        let mut arguments: Vec<OsString> = vec!["worker".into(), "--out".into()];
+        arguments.push(self.place.out.clone().into());
+        arguments.extend(["--threads".into(), self.place.threads.to_string().into()]);
+        let every = self.place.checkpoint_every.to_string();
+        arguments.extend(["--checkpoint-every".into(), every.into()]);
+        for (flag, path) in [("--data", &self.place.data), ("--init", &self.place.init)] {
+            if let Some(path) = path {
+                arguments.extend([flag.into(), path.clone().into()]);
+            }
+        }
+        let pool = Processes {
+            out: self.place.out.clone(),
+            jobs,
+            retries: self.place.retries,
+            stop: &self.stop,
+            spawn: &Program { arguments },
+        };
+        let progress = Progress::new(self.printer, runs.len());
+        Ok(pool.execute(runs, &progress))
+    }
+}

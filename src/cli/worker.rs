@@ -1,0 +1,144 @@
+//! `tagcl worker` (hidden): executes the runs that its parent sends, one after another.
+//!
+//! One process a worker: what kills it takes one run with it. The protocol is in [`crate::experiment::processes`].
+
+use std::io::{self, BufRead as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use super::CliError;
+use super::args::WorkerArgs;
+use super::execute::load;
+use super::printer::Printer;
+use crate::experiment::config::RunConfig;
+use crate::experiment::pool::{Pool, Status, Watcher};
+use crate::experiment::processes::{Ending, Job, Message, STOP};
+use crate::experiment::runner::{Event, SharedData};
+use crate::experiment::settings::PlannedRun;
+
+/// Steps are reported no more often than this.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+pub(super) fn worker(args: &WorkerArgs, printer: &Printer) -> Result<(), CliError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    // Ctrl-C at a terminal reaches this process, too; the parent decides what is next.
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
+        .map_err(|e| CliError::Failed(format!("cannot listen for signals: {e}")))?;
+    let init = match &args.init {
+        None => None,
+        Some(path) => Some(
+            std::fs::read(path)
+                .map_err(|e| CliError::Failed(format!("cannot read {}: {e}", path.display())))?,
+        ),
+    };
+    let jobs = listen(Arc::clone(&stop));
+    let mut data: Option<(RunConfig, SharedData)> = None;
+    for line in jobs {
+        let ending = match serde_json::from_str::<Job>(&line) {
+            Ok(job) => one(args, job, init.as_deref(), &mut data, &stop, printer),
+            Err(e) => failed(format!("a job that is none: {e}")),
+        };
+        say(&Message::Ended(ending))?;
+    }
+    Ok(())
+}
+
+/// Lines from the parent: jobs go to the channel, [`STOP`] and the end of input set the flag.
+fn listen(stop: Arc<AtomicBool>) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            match line {
+                Ok(line) if line == STOP => stop.store(true, Ordering::Relaxed),
+                Ok(line) => {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    receiver
+}
+
+fn failed(reason: String) -> Ending {
+    let again = false;
+    Ending::Failed { reason, again }
+}
+
+fn one(
+    args: &WorkerArgs,
+    job: Job,
+    init: Option<&[u8]>,
+    data: &mut Option<(RunConfig, SharedData)>,
+    stop: &AtomicBool,
+    printer: &Printer,
+) -> Ending {
+    if data
+        .as_ref()
+        .is_none_or(|(of, _)| !job.config.has_images_of(of))
+    {
+        // The old set goes before the new one comes: two would not always fit.
+        *data = None;
+        match load(&job.config, args.data.as_deref(), printer) {
+            Ok(loaded) => *data = Some((job.config.clone(), loaded)),
+            Err(error) => return failed(error.to_string()),
+        }
+    }
+    let Some((_, data)) = data else {
+        return failed("no data".to_string());
+    };
+    let pool = Pool {
+        out: &args.out,
+        data,
+        init,
+        jobs: 1,
+        threads: args.threads,
+        checkpoint_every: args.checkpoint_every.0,
+        stop,
+    };
+    let run = PlannedRun {
+        config: job.config,
+        toml: job.toml,
+    };
+    let told = Mutex::new(None);
+    let statuses = pool.execute(std::slice::from_ref(&run), &Reporter { told: &told });
+    statuses
+        .first()
+        .map_or_else(|| failed("no run".to_string()), Ending::of)
+}
+
+fn say(message: &Message) -> Result<(), CliError> {
+    let lost = |e: io::Error| CliError::Failed(format!("the parent is gone: {e}"));
+    let text = serde_json::to_string(message).map_err(|e| lost(e.into()))?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")
+        .and_then(|()| out.flush())
+        .map_err(lost)
+}
+
+/// Passes events on to the parent.
+struct Reporter<'a> {
+    /// When a step was last reported.
+    told: &'a Mutex<Option<Instant>>,
+}
+
+impl Watcher for Reporter<'_> {
+    fn event(&self, _: usize, _: &PlannedRun, event: &Event) {
+        if let Event::Step { .. } = event {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_some_and(|at| at.elapsed() < INTERVAL) {
+                return;
+            }
+            *told = Some(Instant::now());
+        }
+        // Where the parent is gone, the end of standard input stops the run.
+        let _ = say(&Message::Event(event.clone()));
+    }
+
+    fn ended(&self, _: usize, _: &PlannedRun, _: &Status) {}
+}

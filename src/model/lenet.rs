@@ -1,0 +1,104 @@
+//! The LeNet of the released code: two normalised 5×5 convolutions, one hidden layer, no dropout.
+//!
+//! Owns the network under the released names, where the layers before the head are numbered (`linear.0.weight`, ...).
+
+use burn::module::Module;
+use burn::tensor::activation::relu;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::{BiasConv, Dropout, LearnerError, Linear, Network, Norm};
+use crate::data::ImageShape;
+use crate::seed::SeedStream;
+
+/// Width of the hidden layer.
+const HIDDEN: usize = 500;
+
+/// Sizes of a [`LeNet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeNetConfig {
+    /// Shape of an image; sides of at least 4 pixels.
+    pub image: ImageShape,
+    /// Classes over all tasks.
+    pub classes: usize,
+}
+
+/// (Convolution → norm → ReLU → max pooling) twice, hidden layer with ReLU, head.
+#[derive(Module, Debug)]
+pub struct LeNet {
+    /// 5×5, 20 channels.
+    pub conv1: BiasConv,
+    /// After it.
+    pub bn1: Norm,
+    /// 5×5, 50 channels.
+    pub conv2: BiasConv,
+    /// After it.
+    pub bn2: Norm,
+    /// Hidden layer.
+    pub hidden: Linear,
+    /// Head.
+    pub last: Linear,
+}
+
+impl LeNetConfig {
+    /// Checks that the network takes images of this shape.
+    ///
+    /// # Errors
+    /// [`LearnerError::Size`].
+    pub fn validate(&self) -> Result<(), LearnerError> {
+        if self.image.height < 4 || self.image.width < 4 {
+            return Err(LearnerError::Size(format!(
+                "lenet takes images of at least 4x4 pixels, not {}",
+                self.image
+            )));
+        }
+        Ok(())
+    }
+
+    /// A network with PyTorch's default initial values.
+    #[must_use]
+    pub fn init(&self, stream: &mut SeedStream, device: &Device) -> LeNet {
+        let plane = (self.image.height / 2 / 2) * (self.image.width / 2 / 2);
+        LeNet {
+            conv1: BiasConv::new([self.image.channels, 20], 5, 2, stream, device),
+            bn1: Norm::new(20, device),
+            conv2: BiasConv::new([20, 50], 5, 2, stream, device),
+            bn2: Norm::new(50, device),
+            hidden: Linear::new(50 * plane, HIDDEN, stream, device),
+            last: Linear::new(HIDDEN, self.classes, stream, device),
+        }
+    }
+}
+
+impl Network for LeNet {
+    fn forward(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
+        let mut x = images;
+        for (conv, norm) in [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)] {
+            let y = relu(norm.forward(conv.forward(x)));
+            x = max_pool2d(y, MaxPoolOptions::new([2; 2]));
+        }
+        self.last
+            .forward(relu(self.hidden.forward(x.flatten(1, 3))))
+    }
+
+    fn with_frozen_norms(mut self, frozen: bool) -> Self {
+        (self.bn1.frozen, self.bn2.frozen) = (frozen, frozen);
+        self
+    }
+
+    fn released_name(path: &str) -> String {
+        let numbers = [
+            ("conv1", "linear.0"),
+            ("bn1", "linear.1"),
+            ("conv2", "linear.4"),
+            ("bn2", "linear.5"),
+            ("hidden", "linear.9"),
+        ];
+        let (layer, rest) = path.split_once('.').unwrap_or((path, ""));
+        match numbers.iter().find(|(name, _)| *name == layer) {
+            Some((_, number)) => format!("{number}.{rest}"),
+            None => path.to_string(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The full ResNet-18 of Split-CUB: torchvision's, with a head of the stream's classes.
+//!
+//! Owns the network under torchvision's own names, so that its `ImageNet` checkpoints load: two 3×3 convolutions a block,
+//! convolution → normalisation → ReLU, a normalised 1×1 convolution where the shape changes. 11,279,112 parameters with
+//! 200 classes. The released code wraps it (`net.conv1.weight`, ...) and gives it no dropout.
+//!
+//! Source: He et al., CVPR 2016; `torchvision/models/resnet.py`.
+
+use burn::module::Module;
+use burn::tensor::activation::relu;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::{Conv, Dropout, LearnerError, Linear, Network, Norm};
+use crate::data::ImageShape;
+use crate::seed::SeedStream;
+
+/// Channels of the four stages.
+const WIDTHS: [usize; 4] = [64, 128, 256, 512];
+
+/// Sizes of a [`ResNet18`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResNet18Config {
+    /// Shape of an image; sides of at least [`ResNet18Config::LEAST_SIDE`] pixels (224 in the paper).
+    pub image: ImageShape,
+    /// Classes over all tasks (200 in the paper).
+    pub classes: usize,
+}
+
+/// 1×1 convolution and normalisation where a block changes the shape.
+#[derive(Module, Debug)]
+pub struct Downsample {
+    /// 1×1.
+    pub conv: Conv,
+    /// After it.
+    pub norm: Norm,
+}
+
+/// Residual block with two convolutions.
+#[derive(Module, Debug)]
+pub struct BasicBlock {
+    /// 3×3, with the block's stride.
+    pub conv1: Conv,
+    /// After the first convolution, before its ReLU.
+    pub bn1: Norm,
+    /// 3×3.
+    pub conv2: Conv,
+    /// After the second convolution, before the sum.
+    pub bn2: Norm,
+    /// On the shortcut, where the shape changes.
+    pub downsample: Option<Downsample>,
+}
+
+impl BasicBlock {
+    fn new(
+        [inputs, outputs]: [usize; 2],
+        stride: usize,
+        stream: &mut SeedStream,
+        device: &Device,
+    ) -> Self {
+        let changes = stride != 1 || inputs != outputs;
+        Self {
+            conv1: Conv::he([inputs, outputs], 3, stride, stream, device),
+            bn1: Norm::new(outputs, device),
+            conv2: Conv::he([outputs; 2], 3, 1, stream, device),
+            bn2: Norm::new(outputs, device),
+            downsample: changes.then(|| Downsample {
+                conv: Conv::he([inputs, outputs], 1, stride, stream, device),
+                norm: Norm::new(outputs, device),
+            }),
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[batch, in, height, width]`
+    /// - output: `[batch, out, ⌈height/stride⌉, ⌈width/stride⌉]`
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        let y = self.bn2.forward(self.conv2.forward(y));
+        let shortcut = match &self.downsample {
+            Some(down) => down.norm.forward(down.conv.forward(x)),
+            None => x,
+        };
+        relu(y + shortcut)
+    }
+
+    fn freeze(&mut self, frozen: bool) {
+        (self.bn1.frozen, self.bn2.frozen) = (frozen, frozen);
+        if let Some(down) = &mut self.downsample {
+            down.norm.frozen = frozen;
+        }
+    }
+}
+
+/// Convolution, max pooling, four stages of two blocks, mean over the plane, head.
+#[derive(Module, Debug)]
+pub struct ResNet18 {
+    /// 7×7, stride 2.
+    pub conv1: Conv,
+    /// After the first convolution, before its ReLU.
+    pub bn1: Norm,
+    /// Stage at a quarter of the resolution.
+    pub layer1: Vec<BasicBlock>,
+    /// Stage at an eighth of the resolution.
+    pub layer2: Vec<BasicBlock>,
+    /// Stage at a sixteenth of the resolution.
+    pub layer3: Vec<BasicBlock>,
+    /// Stage at a thirty-second of the resolution.
+    pub layer4: Vec<BasicBlock>,
+    /// Head.
+    pub fc: Linear,
+}
+
+impl ResNet18Config {
+    /// Images smaller than this end as a single pixel before the last stage.
+    pub const LEAST_SIDE: usize = 32;
+
+    /// Checks that the network takes images of this shape.
+    ///
+    /// # Errors
+    /// [`LearnerError::Size`].
+    pub fn validate(&self) -> Result<(), LearnerError> {
+        let least = Self::LEAST_SIDE;
+        if self.image.height < least || self.image.width < least {
+            return Err(LearnerError::Size(format!(
+                "resnet18 takes images of at least {least}x{least} pixels, not {}",
+                self.image
+            )));
+        }
+        Ok(())
+    }
+
+    /// A network with torchvision's initial values: normal with variance `2 / (outputs · size²)` for convolutions,
+    /// PyTorch's default for the head.
+    #[must_use]
+    pub fn init(&self, stream: &mut SeedStream, device: &Device) -> ResNet18 {
+        let conv1 = Conv::he([self.image.channels, WIDTHS[0]], 7, 2, stream, device);
+        let mut inputs = WIDTHS[0];
+        let mut stage = |outputs: usize, stride: usize| {
+            let first = BasicBlock::new([inputs, outputs], stride, stream, device);
+            inputs = outputs;
+            vec![first, BasicBlock::new([outputs; 2], 1, stream, device)]
+        };
+        let [w1, w2, w3, w4] = WIDTHS;
+        let (layer1, layer2) = (stage(w1, 1), stage(w2, 2));
+        let (layer3, layer4) = (stage(w3, 2), stage(w4, 2));
+        ResNet18 {
+            conv1,
+            bn1: Norm::new(w1, device),
+            layer1,
+            layer2,
+            layer3,
+            layer4,
+            fc: Linear::new(w4, self.classes, stream, device),
+        }
+    }
+}
+
+impl ResNet18 {
+    /// What the head sees.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, height, width]`
+    /// - output: `[batch, 512]`
+    #[must_use]
+    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
+        let x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let pool = MaxPoolOptions::new([3; 2]).with_stride([2; 2]);
+        let mut x = max_pool2d(x, pool.with_padding([1; 2]));
+        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        for block in stages.into_iter().flatten() {
+            x = block.forward(x);
+        }
+        x.mean_dim(3).mean_dim(2).flatten(1, 3)
+    }
+}
+
+impl Network for ResNet18 {
+    fn forward(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
+        self.fc.forward(self.features(images))
+    }
+
+    fn with_frozen_norms(mut self, frozen: bool) -> Self {
+        self.bn1.frozen = frozen;
+        let stages = [
+            &mut self.layer1,
+            &mut self.layer2,
+            &mut self.layer3,
+            &mut self.layer4,
+        ];
+        for block in stages.into_iter().flatten() {
+            block.freeze(frozen);
+        }
+        self
+    }
+
+    fn released_name(path: &str) -> String {
+        path.replace(".downsample.conv.", ".downsample.0.")
+            .replace(".downsample.norm.", ".downsample.1.")
+    }
+}

@@ -1,0 +1,227 @@
+//! What a configuration is called in tables.
+//!
+//! Owns two vocabularies: the program's own (`tag-rmsprop, α age`), in which terminals and files name a group, and the
+//! paper's (`TAGed ER (M=5)`), in which its tables do.
+
+use std::fmt::Write as _;
+
+use super::group::{Group, differing_settings};
+use crate::experiment::benchmark::{Benchmark, MethodName, Named as _, OptimizerName};
+use crate::experiment::config::{RunConfig, Schedule};
+use crate::optim::AlphaRule;
+
+/// The optimizer with what tells it apart from its plain form, but for the settings in `elsewhere`, which have columns
+/// of their own.
+#[must_use]
+pub fn optimizer(config: &RunConfig, elsewhere: &[&str]) -> String {
+    let mut text = config.optimizer.name().to_string();
+    let shown = |key: &str| !elsewhere.contains(&key);
+    if shown("alpha") {
+        match config.tag.as_ref().map(|tag| tag.alpha) {
+            None | Some(AlphaRule::Cosine) => {}
+            Some(AlphaRule::One) => text.push_str(", α one"),
+            Some(AlphaRule::Age) => text.push_str(", α age"),
+            Some(AlphaRule::Gradients) => text.push_str(", α gradients"),
+        }
+    }
+    let stored = config.tag.as_ref().and_then(|tag| tag.stored_gradients);
+    if let Some(b) = stored.filter(|_| shown("stored_gradients")) {
+        let _ = write!(text, ", B={b}");
+    }
+    if config.dropout > 0.0 && shown("dropout") {
+        let _ = write!(text, ", dropout {}", config.dropout);
+    }
+    if config.gamma < 1.0 && shown("gamma") {
+        let _ = write!(text, ", γ {}", config.gamma);
+    }
+    if config.momentum > 0.0 && shown("momentum") {
+        let _ = write!(text, ", momentum {}", config.momentum);
+    }
+    text
+}
+
+/// The method's name, with its memory, and the order of the examples where it is not the usual one.
+#[must_use]
+pub fn method(config: &RunConfig, elsewhere: &[&str]) -> String {
+    let mut text = config.method.name().to_string();
+    if let Some(memory) = memory(config).filter(|_| !elsewhere.contains(&"memory_per_class")) {
+        let _ = write!(text, ", M={memory}");
+    }
+    if !elsewhere.contains(&"schedule") {
+        match config.schedule {
+            Schedule::Sequential => {}
+            Schedule::Cyclic => text.push_str(", cyclic"),
+            Schedule::Joint => text.push_str(", joint"),
+        }
+    }
+    text
+}
+
+/// Remembered examples a class, for the methods that remember.
+fn memory(config: &RunConfig) -> Option<usize> {
+    let agem = config.agem.map(|agem| agem.memory_per_class);
+    agem.or(config.er.map(|er| er.memory_per_class))
+}
+
+/// The program's name of method and optimizer, with what tells variants of one method apart.
+#[must_use]
+pub fn approach(config: &RunConfig) -> String {
+    format!("{} {}", method(config, &[]), optimizer(config, &[]))
+}
+
+/// The paper's name of the method, or one in its manner.
+#[must_use]
+pub fn in_paper(config: &RunConfig) -> String {
+    match config.schedule {
+        Schedule::Cyclic => return "MTL (cyclic)".to_string(),
+        Schedule::Joint => return "MTL (joint)".to_string(),
+        Schedule::Sequential => {}
+    }
+    let rule = config
+        .tag
+        .as_ref()
+        .map(|tag| (tag.alpha, tag.stored_gradients));
+    let optimizer = match (config.optimizer, rule) {
+        (OptimizerName::TagRmsProp, Some((AlphaRule::One, _))) => "TAG-1".to_string(),
+        (OptimizerName::TagRmsProp, Some((AlphaRule::Age, _))) => "TAG-age".to_string(),
+        (OptimizerName::TagRmsProp, Some((AlphaRule::Gradients, b))) => {
+            format!("TAG-G (B={})", b.unwrap_or(1))
+        }
+        (OptimizerName::TagAdagrad | OptimizerName::TagAdam, Some((rule, _)))
+            if rule != AlphaRule::Cosine =>
+        {
+            optimizer(config, &["dropout", "gamma", "momentum"])
+        }
+        (OptimizerName::Sgd, _) => "SGD".to_string(),
+        (OptimizerName::RmsProp, _) => "RMSProp".to_string(),
+        (OptimizerName::Adagrad, _) => "Adagrad".to_string(),
+        (OptimizerName::Adam, _) => "Adam".to_string(),
+        (OptimizerName::TagRmsProp, _) => "TAG-RMSProp".to_string(),
+        (OptimizerName::TagAdagrad, _) => "TAG-Adagrad".to_string(),
+        (OptimizerName::TagAdam, _) => "TAG-Adam".to_string(),
+    };
+    let base = match config.method {
+        MethodName::Plain if config.optimizer == OptimizerName::Sgd && config.gamma < 1.0 => {
+            return "Stable SGD".to_string();
+        }
+        MethodName::Plain if config.optimizer.is_tag() => return optimizer,
+        MethodName::Plain => return format!("Naive {optimizer}"),
+        MethodName::Ewc => "EWC",
+        MethodName::Agem => "A-GEM",
+        MethodName::Er => "ER",
+    };
+    let prefix = match optimizer.as_str() {
+        "SGD" => String::new(),
+        "TAG-RMSProp" => "TAGed ".to_string(),
+        other => format!("{other} "),
+    };
+    let memory = memory(config);
+    let memory = memory.map_or(String::new(), |m| format!(" (M={m})"));
+    format!("{prefix}{base}{memory}")
+}
+
+/// The paper's name of a benchmark, or its name in the program.
+#[must_use]
+pub fn benchmark_in_paper(benchmark: Benchmark) -> &'static str {
+    match benchmark.name() {
+        "split-cifar100" => "Split-CIFAR100",
+        "split-mini-imagenet" => "Split-miniImageNet",
+        "split-cub" => "Split-CUB",
+        "rotated-mnist" => "Rotated MNIST",
+        "permuted-mnist" => "Permuted MNIST",
+        name => name,
+    }
+}
+
+/// A name for each group, such that groups of one column have different names.
+///
+/// Groups that `name` calls the same within one `column` get their differing settings in parentheses, in every column
+/// where the name appears.
+#[must_use]
+pub fn distinct_names(
+    groups: &[Group],
+    name: impl Fn(&RunConfig) -> String,
+    column: impl Fn(&RunConfig) -> String,
+) -> Vec<String> {
+    let names: Vec<String> = groups.iter().map(|g| name(&g.config)).collect();
+    let columns: Vec<String> = groups.iter().map(|g| column(&g.config)).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut ambiguous = std::collections::BTreeSet::new();
+    for pair in names.iter().zip(&columns) {
+        if !seen.insert(pair) {
+            ambiguous.insert(pair.0);
+        }
+    }
+    let mut distinct = names.clone();
+    for name in ambiguous {
+        let of_name: Vec<usize> = (0..groups.len())
+            .filter(|i| names.get(*i) == Some(name))
+            .collect();
+        let same: Vec<Group> = of_name
+            .iter()
+            .filter_map(|i| groups.get(*i))
+            .cloned()
+            .collect();
+        let settings = differing_settings(&same);
+        for (nth, i) in of_name.into_iter().enumerate() {
+            let values = settings.iter().filter_map(|setting| {
+                let value = setting.values.get(nth).cloned().flatten();
+                value.map(|value| format!("{} {value}", setting.key))
+            });
+            let values: Vec<String> = values.collect();
+            if let Some(slot) = distinct.get_mut(i) {
+                *slot = format!("{name} ({})", values.join(", "));
+            }
+        }
+    }
+    distinct
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::published;
+    use crate::report::testing::config;
+
+    #[test]
+    fn published_rows_have_their_own_names() {
+        let mut checked = 0;
+        for row in published::rows().filter(|row| row.benchmark().is_some()) {
+            if row.label == "ER" || row.label == "MTL" {
+                continue; // Figure 5a gives no M; MTL's name here says what it is.
+            }
+            let keys = [
+                "benchmark",
+                "tasks",
+                "method",
+                "optimizer",
+                "lr",
+                "b",
+                "gamma",
+                "dropout",
+                "alpha",
+                "stored_gradients",
+                "memory_per_class",
+                "momentum",
+            ];
+            let settings: Vec<(&str, &str)> = keys
+                .into_iter()
+                .filter_map(|key| Some((key, row.setting(key)?)))
+                .collect();
+            assert_eq!(in_paper(&config(&settings, 1)), row.label);
+            checked += 1;
+        }
+        assert!(checked > 40, "{checked}");
+    }
+
+    #[test]
+    fn what_has_a_column_is_not_named_twice() {
+        let stable = config(&[("gamma", "0.9"), ("dropout", "0.1")], 1);
+        assert_eq!(optimizer(&stable, &[]), "sgd, dropout 0.1, γ 0.9");
+        assert_eq!(optimizer(&stable, &["dropout"]), "sgd, γ 0.9");
+        assert_eq!(
+            method(&config(&[("schedule", "joint"), ("lr", "0.1")], 1), &[]),
+            "plain, joint"
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! TAG's correlations: α(t,τ) by task and by layer.
+//!
+//! Owns the views of `alpha` in results. Its values are means over the steps of task t. The present task's own (τ = t),
+//! which is e^−b by definition, is not coloured: it would press all others into one end of the scale.
+
+use super::axis::Axis;
+use super::colour::{Paint, Style};
+use super::label::{file_name, stream};
+use super::layout::{LinePlot, Series};
+use super::matrix::{HeatMap, named, side, task_labels};
+use super::scene::Figure;
+use super::stats::{Point, mean_alpha, over_runs, past_mean};
+use super::{Data, Entry, PlotError, band, count, marks, sentences};
+use crate::experiment::result::AlphaResult;
+
+/// What is lacking where there is no such plot.
+pub(super) const LACKING: &str =
+    "no run recorded α of two or more tasks; only the TAG optimizers do (--optimizer tag-rmsprop)";
+
+fn of_group(data: &Data<'_>, entry: &Entry<'_>) -> Result<Vec<AlphaResult>, PlotError> {
+    if !entry.group.config.optimizer.is_tag() {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::new();
+    for run in data.members(entry) {
+        let alpha = run.alpha().map_err(PlotError::Alpha)?;
+        all.extend(alpha.filter(|alpha| alpha.mean.len() > 1));
+    }
+    Ok(all)
+}
+
+/// For each group with α: its course over t, and all of it as a heat map.
+pub(super) fn by_task(data: &Data<'_>) -> Result<Vec<Figure>, PlotError> {
+    let mut figures = Vec::new();
+    for entry in data.streams.iter().flatten() {
+        let runs = of_group(data, entry)?;
+        if !runs.is_empty() {
+            figures.push(evolution(entry, &runs));
+            figures.push(heat_map(entry, &runs));
+        }
+    }
+    Ok(figures)
+}
+
+fn evolution(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
+    let config = &entry.group.config;
+    let pick = |f: &dyn Fn(usize, &[f64]) -> Option<f64>| -> Vec<Point> {
+        let runs: Vec<Vec<f64>> = runs
+            .iter()
+            .map(|run| {
+                let rows = run.mean.iter().enumerate().skip(1);
+                rows.filter_map(|(t, row)| f(t, row.get(..t)?)).collect()
+            })
+            .collect();
+        over_runs(&runs)
+    };
+    let lines: [(&str, Vec<Point>); 5] = [
+        (
+            "highest over τ < t",
+            pick(&|_, past| past.iter().copied().reduce(f64::max)),
+        ),
+        ("mean over τ < t", pick(&|_, past| super::stats::mean(past))),
+        (
+            "lowest over τ < t",
+            pick(&|_, past| past.iter().copied().reduce(f64::min)),
+        ),
+        (
+            "τ = t − 1, the task before",
+            pick(&|t, past| past.get(t - 1).copied()),
+        ),
+        (
+            "τ = 1, the first task",
+            pick(&|_, past| past.first().copied()),
+        ),
+    ];
+    let tasks = runs.iter().map(|run| run.mean.len()).min().unwrap_or(0);
+    let mean = lines.get(1).and_then(|(_, points)| {
+        let values: Vec<f64> = points.iter().map(|p| p.mean).collect();
+        super::stats::mean(&values)
+    });
+    let series = lines
+        .into_iter()
+        .enumerate()
+        .map(|(i, (label, points))| Series {
+            group: entry.number,
+            style: Style {
+                // The mean in ink; its bounds in the same grey-blue.
+                paint: match i {
+                    1 => Paint::Ink,
+                    0 | 2 => Paint::Series(5),
+                    other => Paint::Series(other - 3),
+                },
+                ..Style::of(i)
+            },
+            label: label.to_string(),
+            x_names: (2..=tasks).map(|t| format!("task t = {t}")).collect(),
+            points: (2..=tasks).map(|t| t as f64).zip(points).collect(),
+            line: true,
+        });
+    LinePlot {
+        name: file_name(&format!("alpha-course-{}-{}", stream(config), entry.label)),
+        title: format!(
+            "α(t, τ) over the tasks: {}, {}",
+            entry.label,
+            stream(config)
+        ),
+        note: sentences(&[
+            &format!(
+                "Mean over tensors and the steps of task t; {}{}",
+                count(&[entry]),
+                band(&[entry])
+            ),
+            &marks(&[entry]),
+        ]),
+        description: format!(
+            "Line plot of TAG's correlation over the tasks. Mean over all past tasks: {:.2}.",
+            mean.unwrap_or(f64::NAN)
+        ),
+        x_title: "task t",
+        y_title: "α(t, τ)",
+        x: Axis::tasks(2, tasks),
+        y_values: vec![1.0],
+        series: series.collect(),
+        digits: 3,
+    }
+    .figure()
+}
+
+fn heat_map(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
+    let config = &entry.group.config;
+    let (table, _) = mean_alpha(runs);
+    let tasks = table.len();
+    let values: Vec<f64> = past_mean(&table);
+    let mean = super::stats::mean(&values).unwrap_or(f64::NAN);
+    HeatMap {
+        group: entry.number,
+        name: file_name(&format!("alpha-{}-{}", stream(config), entry.label)),
+        title: format!("α(t, τ): {}, {}", entry.label, stream(config)),
+        note: sentences(&[
+            &format!("Mean over tensors and the steps of task t; {}", count(&[entry])),
+            "Grey: the present task's own, not on the scale",
+            &marks(&[entry]),
+        ]),
+        description: format!("Heat map of TAG's correlation by present and past task. Mean over past tasks: {mean:.2}."),
+        x_title: "past task τ",
+        y_title: "present task t",
+        colour_title: "α(t, τ), logarithmic",
+        rows: table.into_iter().map(|row| row.into_iter().map(Some).collect()).collect(),
+        grey: |t, tau| t == tau,
+        row_labels: task_labels(tasks),
+        column_labels: task_labels(tasks),
+        row_names: named("t =", tasks),
+        column_names: named("τ =", tasks),
+        cell: (side(tasks), side(tasks)),
+        painted: (tasks <= 20).then_some(1),
+        digits: 3,
+        log: true,
+    }
+    .figure()
+}
+
+/// For each group with α: the mean over past tasks, by tensor and task.
+pub(super) fn by_layer(data: &Data<'_>) -> Result<Vec<Figure>, PlotError> {
+    let mut figures = Vec::new();
+    for entry in data.streams.iter().flatten() {
+        let runs = of_group(data, entry)?;
+        if runs.is_empty() {
+            continue;
+        }
+        let config = &entry.group.config;
+        let (_, tensors) = mean_alpha(&runs);
+        let rows: Vec<(String, Vec<f64>)> = tensors
+            .into_iter()
+            .map(|(name, table)| (name, past_mean(&table)))
+            .filter(|(_, row)| !row.is_empty())
+            .collect();
+        let columns = rows.iter().map(|(_, row)| row.len()).max().unwrap_or(0);
+        if columns == 0 {
+            continue;
+        }
+        // Room for the title of the colours beside few tensors.
+        let height = (220.0 / rows.len().max(1) as f64).clamp(14.0, 28.0);
+        let mean_of =
+            |(name, row): &(String, Vec<f64>)| Some((name.clone(), super::stats::mean(row)?));
+        let mut means: Vec<(String, f64)> = rows.iter().filter_map(mean_of).collect();
+        means.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let ends = match (means.first(), means.last()) {
+            (Some((a, x)), Some((b, y))) => {
+                format!("highest mean: {a}, {x:.2}; lowest: {b}, {y:.2}")
+            }
+            _ => String::new(),
+        };
+        figures.push(
+            HeatMap {
+                group: entry.number,
+                name: file_name(&format!("alpha-layers-{}-{}", stream(config), entry.label)),
+                title: format!("α by layer: {}, {}", entry.label, stream(config)),
+                note: sentences(&[
+                    &format!(
+                        "Mean over the past tasks τ < t and the steps of task t; {}",
+                        count(&[entry])
+                    ),
+                    &marks(&[entry]),
+                ]),
+                description: format!(
+                    "Heat map of TAG's correlation by parameter tensor and task; {ends}."
+                ),
+                x_title: "present task t",
+                y_title: "parameter tensor",
+                colour_title: "mean α(t, τ), logarithmic",
+                row_labels: rows.iter().map(|(name, _)| name.clone()).collect(),
+                row_names: rows.iter().map(|(name, _)| name.clone()).collect(),
+                rows: rows
+                    .into_iter()
+                    .map(|(_, row)| row.into_iter().map(Some).collect())
+                    .collect(),
+                grey: |_, _| false,
+                column_labels: task_labels(columns + 1).into_iter().skip(1).collect(),
+                column_names: named("t =", columns + 1).into_iter().skip(1).collect(),
+                cell: (side(columns).max(22.0), height),
+                painted: None,
+                digits: 3,
+                log: true,
+            }
+            .figure(),
+        );
+    }
+    Ok(figures)
+}

@@ -1,0 +1,249 @@
+//! Bars: every metric of every group, with its spread over seeds.
+
+use super::axis::{Axis, LABEL, TICK, rule};
+use super::colour::{Marker, Paint};
+use super::label::{file_name, stream};
+use super::layout::{MARGIN, heading};
+use super::scene::{Anchor, Figure, Shape, Stroke, Text, text_width};
+use super::{Data, Entry, count, marks, sentences};
+use crate::report::beside;
+use crate::report::group::Spread;
+use crate::report::published::Quantity;
+
+const ROW: f64 = 26.0;
+const PANEL: f64 = 190.0;
+const GAP: f64 = 84.0;
+
+/// A metric: its title, its value in a group, and the decimals shown.
+struct Metric {
+    title: &'static str,
+    of: fn(&Entry<'_>) -> Option<Spread>,
+    digits: usize,
+    published: Quantity,
+}
+
+const METRICS: [Metric; 3] = [
+    Metric {
+        title: "average accuracy (%)",
+        of: |entry| Some(entry.group.average_accuracy),
+        digits: 1,
+        published: Quantity::Accuracy,
+    },
+    Metric {
+        title: "forgetting (fraction)",
+        // The maximum over all times, as the published figures have it.
+        of: |entry| entry.group.forgetting_released,
+        digits: 3,
+        published: Quantity::Forgetting,
+    },
+    Metric {
+        title: "learning accuracy (%)",
+        of: |entry| entry.group.learning_accuracy,
+        digits: 1,
+        published: Quantity::LearningAccuracy,
+    },
+];
+
+/// The published mean and standard deviation of the same settings.
+fn published(entry: &Entry<'_>, metric: &Metric) -> Option<(f64, Option<f64>)> {
+    let found = beside::published(&entry.group.config, metric.published)?;
+    Some((found.mean, found.std))
+}
+
+/// One figure a stream: a row a group, a panel a metric.
+pub(super) fn bars(data: &Data<'_>) -> Vec<Figure> {
+    let figures = data.streams.iter().filter(|entries| !entries.is_empty());
+    figures.map(|entries| figure(entries)).collect()
+}
+
+fn figure(entries: &[Entry<'_>]) -> Figure {
+    let all: Vec<&Entry<'_>> = entries.iter().collect();
+    let name = all
+        .first()
+        .map_or(String::new(), |e| stream(&e.group.config));
+    let label_width = entries
+        .iter()
+        .map(|e| text_width(&e.label, TICK))
+        .fold(0.0, f64::max);
+    let left = MARGIN + label_width + 10.0;
+    let width = left + 3.0 * PANEL + 2.0 * GAP + GAP + MARGIN;
+    let mut shapes = Vec::new();
+    let any_published = entries
+        .iter()
+        .any(|e| METRICS.iter().any(|m| published(e, m).is_some()));
+    let note = sentences(&[
+        &format!(
+            "Mean with a whisker of ± one population std; {}",
+            count(&all)
+        ),
+        "Forgetting: highest accuracy at any time minus final, as the TAG paper's tables have it",
+        if any_published {
+            "Hollow diamonds: the paper's or its logs' figure for the same settings"
+        } else {
+            ""
+        },
+        &marks(&all),
+    ]);
+    let title = format!("Results: {name}");
+    let top = heading(&title, &note, width, &mut shapes);
+    let bottom = top + ROW * entries.len() as f64;
+    for (row, entry) in entries.iter().enumerate() {
+        let y = top + ROW * (row as f64 + 0.5);
+        let label = Text::new(left - 8.0, y + 0.35 * TICK, TICK, entry.label.clone());
+        shapes.push(Shape::Series {
+            group: entry.number,
+            shapes: vec![label.anchor(Anchor::End).shape()],
+        });
+    }
+    for (i, metric) in METRICS.iter().enumerate() {
+        let x = left + i as f64 * (PANEL + GAP);
+        panel(entries, metric, (x, top, bottom), &mut shapes);
+    }
+    let values: Vec<String> = entries
+        .iter()
+        .map(|e| format!("{} {:.1}", e.label, e.group.average_accuracy.mean))
+        .collect();
+    Figure {
+        name: file_name(&format!("bars-{name}")),
+        title,
+        description: format!("Bars. Average accuracy in percent: {}.", values.join("; ")),
+        group: None,
+        width,
+        height: bottom + 26.0 + LABEL + MARGIN,
+        shapes,
+    }
+}
+
+fn panel(
+    entries: &[Entry<'_>],
+    metric: &Metric,
+    (left, top, bottom): (f64, f64, f64),
+    shapes: &mut Vec<Shape>,
+) {
+    let own = entries
+        .iter()
+        .filter_map(metric.of)
+        .map(|v| (v.mean, v.std));
+    let others = entries.iter().filter_map(|e| published(e, metric));
+    let others = others.map(|(mean, std)| (mean, std.unwrap_or(0.0)));
+    let ends = own
+        .chain(others)
+        .flat_map(|(mean, std)| [mean - std, mean + std]);
+    let axis = Axis::around(ends.chain([0.0]), 4);
+    let place = |value: f64| left + PANEL * axis.place(value);
+    for (value, label) in &axis.ticks {
+        let x = place(*value);
+        shapes.push(rule((x, top), (x, bottom), Paint::Grid));
+        let label = Text::new(x, bottom + 5.0 + TICK, TICK, label.clone());
+        shapes.push(label.anchor(Anchor::Middle).shape());
+    }
+    for (row, entry) in entries.iter().enumerate() {
+        let y = top + ROW * (row as f64 + 0.5);
+        let mut bar = Vec::new();
+        match (metric.of)(entry) {
+            None => bar.push(
+                Text::new(place(0.0) + 4.0, y + 0.35 * TICK, TICK, "not measured")
+                    .paint(Paint::Muted)
+                    .shape(),
+            ),
+            Some(value) => draw(entry, metric, value, y, &place, &mut bar),
+        }
+        shapes.push(Shape::Series {
+            group: entry.number,
+            shapes: bar,
+        });
+    }
+    let zero = place(0.0);
+    shapes.push(rule((zero, top), (zero, bottom), Paint::Ink));
+    let title = Text::new(
+        left + PANEL / 2.0,
+        bottom + 26.0 + LABEL,
+        LABEL,
+        metric.title,
+    );
+    shapes.push(title.anchor(Anchor::Middle).shape());
+}
+
+fn draw(
+    entry: &Entry<'_>,
+    metric: &Metric,
+    value: Spread,
+    y: f64,
+    place: &dyn Fn(f64) -> f64,
+    shapes: &mut Vec<Shape>,
+) {
+    let digits = metric.digits;
+    let (zero, end) = (place(0.0), place(value.mean));
+    let several = entry.group.n > 1;
+    // Whiskers of both kinds side by side.
+    let own_y = if published(entry, metric).is_some() {
+        y - 0.12 * ROW
+    } else {
+        y
+    };
+    let text = if several {
+        format!("{:.digits$} ± {:.digits$}", value.mean, value.std)
+    } else {
+        format!("{:.digits$}", value.mean)
+    };
+    shapes.push(Shape::Rect {
+        x: zero.min(end),
+        y: y - 0.31 * ROW,
+        width: (end - zero).abs(),
+        height: 0.62 * ROW,
+        fill: if entry.group.config.optimizer.is_tag() {
+            Paint::Series(0)
+        } else {
+            Paint::Series(5)
+        },
+        opacity: 0.8,
+        tip: Some(format!("{}, {}: {text}", entry.label, metric.title)),
+    });
+    let mut furthest = end.max(zero);
+    if several {
+        let (low, high) = (place(value.mean - value.std), place(value.mean + value.std));
+        shapes.extend(horizontal_whisker(own_y, low, high, Paint::Ink));
+        furthest = furthest.max(high);
+    }
+    if let Some((mean, std)) = published(entry, metric) {
+        let y = y + 0.22 * ROW;
+        let std_text = std.map_or(String::new(), |std| format!(" ± {std:.digits$}"));
+        if let Some(std) = std.filter(|std| *std > 0.0) {
+            let (low, high) = (place(mean - std), place(mean + std));
+            shapes.extend(horizontal_whisker(y, low, high, Paint::Series(1)));
+            furthest = furthest.max(high);
+        }
+        furthest = furthest.max(place(mean) + 5.0);
+        shapes.push(Shape::Marker {
+            x: place(mean),
+            y,
+            marker: Marker::Diamond,
+            size: 3.6,
+            paint: Paint::Series(1),
+            hollow: true,
+            tip: Some(format!(
+                "{}, {}, published: {mean:.digits$}{std_text}",
+                entry.label, metric.title
+            )),
+        });
+    }
+    shapes.push(Text::new(furthest + 6.0, y + 0.35 * 11.0, 11.0, text).shape());
+}
+
+fn horizontal_whisker(y: f64, low: f64, high: f64, paint: Paint) -> Vec<Shape> {
+    let stroke = Stroke {
+        paint,
+        width: 1.4,
+        dash: &[],
+    };
+    let line = |a, b| Shape::Line {
+        points: vec![a, b],
+        stroke,
+    };
+    let cap = 3.5;
+    vec![
+        line((low, y), (high, y)),
+        line((low, y - cap), (low, y + cap)),
+        line((high, y - cap), (high, y + cap)),
+    ]
+}

@@ -1,0 +1,166 @@
+//! What a group is called in a plot.
+//!
+//! Owns the names: method and optimizer as papers write them, and of the settings only those that tell groups of the
+//! same name apart.
+
+use crate::experiment::benchmark::{Benchmark, MethodName, Named as _, OptimizerName};
+use crate::experiment::config::{DataChoice, RunConfig, Schedule};
+use crate::optim::AlphaRule;
+use crate::report::group::{Group, settings};
+
+/// The optimizer as papers write it.
+pub(in crate::report) fn optimizer(name: OptimizerName) -> &'static str {
+    match name {
+        OptimizerName::Sgd => "SGD",
+        OptimizerName::RmsProp => "RMSProp",
+        OptimizerName::Adagrad => "Adagrad",
+        OptimizerName::Adam => "Adam",
+        OptimizerName::TagRmsProp => "TAG-RMSProp",
+        OptimizerName::TagAdagrad => "TAG-Adagrad",
+        OptimizerName::TagAdam => "TAG-Adam",
+    }
+}
+
+/// The method as papers write it.
+pub(in crate::report) fn method(name: MethodName) -> &'static str {
+    match name {
+        MethodName::Plain => "plain",
+        MethodName::Ewc => "EWC",
+        MethodName::Agem => "A-GEM",
+        MethodName::Er => "ER",
+    }
+}
+
+/// Method and optimizer: `EWC, SGD`; the optimizer alone where nothing is added to it.
+pub(in crate::report) fn pair(config: &RunConfig) -> String {
+    let optimizer = optimizer(config.optimizer);
+    let name = match config.method {
+        MethodName::Plain => optimizer.to_string(),
+        other => format!("{}, {optimizer}", method(other)),
+    };
+    let name = format!("{name}{}", variant(config));
+    match config.schedule {
+        Schedule::Sequential => name,
+        Schedule::Cyclic => format!("{name}, cyclic"),
+        Schedule::Joint => format!("{name}, joint"),
+    }
+}
+
+/// What makes an optimizer another one: TAG's rule, Stable SGD's dropout and decay.
+fn variant(config: &RunConfig) -> String {
+    let mut text = String::new();
+    match config.tag.as_ref().map(|tag| tag.alpha) {
+        None | Some(AlphaRule::Cosine) => {}
+        Some(AlphaRule::One) => text.push_str(", α one"),
+        Some(AlphaRule::Age) => text.push_str(", α age"),
+        Some(AlphaRule::Gradients) => text.push_str(", α gradients"),
+    }
+    for (name, value, usual) in [
+        ("dropout", config.dropout, 0.0),
+        ("γ", config.gamma, 1.0),
+        ("momentum", config.momentum, 0.0),
+    ] {
+        if value != usual {
+            text = format!("{text}, {name} {value}");
+        }
+    }
+    text
+}
+
+/// The benchmark as papers write it.
+pub(in crate::report) fn benchmark(name: Benchmark) -> String {
+    match name {
+        Benchmark::SplitCifar100 => "Split-CIFAR100".to_string(),
+        Benchmark::SplitCifar10 => "Split-CIFAR10".to_string(),
+        Benchmark::SplitMnist => "Split-MNIST".to_string(),
+        Benchmark::SplitFashionMnist => "Split-Fashion-MNIST".to_string(),
+        Benchmark::RotatedMnist => "Rotated MNIST".to_string(),
+        Benchmark::PermutedMnist => "Permuted MNIST".to_string(),
+        #[allow(unreachable_patterns, reason = "benchmarks are added elsewhere")]
+        other => other.name().to_string(),
+    }
+}
+
+/// Names of groups that stand in one plot: all different, and no longer than it takes.
+pub(in crate::report) fn labels(groups: &[&Group]) -> Vec<String> {
+    let pairs: Vec<String> = groups.iter().map(|g| pair(&g.config)).collect();
+    let all: Vec<Vec<(String, String)>> = groups.iter().map(|g| settings(&g.config)).collect();
+    let value = |i: usize, key: &str| -> Option<&str> {
+        let found = all.get(i)?.iter().find(|(k, _)| k == key);
+        found.map(|(_, value)| value.as_str())
+    };
+    let mut labels = Vec::with_capacity(groups.len());
+    for (i, name) in pairs.iter().enumerate() {
+        let namesakes: Vec<usize> = (0..pairs.len()).filter(|j| &pairs[*j] == name).collect();
+        let mut label = name.clone();
+        let mut keys: Vec<&String> = Vec::new();
+        for (key, _) in namesakes.iter().filter_map(|j| all.get(*j)).flatten() {
+            let named = ["schedule", "alpha", "dropout", "gamma", "momentum"];
+            if !keys.contains(&key) && !named.contains(&key.as_str()) {
+                keys.push(key);
+            }
+        }
+        for key in keys {
+            let own = value(i, key);
+            if namesakes.iter().any(|j| value(*j, key) != own) {
+                let text = own.unwrap_or("–");
+                let shown = text.get(..12).filter(|_| text.len() > 20).unwrap_or(text);
+                label = format!("{label}, {} {shown}", short_key(key));
+            }
+        }
+        labels.push(label);
+    }
+    labels
+}
+
+/// A setting's name in a label.
+fn short_key(key: &str) -> String {
+    match key {
+        "lambda" => "λ".to_string(),
+        "memory_per_class" => "M".to_string(),
+        "batch_size" => "batch".to_string(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// What groups must share to stand in one plot.
+pub(super) fn same_stream(a: &RunConfig, b: &RunConfig) -> bool {
+    a.benchmark == b.benchmark
+        && a.tasks == b.tasks
+        && a.data == b.data
+        && a.fraction == b.fraction
+        && a.validation == b.validation
+}
+
+/// The stream in words: `Split-CIFAR100, 20 tasks`.
+pub(super) fn stream(config: &RunConfig) -> String {
+    let mut text = format!("{}, {} tasks", benchmark(config.benchmark), config.tasks);
+    if config.data == DataChoice::Embedded {
+        text.push_str(", embedded sample");
+    }
+    if config.fraction < 1.0 {
+        let percent = (config.fraction * 1e8).round() / 1e6;
+        text = format!("{text}, {percent}% of the training images");
+    }
+    if config.validation > 0.0 {
+        let percent = (config.validation * 1e8).round() / 1e6;
+        text = format!("{text}, {percent}% set aside for validation");
+    }
+    text
+}
+
+/// A part of a file name: lower case letters, digits and hyphens.
+pub(super) fn file_name(text: &str) -> String {
+    let mut name = String::new();
+    for c in text.chars() {
+        match c.to_ascii_lowercase() {
+            c @ ('a'..='z' | '0'..='9' | '.') => name.push(c),
+            'α' => name.push_str("alpha"),
+            'γ' => name.push_str("gamma"),
+            'λ' => name.push_str("lambda"),
+            _ if name.ends_with('-') || name.is_empty() => {}
+            _ => name.push('-'),
+        }
+    }
+    name.trim_end_matches('-').chars().take(120).collect()
+}

@@ -1,0 +1,175 @@
+//! Accuracy against the settings of a sweep.
+//!
+//! Owns finding what was swept: among groups of one stream, method and optimizer, every numeric setting with two or more
+//! values has a plot. The other settings that differ there give a line each.
+
+use super::axis::{Axis, bounds, short};
+use super::colour::Style;
+use super::label::{file_name, pair, stream};
+use super::layout::{LinePlot, Series};
+use super::scene::Figure;
+use super::stats::Point;
+use super::{Data, Entry, band, count, marks, parts, sentences};
+use crate::report::group::{Group, SettingColumn, differing_settings};
+
+/// One figure for every stream, method, optimizer and numeric setting with two or more values.
+pub(super) fn sensitivity(data: &Data<'_>) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for entries in &data.streams {
+        let mut names: Vec<String> = Vec::new();
+        for entry in entries {
+            let name = pair(&entry.group.config);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        for name in names {
+            let namesakes = entries.iter().filter(|e| pair(&e.group.config) == name);
+            let namesakes: Vec<&Entry<'_>> = namesakes.collect();
+            let groups: Vec<Group> = namesakes.iter().map(|e| e.group.clone()).collect();
+            let columns = differing_settings(&groups);
+            for column in &columns {
+                figures.extend(plot(&name, &namesakes, &columns, column));
+            }
+        }
+    }
+    figures
+}
+
+fn numbers(column: &SettingColumn) -> Option<Vec<f64>> {
+    let value =
+        |text: &Option<String>| text.as_ref()?.parse::<f64>().ok().filter(|x| x.is_finite());
+    column.values.iter().map(value).collect()
+}
+
+/// The groups of each combination of the other settings, where they are two or more.
+fn lines(
+    name: &str,
+    count: usize,
+    columns: &[SettingColumn],
+    column: &SettingColumn,
+) -> Vec<(String, Vec<usize>)> {
+    let others = |i: usize| -> String {
+        let others = columns.iter().filter(|c| c.key != column.key);
+        let values = others.filter_map(|c| {
+            let differ = c.values.iter().any(|v| Some(v) != c.values.first());
+            let value = c.values.get(i)?.as_ref()?;
+            differ.then(|| format!("{} {value}", c.key.replace('_', " ")))
+        });
+        let text = values.collect::<Vec<_>>().join(", ");
+        if text.is_empty() {
+            name.to_string()
+        } else {
+            text
+        }
+    };
+    let mut lines: Vec<(String, Vec<usize>)> = Vec::new();
+    for i in 0..count {
+        let other = others(i);
+        match lines.iter_mut().find(|(label, _)| *label == other) {
+            Some((_, members)) => members.push(i),
+            None => lines.push((other, vec![i])),
+        }
+    }
+    lines.retain(|(_, members)| members.len() > 1);
+    lines
+}
+
+fn plot(
+    name: &str,
+    entries: &[&Entry<'_>],
+    columns: &[SettingColumn],
+    column: &SettingColumn,
+) -> Vec<Figure> {
+    let Some(xs) = numbers(column) else {
+        return Vec::new();
+    };
+    let mut ticks = xs.clone();
+    ticks.sort_by(f64::total_cmp);
+    ticks.dedup();
+    let (low, high) = bounds(xs.iter().copied());
+    if ticks.len() < 2 {
+        return Vec::new();
+    }
+    let lines = lines(name, entries.len(), columns, column);
+    let Some(config) = entries.first().map(|e| &e.group.config) else {
+        return Vec::new();
+    };
+    let log = low > 0.0 && high / low >= 5.0;
+    let mut figures = Vec::new();
+    for (chunk, part) in parts(&lines) {
+        let series = chunk.iter().enumerate().map(|(rank, (label, members))| {
+            let mut members = members.clone();
+            members.sort_by(|a, b| {
+                xs.get(*a)
+                    .unwrap_or(&0.0)
+                    .total_cmp(xs.get(*b).unwrap_or(&0.0))
+            });
+            let points = members.iter().filter_map(|i| {
+                let group = entries.get(*i)?.group;
+                let point = Point {
+                    mean: group.average_accuracy.mean,
+                    std: group.average_accuracy.std,
+                    n: group.n,
+                };
+                Some((*xs.get(*i)?, point))
+            });
+            let points: Vec<(f64, Point)> = points.collect();
+            Series {
+                group: members
+                    .first()
+                    .and_then(|i| entries.get(*i))
+                    .map_or(0, |e| e.number),
+                style: Style::of(rank),
+                label: label.clone(),
+                x_names: points
+                    .iter()
+                    .map(|(x, _)| format!("{} {}", column.key, short(*x)))
+                    .collect(),
+                points,
+                line: true,
+            }
+        });
+        let series: Vec<Series> = series.collect();
+        let best = series
+            .iter()
+            .flat_map(|s| &s.points)
+            .max_by(|a, b| a.1.mean.total_cmp(&b.1.mean));
+        let best = best.map_or(String::new(), |(x, p)| {
+            format!("best: {} {} with {}%", column.key, short(*x), p.text(1))
+        });
+        let x = match (log, ticks.len() <= 10) {
+            (true, true) => Axis::log(&ticks, &ticks),
+            (true, false) => Axis::log(&ticks, &[]),
+            (false, _) => Axis::around(xs.iter().copied(), 7),
+        };
+        let key = column.key.replace('_', " ");
+        figures.push(
+            LinePlot {
+                name: file_name(&format!(
+                    "sensitivity-{}-{name}-{}{part}",
+                    stream(config),
+                    column.key
+                )),
+                title: format!("Accuracy against {key}: {name}, {}{part}", stream(config)),
+                note: sentences(&[
+                    &format!(
+                        "Average accuracy after the last task; {}{}",
+                        count(entries),
+                        band(entries)
+                    ),
+                    &marks(entries),
+                ]),
+                description: format!("Line plot; {best}."),
+                x_title: &key,
+                y_title: "average accuracy (%)",
+                x,
+                y_values: Vec::new(),
+                series,
+                digits: 2,
+            }
+            .figure(),
+        );
+    }
+    figures
+}
