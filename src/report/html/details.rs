@@ -122,7 +122,7 @@ fn published_text(found: Option<&Comparison>) -> Markup {
             ul {
                 @for quantity in &found.quantities {
                     @let (name, digits) = name(quantity.quantity);
-                    li { (name) " " (spread(quantity.ours, quantity.n, digits)) ", " (published(quantity, digits)) }
+                    li { (name) " " (spread(quantity.ours, quantity.n, digits)) ", " (published(quantity, digits).join(", ")) }
                 }
                 @for note in &found.notes { li { (note) } }
             }

@@ -59,9 +59,9 @@ const COLUMNS: [Column; 5] = [
 /// A spread as text, one run without its spread.
 pub(super) fn spread(value: Spread, n: usize, digits: usize) -> String {
     if n > 1 {
-        format!("{:.digits$} ± {:.digits$}", value.mean, value.std)
+        format!("{:.digits$} ± {:.digits$}", value.mean, value.std).replace('-', "−")
     } else {
-        format!("{:.digits$}", value.mean)
+        format!("{:.digits$}", value.mean).replace('-', "−")
     }
 }
 
@@ -74,8 +74,8 @@ pub(super) fn section(page: &Page<'_>, labels: &[String]) -> Markup {
             h2 #results-title { "Results" }
             @if page.report.unfinished.len() + page.report.damaged.len() > 0 {
                 p.warn {
-                    (page.report.unfinished.len()) " runs have no result and " (page.report.damaged.len())
-                    " folders cannot be read: " a href="#problems" { "failed and missing" } "."
+                    "Without a result: " (page.report.unfinished.len()) ". Unreadable: " (page.report.damaged.len())
+                    ". See " a href="#problems" { "failed and missing" } "."
                 }
             }
             @if page.report.groups.is_empty() {
@@ -84,21 +84,15 @@ pub(super) fn section(page: &Page<'_>, labels: &[String]) -> Markup {
                 (filters(page))
                 div.scroll tabindex="0" role="region" aria-labelledby="caption" {
                     table #results {
-                        caption #caption {
-                            "Mean ± population standard deviation over n seeds. "
-                            @for column in &COLUMNS { (column.title) ": " (column.meaning) ". " }
-                            "Published: the figure of the TAG paper or its logs for the same settings; Δ: ours minus published, with its "
-                            "95% Welch interval (forgetting: as the released code computes it); verdict: equivalent within "
-                            (page.report.margin) " points, different, or inconclusive."
-                        }
+                        caption #caption { "Mean ± population standard deviation over n seeds" }
                         thead { tr {
                             (heading("Configuration", false))
                             (heading("Benchmark", false))
+                            (heading("n", true))
+                            @for column in &COLUMNS { (heading(column.title, true)) }
                             (heading("Method", false))
                             (heading("Optimizer", false))
                             @for column in settings { (heading(&column.key, false)) }
-                            (heading("n", true))
-                            @for column in &COLUMNS { (heading(column.title, true)) }
                         } }
                         tbody {
                             @for (i, group) in page.report.groups.iter().enumerate() {
@@ -107,11 +101,26 @@ pub(super) fn section(page: &Page<'_>, labels: &[String]) -> Markup {
                         }
                     }
                 }
+                (meanings(page))
                 @if !marks.is_empty() {
                     ol.note {
                         @for mark in &marks { li { (mark) } }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// What the columns mean.
+fn meanings(page: &Page<'_>) -> Markup {
+    html! {
+        p.note {
+            @for column in &COLUMNS { (column.title) ": " (column.meaning) ". " }
+            @if !page.report.comparisons.is_empty() {
+                "Published: the figure of the TAG paper or its logs for the same settings. Δ: ours minus published, with "
+                "its 95% Welch interval (forgetting: as the released code computes it). Verdict: equivalent within "
+                (page.report.margin) " points, different, or inconclusive."
             }
         }
     }
@@ -140,14 +149,14 @@ fn row(page: &Page<'_>, (number, group): (usize, &Group), label: &str, marks: &[
                 @for mark in own { " " span.mark title=(marks.get(mark).map_or("", String::as_str)) { "[" (mark + 1) "]" } }
             }
             td { (label::benchmark(config.benchmark)) }
+            td.num { (group.n) }
+            @for column in &COLUMNS { (figure(group, column, beside)) }
             td { (config.method.name()) }
             td { (config.optimizer.name()) }
             @for column in settings {
                 @let value = column.values.get(number).and_then(Option::as_deref);
                 td data-v=(value.unwrap_or("")) { (value.map_or("–", shortened)) }
             }
-            td.num { (group.n) }
-            @for column in &COLUMNS { (figure(group, column, beside)) }
         }
     }
 }
@@ -176,8 +185,8 @@ fn figure(group: &Group, column: &Column, beside: Option<&Comparison>) -> Markup
             @if let Some(beside) = beside {
                 @for found in beside.quantities.iter().filter(|q| Some(q.quantity) == column.published) {
                     span.pub title=(beside.source) {
-                        (published(found, digits))
-                        @if beside.agreement == Agreement::OnlyStated { " (from other settings)" }
+                        @for line in published(found, digits) { (line) br; }
+                        @if beside.agreement == Agreement::OnlyStated { "from other settings" }
                     }
                 }
             }
@@ -185,21 +194,22 @@ fn figure(group: &Group, column: &Column, beside: Option<&Comparison>) -> Markup
     }
 }
 
-/// `published 62.79 ± 0.29 (n 5), Δ +0.93 [−1.76, +3.62], inconclusive`.
-pub(super) fn published(found: &QuantityComparison, digits: usize) -> String {
+/// `published 62.79 ± 0.29 (n 5)`, `Δ +0.93 [−1.76, +3.62]`, `inconclusive`.
+pub(super) fn published(found: &QuantityComparison, digits: usize) -> [String; 3] {
     let std = found
         .published_std
         .map_or(String::new(), |std| format!(" ± {std:.digits$}"));
     let interval = found.interval.map_or(String::new(), |(low, high)| {
         format!(" [{}, {}]", signed(low, digits), signed(high, digits))
     });
-    format!(
-        "published {:.digits$}{std} (n {}), Δ {}{interval}, {}",
-        found.published_mean,
-        found.published_n,
-        signed(found.difference, digits),
-        found.verdict.name()
-    )
+    [
+        format!(
+            "published {:.digits$}{std} (n {})",
+            found.published_mean, found.published_n
+        ),
+        format!("Δ {}{interval}", signed(found.difference, digits)),
+        found.verdict.name().to_string(),
+    ]
 }
 
 /// `+1.20` or `−0.30`.

@@ -102,8 +102,8 @@ impl Axis {
         let (low, high) = (low / room, high * room);
         let ticks: Vec<f64> = if !at.is_empty() {
             at.to_vec()
-        } else if high / low < 12.0 {
-            // Less than a decade: even steps read better than three lonely powers.
+        } else if high / low < 4.0 {
+            // Even steps read better than two lonely powers.
             let even = Self::around([low, high], 6);
             let inside = even.ticks.iter().map(|(x, _)| *x);
             inside.filter(|x| (low..=high).contains(x)).collect()

@@ -76,8 +76,9 @@ pub(in crate::report) fn benchmark(name: Benchmark) -> String {
         Benchmark::SplitFashionMnist => "Split-Fashion-MNIST".to_string(),
         Benchmark::RotatedMnist => "Rotated MNIST".to_string(),
         Benchmark::PermutedMnist => "Permuted MNIST".to_string(),
-        #[allow(unreachable_patterns, reason = "benchmarks are added elsewhere")]
-        other => other.name().to_string(),
+        Benchmark::SplitMiniImageNet => "Split-miniImageNet".to_string(),
+        Benchmark::SplitCub => "Split-CUB".to_string(),
+        Benchmark::FiveDataset | Benchmark::Custom => name.name().to_string(),
     }
 }
 

@@ -8,8 +8,8 @@
 //! | `curves` | average accuracy after each task, a band of one standard deviation over seeds | Figure 5a |
 //! | `matrix` | accuracy on every task after every task, a heat map a group | |
 //! | `forgetting` | best earlier accuracy minus final accuracy, by task | |
-//! | `alpha` | α(t,τ) over t, and as a heat map | Figures 2, 3 |
-//! | `alpha-layers` | mean α over past tasks, by parameter tensor and task | Figures 6 to 9 |
+//! | `alpha` | α(t,τ) over t, and as a heat map | Figures 2, 3, 6 to 9 |
+//! | `alpha-layers` | mean α over past tasks, by parameter tensor and task | Figures 2, 3, 6 to 9 |
 //! | `bars` | accuracy, forgetting and learning accuracy by group | Figures 1, 4 |
 //! | `cost` | accuracy against time | |
 //! | `sensitivity` | accuracy against each setting of a sweep | |

@@ -1,8 +1,8 @@
 //! Drawings as PNG.
 //!
-//! Owns the painting of each shape with `tiny-skia`; text is painted from the embedded font's outlines, so that the same
-//! drawing gives the same picture on every machine. The file format's few chunks are written here, on the deflate and
-//! checksum of `flate2`, which the data formats need anyway.
+//! Owns the painting of each shape with `tiny-skia`; text is painted from the embedded font's outlines, whatever fonts
+//! a machine has. The file format's few chunks are written here, on the deflate and checksum of `flate2`, which the data
+//! formats need anyway.
 
 use std::io::Write as _;
 
