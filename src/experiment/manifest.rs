@@ -39,7 +39,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// A header of the present version; the number of runs is filled in by [`write`].
+    /// A header of the present version; the number of runs is filled in by [`write()`].
     #[must_use]
     pub fn new(
         data: Option<PathBuf>,
