@@ -10,8 +10,9 @@ mod table {
     use std::time::{Duration, Instant};
 
     /// Time and calls by stage and phase.
-    static TABLE: Mutex<BTreeMap<(usize, &'static str), (Duration, usize)>> =
-        Mutex::new(BTreeMap::new());
+    type Table = BTreeMap<(usize, &'static str), (Duration, usize)>;
+
+    static TABLE: Mutex<Table> = Mutex::new(BTreeMap::new());
 
     /// Runs the work and adds its time to a phase of a stage.
     pub(crate) fn timed<R>(stage: usize, phase: &'static str, work: impl FnOnce() -> R) -> R {
