@@ -311,12 +311,11 @@ impl RunConfig {
         of(self) == of(other) && self.custom == other.custom
     }
 
-    /// An epoch's examples in batches.
-    pub fn batches<'a, T>(&self, order: &'a [T]) -> impl Iterator<Item = &'a [T]> {
-        let (size, drop_last) = (self.batch_size, self.drop_last);
-        order
-            .chunks(size)
-            .filter(move |batch| !drop_last || batch.len() == size)
+    /// Batch `number` (from 0) of an epoch over these examples; `None` after the last.
+    #[must_use]
+    pub fn batch<'a, T>(&self, order: &'a [T], number: usize) -> Option<&'a [T]> {
+        let batch = order.chunks(self.batch_size).nth(number)?;
+        (!self.drop_last || batch.len() == self.batch_size).then_some(batch)
     }
 
     /// Training steps of an epoch over this many examples.

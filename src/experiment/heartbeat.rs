@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::RunError;
 use super::pool::Status;
 use super::runner::Event;
+use super::store::temporary_in;
 
 /// Name of the file.
 pub const FILE: &str = "status.json";
@@ -170,10 +171,7 @@ pub fn read(folder: &Path) -> Option<Heartbeat> {
 fn write(path: &Path, state: &Heartbeat) {
     let Some(folder) = path.parent() else { return };
     let attempt = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".tagcl-")
-            .suffix(".tmp")
-            .tempfile_in(folder)?;
+        let mut file = temporary_in(folder)?;
         serde_json::to_writer(&mut file, state)?;
         file.write_all(b"\n")?;
         file.persist(path)?;
@@ -183,11 +181,12 @@ fn write(path: &Path, state: &Heartbeat) {
     let _ = attempt();
 }
 
-/// The name of this machine.
+/// The name of this machine; empty where the system does not tell.
 #[must_use]
 pub fn host() -> String {
     let file = std::fs::read_to_string("/proc/sys/kernel/hostname");
     let name = file.ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let name = name.or_else(|| std::env::var("COMPUTERNAME").ok());
     name.map(|name| name.trim().to_string()).unwrap_or_default()
 }
 

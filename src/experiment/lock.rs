@@ -100,10 +100,10 @@ fn is_at(_file: &File, _path: &Path) -> bool {
 
 /// This process, for people.
 fn holder() -> String {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let host = host.or_else(|| std::env::var("HOSTNAME").ok());
-    let host = host.or_else(|| std::env::var("COMPUTERNAME").ok());
-    let host = host.map_or_else(|| "an unknown host".to_string(), |h| h.trim().to_string());
+    let host = match super::heartbeat::host() {
+        host if host.is_empty() => "an unknown host".to_string(),
+        host => host,
+    };
     let (pid, now) = (std::process::id(), super::provenance::utc_now());
     format!("process {pid} on {host} since {now}")
 }

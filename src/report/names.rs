@@ -17,12 +17,7 @@ pub fn optimizer(config: &RunConfig, elsewhere: &[&str]) -> String {
     let mut text = config.optimizer.name().to_string();
     let shown = |key: &str| !elsewhere.contains(&key);
     if shown("alpha") {
-        match config.tag.as_ref().map(|tag| tag.alpha) {
-            None | Some(AlphaRule::Cosine) => {}
-            Some(AlphaRule::One) => text.push_str(", α one"),
-            Some(AlphaRule::Age) => text.push_str(", α age"),
-            Some(AlphaRule::Gradients) => text.push_str(", α gradients"),
-        }
+        text.push_str(alpha_rule(config));
     }
     let stored = config.tag.as_ref().and_then(|tag| tag.stored_gradients);
     if let Some(b) = stored.filter(|_| shown("stored_gradients")) {
@@ -38,6 +33,16 @@ pub fn optimizer(config: &RunConfig, elsewhere: &[&str]) -> String {
         let _ = write!(text, ", momentum {}", config.momentum);
     }
     text
+}
+
+/// What a rule for α other than the paper's adds to an optimizer's name.
+pub(super) fn alpha_rule(config: &RunConfig) -> &'static str {
+    match config.tag.as_ref().map(|tag| tag.alpha) {
+        None | Some(AlphaRule::Cosine) => "",
+        Some(AlphaRule::One) => ", α one",
+        Some(AlphaRule::Age) => ", α age",
+        Some(AlphaRule::Gradients) => ", α gradients",
+    }
 }
 
 /// The method's name, with its memory, and the order of the examples where it is not the usual one.
@@ -92,13 +97,7 @@ pub fn in_paper(config: &RunConfig) -> String {
         {
             optimizer(config, &["dropout", "gamma", "momentum"])
         }
-        (OptimizerName::Sgd, _) => "SGD".to_string(),
-        (OptimizerName::RmsProp, _) => "RMSProp".to_string(),
-        (OptimizerName::Adagrad, _) => "Adagrad".to_string(),
-        (OptimizerName::Adam, _) => "Adam".to_string(),
-        (OptimizerName::TagRmsProp, _) => "TAG-RMSProp".to_string(),
-        (OptimizerName::TagAdagrad, _) => "TAG-Adagrad".to_string(),
-        (OptimizerName::TagAdam, _) => "TAG-Adam".to_string(),
+        (name, _) => optimizer_in_paper(name).to_string(),
     };
     let base = match config.method {
         MethodName::Plain if config.optimizer == OptimizerName::Sgd && config.gamma < 1.0 => {
@@ -120,16 +119,30 @@ pub fn in_paper(config: &RunConfig) -> String {
     format!("{prefix}{base}{memory}")
 }
 
+/// The paper's name of an optimizer.
+#[must_use]
+pub fn optimizer_in_paper(optimizer: OptimizerName) -> &'static str {
+    match optimizer {
+        OptimizerName::Sgd => "SGD",
+        OptimizerName::RmsProp => "RMSProp",
+        OptimizerName::Adagrad => "Adagrad",
+        OptimizerName::Adam => "Adam",
+        OptimizerName::TagRmsProp => "TAG-RMSProp",
+        OptimizerName::TagAdagrad => "TAG-Adagrad",
+        OptimizerName::TagAdam => "TAG-Adam",
+    }
+}
+
 /// The paper's name of a benchmark, or its name in the program.
 #[must_use]
 pub fn benchmark_in_paper(benchmark: Benchmark) -> &'static str {
-    match benchmark.name() {
-        "split-cifar100" => "Split-CIFAR100",
-        "split-mini-imagenet" => "Split-miniImageNet",
-        "split-cub" => "Split-CUB",
-        "rotated-mnist" => "Rotated MNIST",
-        "permuted-mnist" => "Permuted MNIST",
-        name => name,
+    match benchmark {
+        Benchmark::SplitCifar100 => "Split-CIFAR100",
+        Benchmark::SplitMiniImageNet => "Split-miniImageNet",
+        Benchmark::SplitCub => "Split-CUB",
+        Benchmark::RotatedMnist => "Rotated MNIST",
+        Benchmark::PermutedMnist => "Permuted MNIST",
+        other => other.name(),
     }
 }
 

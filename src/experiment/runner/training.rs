@@ -283,7 +283,7 @@ impl<'a> Run<'a> {
                 &mut stale.insert((here, order)).1
             }
         };
-        let slots = self.config.batches(order).nth(place.batch)?;
+        let slots = self.config.batch(order, place.batch)?;
         match visit {
             Visit::Task { t, .. } => {
                 let positions: Vec<usize> = slots.iter().map(|s| s.position as usize).collect();

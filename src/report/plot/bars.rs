@@ -3,8 +3,8 @@
 use super::axis::{Axis, LABEL, TICK, rule};
 use super::colour::{Marker, Paint};
 use super::label::{file_name, stream};
-use super::layout::{MARGIN, heading};
-use super::scene::{Anchor, Figure, Shape, Stroke, Text, text_width};
+use super::layout::{MARGIN, heading, whisker};
+use super::scene::{Anchor, Figure, Shape, Text, text_width};
 use super::{Data, Entry, count, marks, sentences};
 use crate::report::beside;
 use crate::report::group::Spread;
@@ -202,7 +202,7 @@ fn draw(
     let mut furthest = end.max(zero);
     if several {
         let (low, high) = (place(value.mean - value.std), place(value.mean + value.std));
-        shapes.extend(horizontal_whisker(own_y, low, high, Paint::Ink));
+        shapes.extend(whisker(own_y, (low, high), Paint::Ink, |x, y| (x, y)));
         furthest = furthest.max(high);
     }
     if let Some((mean, std)) = published(entry, metric) {
@@ -210,7 +210,7 @@ fn draw(
         let std_text = std.map_or(String::new(), |std| format!(" ± {std:.digits$}"));
         if let Some(std) = std.filter(|std| *std > 0.0) {
             let (low, high) = (place(mean - std), place(mean + std));
-            shapes.extend(horizontal_whisker(y, low, high, Paint::Series(1)));
+            shapes.extend(whisker(y, (low, high), Paint::Series(1), |x, y| (x, y)));
             furthest = furthest.max(high);
         }
         furthest = furthest.max(place(mean) + 5.0);
@@ -228,22 +228,4 @@ fn draw(
         });
     }
     shapes.push(Text::new(furthest + 6.0, y + 0.35 * 11.0, 11.0, text).shape());
-}
-
-fn horizontal_whisker(y: f64, low: f64, high: f64, paint: Paint) -> Vec<Shape> {
-    let stroke = Stroke {
-        paint,
-        width: 1.4,
-        dash: &[],
-    };
-    let line = |a, b| Shape::Line {
-        points: vec![a, b],
-        stroke,
-    };
-    let cap = 3.5;
-    vec![
-        line((low, y), (high, y)),
-        line((low, y - cap), (low, y + cap)),
-        line((high, y - cap), (high, y + cap)),
-    ]
 }

@@ -3,23 +3,10 @@
 //! Owns the names: method and optimizer as papers write them, and of the settings only those that tell groups of the
 //! same name apart.
 
-use crate::experiment::benchmark::{Benchmark, MethodName, Named as _, OptimizerName};
+use crate::experiment::benchmark::{Benchmark, MethodName};
 use crate::experiment::config::{DataChoice, RunConfig, Schedule};
-use crate::optim::AlphaRule;
 use crate::report::group::{Group, settings};
-
-/// The optimizer as papers write it.
-pub(in crate::report) fn optimizer(name: OptimizerName) -> &'static str {
-    match name {
-        OptimizerName::Sgd => "SGD",
-        OptimizerName::RmsProp => "RMSProp",
-        OptimizerName::Adagrad => "Adagrad",
-        OptimizerName::Adam => "Adam",
-        OptimizerName::TagRmsProp => "TAG-RMSProp",
-        OptimizerName::TagAdagrad => "TAG-Adagrad",
-        OptimizerName::TagAdam => "TAG-Adam",
-    }
-}
+use crate::report::names::{alpha_rule, benchmark_in_paper, optimizer_in_paper};
 
 /// The method as papers write it.
 pub(in crate::report) fn method(name: MethodName) -> &'static str {
@@ -33,7 +20,7 @@ pub(in crate::report) fn method(name: MethodName) -> &'static str {
 
 /// Method and optimizer: `EWC, SGD`; the optimizer alone where nothing is added to it.
 pub(in crate::report) fn pair(config: &RunConfig) -> String {
-    let optimizer = optimizer(config.optimizer);
+    let optimizer = optimizer_in_paper(config.optimizer);
     let name = match config.method {
         MethodName::Plain => optimizer.to_string(),
         other => format!("{}, {optimizer}", method(other)),
@@ -48,13 +35,7 @@ pub(in crate::report) fn pair(config: &RunConfig) -> String {
 
 /// What makes an optimizer another one: TAG's rule, Stable SGD's dropout and decay.
 fn variant(config: &RunConfig) -> String {
-    let mut text = String::new();
-    match config.tag.as_ref().map(|tag| tag.alpha) {
-        None | Some(AlphaRule::Cosine) => {}
-        Some(AlphaRule::One) => text.push_str(", α one"),
-        Some(AlphaRule::Age) => text.push_str(", α age"),
-        Some(AlphaRule::Gradients) => text.push_str(", α gradients"),
-    }
+    let mut text = alpha_rule(config).to_string();
     for (name, value, usual) in [
         ("dropout", config.dropout, 0.0),
         ("γ", config.gamma, 1.0),
@@ -68,17 +49,12 @@ fn variant(config: &RunConfig) -> String {
 }
 
 /// The benchmark as papers write it.
-pub(in crate::report) fn benchmark(name: Benchmark) -> String {
+pub(in crate::report) fn benchmark(name: Benchmark) -> &'static str {
     match name {
-        Benchmark::SplitCifar100 => "Split-CIFAR100".to_string(),
-        Benchmark::SplitCifar10 => "Split-CIFAR10".to_string(),
-        Benchmark::SplitMnist => "Split-MNIST".to_string(),
-        Benchmark::SplitFashionMnist => "Split-Fashion-MNIST".to_string(),
-        Benchmark::RotatedMnist => "Rotated MNIST".to_string(),
-        Benchmark::PermutedMnist => "Permuted MNIST".to_string(),
-        Benchmark::SplitMiniImageNet => "Split-miniImageNet".to_string(),
-        Benchmark::SplitCub => "Split-CUB".to_string(),
-        Benchmark::FiveDataset | Benchmark::Custom => name.name().to_string(),
+        Benchmark::SplitCifar10 => "Split-CIFAR10",
+        Benchmark::SplitMnist => "Split-MNIST",
+        Benchmark::SplitFashionMnist => "Split-Fashion-MNIST",
+        other => benchmark_in_paper(other),
     }
 }
 

@@ -113,8 +113,14 @@ pub(super) fn marker(style: Style, (x, y): (f64, f64), size: f64, tip: Option<St
     }
 }
 
-/// A vertical whisker with caps.
-pub(super) fn whisker(x: f64, low: f64, high: f64, paint: Paint) -> Vec<Shape> {
+/// A whisker with caps from `low` to `high`, at `across` of the other axis; `place` makes a point of a value along the
+/// whisker and one across it.
+pub(super) fn whisker(
+    across: f64,
+    (low, high): (f64, f64),
+    paint: Paint,
+    place: impl Fn(f64, f64) -> (f64, f64),
+) -> Vec<Shape> {
     let stroke = Stroke {
         paint,
         width: 1.4,
@@ -126,9 +132,9 @@ pub(super) fn whisker(x: f64, low: f64, high: f64, paint: Paint) -> Vec<Shape> {
     };
     let cap = 3.5;
     vec![
-        line((x, low), (x, high)),
-        line((x - cap, low), (x + cap, low)),
-        line((x - cap, high), (x + cap, high)),
+        line(place(low, across), place(high, across)),
+        line(place(low, across - cap), place(low, across + cap)),
+        line(place(high, across - cap), place(high, across + cap)),
     ]
 }
 
@@ -234,7 +240,7 @@ fn draw_series(series: &Series, frame: &Frame, digits: usize, bands: bool) -> Ve
                 frame.at(*x, point.mean - point.std).1,
                 frame.at(*x, point.mean + point.std).1,
             );
-            shapes.extend(whisker(at.0, low, high, paint));
+            shapes.extend(whisker(at.0, (low, high), paint, |y, x| (x, y)));
         }
         let x_name = series.x_names.get(i).map_or("", String::as_str);
         let tip = format!("{}, {x_name}: {}", series.label, point.text(digits));
