@@ -1,6 +1,8 @@
 //! Tests of the settings: precedence, ranges, round trip.
 
 use super::*;
+use crate::experiment::benchmark::OptimizerName;
+use crate::experiment::config::RunConfig;
 use crate::method::{Fisher, Penalty, ReservoirRule};
 
 fn settings(pairs: &[(&str, &str)]) -> Settings {

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::axis::steps;
 use super::*;
 
 const BASE: &str = "[base]\nbenchmark = 'rotated-mnist'\noptimizer = 'tag-rmsprop'\n";
