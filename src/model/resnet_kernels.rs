@@ -267,7 +267,7 @@ impl Learner for KernelResNet {
             &batch.slices,
             &batch.labels,
         );
-        gradient.clear();
+        // Every value is written below.
         gradient.resize(self.layout.len(), 0.0);
         let mut parts = split_mut(
             gradient,
