@@ -370,14 +370,8 @@ fn mlp(times: &mut Times, with_stock: bool, repeats: usize) {
     }
 }
 
-/// A network that has only Burn's own operations.
-fn only_stock<N: Network>(
-    times: &mut Times,
-    row: &str,
-    network: &N,
-    batch: &Batch,
-    repeats: usize,
-) {
+/// A network through Burn's graph.
+fn on_burn<N: Network>(times: &mut Times, row: &str, network: &N, batch: &Batch, repeats: usize) {
     let device = Device::flex().autodiff();
     let mut learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
     let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
@@ -403,19 +397,32 @@ fn alexnet(times: &mut Times, repeats: usize) {
     let (mut stream, device) = (Seeds::new(1).stream("init"), Device::flex().autodiff());
     let network = config.init(&mut stream, &device).unwrap();
     let batch = batch(64, image, 10);
-    only_stock(times, "AlexNet, 64x32, stock", &network, &batch, repeats);
+    on_burn(times, "AlexNet, 64x32, stock", &network, &batch, repeats);
 }
 
-fn full_resnet(times: &mut Times, repeats: usize) {
+fn full_resnet(times: &mut Times, with_stock: bool, repeats: usize) {
     let image = ImageShape::new(3, 224, 224);
     let config = ResNet18Config {
         image,
         classes: 200,
     };
-    let (mut stream, device) = (Seeds::new(1).stream("init"), Device::flex().autodiff());
-    let network = config.init(&mut stream, &device);
+    let device = Device::flex().autodiff();
     let batch = batch(10, image, 10);
-    only_stock(times, "ResNet-18, 10x224, stock", &network, &batch, repeats);
+    for stock in [false, true] {
+        let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
+        network.stock = stock;
+        if !stock {
+            on_burn(
+                times,
+                "ResNet-18, 10x224, kernels",
+                &network,
+                &batch,
+                repeats,
+            );
+        } else if with_stock {
+            on_burn(times, "ResNet-18, 10x224, stock", &network, &batch, repeats);
+        }
+    }
 }
 
 /// The sum of a vector, which is the fastest way to read it that this machine has: wide registers keep more of memory's
@@ -569,7 +576,7 @@ fn main() {
         alexnet(&mut times, 12);
     }
     if wanted("resnet18") {
-        full_resnet(&mut times, 5);
+        full_resnet(&mut times, arguments.stock, 5);
     }
     if wanted("tag") {
         for past in [0, 1, 9, 19, 49] {

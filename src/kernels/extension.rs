@@ -76,10 +76,11 @@ fn take(spec: &TrunkSpec) -> PooledTrunk {
     }
 }
 
-type FlexFloat = FloatTensor<Flex>;
+/// A tensor of the `flex` backend.
+pub(crate) type FlexFloat = FloatTensor<Flex>;
 
 /// The tensor's values in order.
-fn values(tensor: &FlexFloat) -> Cow<'_, [f32]> {
+pub(crate) fn values(tensor: &FlexFloat) -> Cow<'_, [f32]> {
     match tensor.as_slice::<f32>() {
         Some(values) => Cow::Borrowed(values),
         None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
@@ -255,21 +256,26 @@ impl<C: CheckpointStrategy> TrunkBackend for Autodiff<Flex, C> {
     }
 }
 
-/// Whether the operation takes these images: single precision on the `flex` device, and no gradient wanted for them.
-#[must_use]
-pub fn takes(images: &Tensor<4>) -> bool {
-    if images.dtype() != DType::F32 {
-        return false;
+/// Whether a gradient is wanted for this tensor; `None` if it is not of single precision on the `flex` device.
+pub(crate) fn tracked(x: &Tensor<4>) -> Option<bool> {
+    if x.dtype() != DType::F32 {
+        return None;
     }
-    let kind = match images.clone().into_dispatch().kind {
+    let kind = match x.clone().into_dispatch().kind {
         DispatchTensorKind::Autodiff(inner) => *inner,
         plain @ DispatchTensorKind::Flex(_) => plain,
     };
     match kind {
-        DispatchTensorKind::Flex(BackendTensor::Autodiff(tensor)) => !tensor.is_tracked(),
-        DispatchTensorKind::Flex(BackendTensor::Float(_)) => true,
-        _ => false,
+        DispatchTensorKind::Flex(BackendTensor::Autodiff(tensor)) => Some(tensor.is_tracked()),
+        DispatchTensorKind::Flex(BackendTensor::Float(_)) => Some(false),
+        _ => None,
     }
+}
+
+/// Whether the operation takes these images: single precision on the `flex` device, and no gradient wanted for them.
+#[must_use]
+pub fn takes(images: &Tensor<4>) -> bool {
+    tracked(images) == Some(false)
 }
 
 /// The trunk's features in training mode, with a gradient for the parameters, and the statistics of every norm.

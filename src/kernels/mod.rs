@@ -4,9 +4,11 @@
 //! * [`tag`]: TAG's update, fused over the whole model, whose past may be stored in half precision ([`past`]);
 //! * [`dense`]: fully connected layers with ReLU;
 //! * [`head`]: the linear head with a class slice per example, and its loss;
-//! * [`extension`]: the trunk as an operation of Burn, for training loops written with Burn.
+//! * [`convolution`] and [`batch_norm`]: single layers on dense images;
+//! * [`extension`] and [`layers`]: the trunk and single layers as operations of Burn, for networks and training loops
+//!   written with Burn.
 //!
-//! Everything but the last works on plain slices and knows nothing of tensors, and all of it gives the same bits for any number of threads.
+//! Everything but the last two works on plain slices and knows nothing of tensors, and all of it gives the same bits for any number of threads.
 //! What is unsafe is kept to two kinds: vector instructions on addresses inside buffers whose layout `layout`
 //! defines, and tasks of one job writing disjoint parts of a buffer (`workers`). The functions other modules can
 //! call are safe and check the lengths they are given.
@@ -20,13 +22,16 @@
     reason = "a kernel must be inlined into the function that enables its instruction set"
 )]
 
+pub mod batch_norm;
 mod conv_channels;
 mod conv_pixels;
+pub mod convolution;
 pub mod dense;
 pub mod extension;
 mod grad_channels;
 mod grad_pixels;
 pub mod head;
+pub mod layers;
 mod layout;
 mod norm;
 mod norm_grad;

@@ -12,7 +12,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::{Conv, Dropout, LearnerError, Linear, Network, Norm};
+use super::{Conv, Dropout, LearnerError, Linear, Network, Norm, stock_kernels};
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
 
@@ -86,6 +86,22 @@ impl BasicBlock {
         relu(y + shortcut)
     }
 
+    /// [`Self::forward`] on this crate's CPU kernels, where they take it.
+    ///
+    /// # Shapes
+    /// As [`Self::forward`].
+    #[must_use]
+    pub fn forward_on_kernels(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = self.conv1.forward_on_kernels(x.clone());
+        let y = self.bn1.forward_relu_on_kernels(y, None);
+        let shortcut = match &self.downsample {
+            Some(down) => down.norm.forward(down.conv.forward_on_kernels(x)),
+            None => x,
+        };
+        let y = self.conv2.forward_on_kernels(y);
+        self.bn2.forward_relu_on_kernels(y, Some(shortcut))
+    }
+
     fn freeze(&mut self, frozen: bool) {
         (self.bn1.frozen, self.bn2.frozen) = (frozen, frozen);
         if let Some(down) = &mut self.downsample {
@@ -111,6 +127,8 @@ pub struct ResNet18 {
     pub layer4: Vec<BasicBlock>,
     /// Head.
     pub fc: Linear,
+    /// True where Burn's own operations are always taken; a new network asks [`stock_kernels`].
+    pub stock: bool,
 }
 
 impl ResNet18Config {
@@ -154,6 +172,7 @@ impl ResNet18Config {
             layer3,
             layer4,
             fc: Linear::new(w4, self.classes, stream, device),
+            stock: stock_kernels(),
         }
     }
 }
@@ -166,12 +185,21 @@ impl ResNet18 {
     /// - output: `[batch, 512]`
     #[must_use]
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        let x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let x = self.conv1.forward(images);
+        let x = if self.stock {
+            relu(self.bn1.forward(x))
+        } else {
+            self.bn1.forward_relu_on_kernels(x, None)
+        };
         let pool = MaxPoolOptions::new([3; 2]).with_stride([2; 2]);
         let mut x = max_pool2d(x, pool.with_padding([1; 2]));
         let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         for block in stages.into_iter().flatten() {
-            x = block.forward(x);
+            x = if self.stock {
+                block.forward(x)
+            } else {
+                block.forward_on_kernels(x)
+            };
         }
         x.mean_dim(3).mean_dim(2).flatten(1, 3)
     }

@@ -1,11 +1,11 @@
-//! The reduced ResNet-18 as a Burn module: its trunk on the kernels against the same module on Burn's own operations.
+//! The residual networks as Burn modules: their kernels against the same modules on Burn's own operations.
 
 use burn::module::Module as _;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use tagcl::data::ImageShape;
 use tagcl::model::head::task_loss;
-use tagcl::model::{Dropout, Network as _, ReducedResNet, ReducedResNetConfig};
+use tagcl::model::{Dropout, Network, ReducedResNet, ReducedResNetConfig, ResNet18Config};
 use tagcl::optim::read_gradients;
 use tagcl::seed::Seeds;
 
@@ -36,7 +36,7 @@ fn dropout(probability: f32) -> Dropout {
     Dropout::new(probability, Seeds::new(7).stream("dropout"))
 }
 
-fn loss(network: &ReducedResNet, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<1> {
+fn loss<N: Network>(network: &N, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<1> {
     let rows = images.dims()[0];
     let labels: Vec<usize> = (0..rows).map(|i| 5 + i % 5).collect();
     task_loss(
@@ -46,7 +46,7 @@ fn loss(network: &ReducedResNet, images: Tensor<4>, dropout: &mut Dropout) -> Te
     )
 }
 
-fn gradient(network: &ReducedResNet, loss: &Tensor<1>) -> Vec<f32> {
+fn gradient<N: Network>(network: &N, loss: &Tensor<1>) -> Vec<f32> {
     let gradients = GradientsParams::from_grads(loss.backward(), network);
     read_gradients(network, gradients)
 }
@@ -157,4 +157,69 @@ fn what_the_kernels_do_not_take_falls_back() {
         values(wanted.grad(&loss.backward()).unwrap())
     });
     assert_eq!(a, b);
+}
+
+#[test]
+fn the_full_resnet18_agrees_with_the_stock_operations() {
+    let device = Device::flex().autodiff();
+    for (batch, height, width) in [(3, 64, 64), (2, 33, 47), (1, 224, 112)] {
+        let what = format!("{batch} images of {height}x{width}");
+        let config = ResNet18Config {
+            image: ImageShape::new(3, height, width),
+            classes: CLASSES,
+        };
+        let found = [false, true].map(|stock| {
+            let mut network = config.init(&mut Seeds::new(3).stream("init"), &device);
+            network.stock = stock;
+            let images = images([batch, 3, height, width], &what, &device).require_grad();
+            let loss = loss(&network, images.clone(), &mut Dropout::off());
+            let graph = loss.backward();
+            let of_images = values(images.grad(&graph).unwrap());
+            let down = network.layer2[0].downsample.as_ref().unwrap();
+            let statistics = [
+                values(network.bn1.running_mean.value()),
+                values(network.layer4[1].bn2.running_var.value()),
+                values(down.norm.running_var.value()),
+            ]
+            .concat();
+            let gradients = read_gradients(&network, GradientsParams::from_grads(graph, &network));
+            let test = images.inner();
+            let logits = values(network.valid().forward(test, &mut Dropout::off()));
+            [values(loss), statistics, logits, of_images, gradients]
+        });
+        let [kernels, stock] = &found;
+        let names = [
+            "loss",
+            "statistics",
+            "logits",
+            "images' gradient",
+            "gradient",
+        ];
+        for ((a, b), name) in kernels.iter().zip(stock).zip(names) {
+            close(a, b, &format!("{name} of {what}"));
+        }
+    }
+}
+
+#[test]
+fn frozen_norms_take_the_stock_operations_between_convolutions() {
+    let device = Device::flex().autodiff();
+    let config = ResNet18Config {
+        image: ImageShape::new(3, 32, 32),
+        classes: CLASSES,
+    };
+    let [kernels, stock] = [false, true].map(|stock| {
+        let mut network = config.init(&mut Seeds::new(3).stream("init"), &device);
+        network.stock = stock;
+        let network = network.with_frozen_norms(true);
+        let loss = loss(
+            &network,
+            images([2, 3, 32, 32], "frozen", &device),
+            &mut Dropout::off(),
+        );
+        let before = values(network.bn1.running_mean.value());
+        assert!(before.iter().all(|&m| m == 0.0));
+        gradient(&network, &loss)
+    });
+    close(&kernels, &stock, "gradient with frozen norms");
 }

@@ -332,12 +332,16 @@ fn lenet() {
     check("lenet-32", network, &device);
 }
 
+/// On the kernels of single layers and on Burn's own operations.
 fn full_resnet(name: &str, side: usize, classes: usize) {
     let device = Device::flex().autodiff();
     let image = ImageShape::new(3, side, side);
     let config = ResNet18Config { image, classes };
-    let network = config.init(&mut Seeds::new(1).stream("init"), &device);
-    check(name, network, &device);
+    for stock in [false, true] {
+        let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
+        network.stock = stock;
+        check(name, network, &device);
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ OURS = "reduced ResNet-18, {case}, kernels: {phase}"
 OTHERS = {
     "mlp": "MLP 784-256-256-100, 10x28, kernels: {phase}",
     "alexnet": "AlexNet, 64x32, stock: {phase}",
-    "resnet18": "ResNet-18, 10x224, stock: {phase}",
+    "resnet18": "ResNet-18, 10x224, kernels: {phase}",
 }
 
 # What is compared: label, case, our phase, PyTorch's row and figure, targets by number of threads.

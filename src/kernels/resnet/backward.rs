@@ -64,8 +64,8 @@ impl Earlier<'_> {
 /// The weights' gradient of a convolution from some images of the batch, all tasks of it.
 ///
 /// # Safety
-/// As for [`Conv::weight_grad`].
-unsafe fn weights(
+/// As for [`Conv::weight_grad`]: `x` is a buffer of the whole batch, `dy` one of the images, zero at borders.
+pub(crate) unsafe fn weight_gradient(
     workers: &Workers,
     conv: &mut Conv,
     images: &Range<usize>,
@@ -321,7 +321,7 @@ impl Trunk {
                         // at borders: they are written by `input_grad` alone.
                         unsafe {
                             timed(b.stage, "bwd weights", || {
-                                weights(
+                                weight_gradient(
                                     workers,
                                     &mut block.conv,
                                     &images,
@@ -332,7 +332,7 @@ impl Trunk {
                             if let Some(shortcut) = &mut block.shortcut {
                                 timed(b.stage, "bwd shortcut weights", || {
                                     let dy = Shareable::reading(d.at(images.start * image));
-                                    weights(
+                                    weight_gradient(
                                         workers,
                                         shortcut,
                                         &images,
@@ -383,7 +383,7 @@ impl Trunk {
                     // written by `input_grad` alone.
                     unsafe {
                         timed(b.stage, "bwd weights", || {
-                            weights(
+                            weight_gradient(
                                 workers,
                                 &mut block.conv,
                                 &(0..n),
@@ -393,7 +393,13 @@ impl Trunk {
                         });
                         if let Some(shortcut) = &mut block.shortcut {
                             timed(b.stage, "bwd shortcut weights", || {
-                                weights(workers, shortcut, &(0..n), (x, d), grads[b.parameter + 1]);
+                                weight_gradient(
+                                    workers,
+                                    shortcut,
+                                    &(0..n),
+                                    (x, d),
+                                    grads[b.parameter + 1],
+                                );
                             });
                         }
                     }
@@ -438,7 +444,7 @@ impl Trunk {
             });
             // SAFETY: buffers of the batch and of the chunk; `dc` is zero at borders.
             timed(4, "bwd weights", || unsafe {
-                weights(
+                weight_gradient(
                     workers,
                     &mut stem.conv,
                     &images,

@@ -22,6 +22,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backward::weight_gradient;
+pub(crate) use conv::Conv;
 pub use pool::{PooledTrunk, TrunkPool};
 pub use spec::{SpecError, TrunkSpec};
 pub use state::{BatchStats, Trunk};
