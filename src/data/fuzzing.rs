@@ -6,7 +6,7 @@ use super::format::cifar::CifarKind;
 use super::format::pickle::Pickle;
 use super::format::picture::Resize;
 use super::format::{
-    archive, cifar, cifar_python, compress, idx, mat, mini_imagenet, npz, picture,
+    archive, cifar, cifar_python, compress, idx, mat, mini_imagenet, npz, picture, torch,
 };
 use super::image_set::ImageShape;
 
@@ -26,6 +26,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
         drop(cifar_python::read(bytes, CifarKind::Cifar10, "f"));
     }),
     ("pickle", |bytes| drop(Pickle::parse(bytes, "f"))),
+    ("torch", |bytes| drop(torch::read_state_dict(bytes, "f"))),
     ("mini_imagenet", |bytes| {
         drop(mini_imagenet::read(bytes, "f"));
     }),
@@ -123,6 +124,12 @@ mod tests {
                 vec![bytes]
             }
             "cifar_python" | "pickle" => vec![python2_batch(&cifar_set(2, 10, 1), "labels")],
+            "torch" => [
+                &include_bytes!("format/torch/zip.pth")[..],
+                include_bytes!("format/torch/legacy.pth"),
+            ]
+            .map(<[u8]>::to_vec)
+            .to_vec(),
             "mini_imagenet" => vec![mini_imagenet::sample()],
             "mat" => vec![mat::sample(false), mat::sample(true)],
             "npz" => vec![npz::sample()],
@@ -178,6 +185,22 @@ mod tests {
             }
         }
         bytes
+    }
+
+    /// `TAGCL_FUZZ_SEEDS` names a folder that gets them, a folder a parser: a corpus for `cargo fuzz` to begin with.
+    #[test]
+    fn every_parser_has_samples() {
+        let folder = std::env::var_os("TAGCL_FUZZ_SEEDS").map(std::path::PathBuf::from);
+        for (name, _) in PARSERS {
+            let samples = samples(name);
+            assert!(!samples.is_empty() && samples.iter().all(|s| !s.is_empty()));
+            if let Some(folder) = folder.as_ref().map(|folder| folder.join(name)) {
+                std::fs::create_dir_all(&folder).unwrap();
+                for (i, sample) in samples.iter().enumerate() {
+                    std::fs::write(folder.join(format!("sample-{i}")), sample).unwrap();
+                }
+            }
+        }
     }
 
     /// `TAGCL_MUTATIONS` sets the number a parser; failures print the input's seed.
