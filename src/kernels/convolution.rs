@@ -1,7 +1,7 @@
 //! Single convolution layers on dense images, forward and backward.
 //!
 //! Owns the passage between `[batch, channels, height, width]` as everybody stores it and the bordered layouts in which
-//! [`Conv`] computes. Wide images stay planes, which are copied row by row, a few at a time so that they are still in the
+//! the kernels compute. Wide images stay planes, which are copied row by row, a few at a time so that they are still in the
 //! cache when they are convolved; the rest goes channels-last. What the kernels do not take, [`ConvolutionSpec::takes`]
 //! says, and the caller uses another implementation.
 
