@@ -452,29 +452,41 @@ fn read_once(block: &[f32]) -> f32 {
     sum(block)
 }
 
-/// TAG's update alone on the reduced ResNet-18's layout, with the floor of reading its past once.
-fn tag(times: &mut Times, past: usize, repeats: usize) {
-    let image = ImageShape::new(3, 32, 32);
+/// The parameter tensors of networks of several sizes, with their names: 0.1 to 12 million parameters.
+fn layouts() -> Vec<(String, Layout)> {
+    let mlp = |hidden: usize| {
+        let config = MlpConfig {
+            inputs: 784,
+            hidden,
+            classes: 100,
+        };
+        let learner = KernelMlp::new(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
+        learner.layout().clone()
+    };
     let config = ReducedResNetConfig {
-        image,
+        image: ImageShape::new(3, 32, 32),
         width: 20,
         classes: 100,
     };
-    let learner = KernelResNet::new(
-        &config,
-        &mut Seeds::new(1).stream("init"),
-        Dropout::off(),
-        1,
-    )
-    .unwrap();
-    let layout: Layout = learner.layout().clone();
+    let mut stream = Seeds::new(1).stream("init");
+    let resnet = KernelResNet::new(&config, &mut stream, Dropout::off(), 1).unwrap();
+    let all = [mlp(110), resnet.layout().clone(), mlp(1150), mlp(3030)];
+    let name = |layout: Layout| {
+        let millions = layout.len() as f64 / 1e6;
+        (format!("{millions:.2} million parameters"), layout)
+    };
+    all.map(name).into()
+}
+
+/// TAG's update alone, with the floor of reading its past once.
+fn tag(times: &mut Times, (name, layout): &(String, Layout), past: usize, repeats: usize) {
     let mut stream = Seeds::new(1).stream("tag");
     let gradient: Vec<f32> = (0..layout.len()).map(|_| stream.symmetric(0.1)).collect();
-    let mut theta = learner.parameters().to_vec();
-    let mut tag = tag_with(past, &layout, PastMoments::F32);
-    let mut half = tag_with(past, &layout, PastMoments::Bf16);
+    let mut theta = gradient.clone();
+    let mut tag = tag_with(past, layout, PastMoments::F32);
+    let mut half = tag_with(past, layout, PastMoments::Bf16);
     let block: Vec<f32> = vec![1.0; 2 * past.max(1) * layout.len()];
-    let row = format!("TAG-RMSProp update, {past} past tasks");
+    let row = format!("TAG-RMSProp update, {name}, {past:2} past tasks");
     for _ in 0..repeats {
         time(times, &row, "update", || {
             tag.step(&mut theta, &gradient, 1e-6).unwrap();
@@ -579,8 +591,14 @@ fn main() {
         full_resnet(&mut times, arguments.stock, 5);
     }
     if wanted("tag") {
-        for past in [0, 1, 9, 19, 49] {
-            tag(&mut times, past, 40);
+        for layout in layouts() {
+            let large = layout.1.len() > 1_000_000;
+            for past in [0, 1, 9, 19, 49] {
+                // 49 past tasks of the largest network would need 14 GB here.
+                if past < 49 || layout.1.len() < 10_000_000 {
+                    tag(&mut times, &layout, past, if large { 10 } else { 40 });
+                }
+            }
         }
     }
     if wanted("evaluation") {
@@ -601,7 +619,7 @@ fn main() {
     for ((row, phase), values) in &mut times {
         let (n, middle) = (values.len(), median(values));
         println!(
-            "{row:48} {phase:22} {middle:9.3}   (min {:.3}, n {n})",
+            "{row:62} {phase:22} {middle:9.3}   (min {:.3}, n {n})",
             values[0]
         );
     }
