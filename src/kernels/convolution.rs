@@ -45,8 +45,11 @@ impl ConvolutionSpec {
     pub fn takes(&self) -> bool {
         const MOST: usize = 1 << 26;
         let sizes = [self.inputs, self.outputs, self.height, self.width];
-        let positions = (self.height + 3).saturating_mul(self.width + 2);
-        let image = self.inputs.max(self.outputs).saturating_mul(positions);
+        let positions =
+            (self.height.saturating_add(3)).saturating_mul(self.width.saturating_add(2));
+        // Channels-last, they are rounded up to 16.
+        let channels = self.inputs.max(self.outputs).saturating_add(15);
+        let image = channels.saturating_mul(positions);
         sizes.iter().all(|&n| n > 0)
             && image <= MOST
             && matches!((self.size, self.stride), (1 | 3, 1 | 2))
@@ -556,5 +559,20 @@ mod tests {
             ..spec
         };
         assert!(!wide.takes());
+        // One channel is stored as sixteen.
+        let single = ConvolutionSpec {
+            inputs: 1,
+            outputs: 1,
+            height: 2048,
+            width: 2048,
+            ..spec
+        };
+        assert!(!single.takes());
+        let endless = ConvolutionSpec {
+            inputs: usize::MAX,
+            height: usize::MAX,
+            ..spec
+        };
+        assert!(!endless.takes());
     }
 }
