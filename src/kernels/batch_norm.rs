@@ -4,6 +4,7 @@
 //! in the backward pass the two sums, then the gradient. A plane's values are added in single precision, lane by lane,
 //! and planes in double precision.
 
+use super::norm::EPSILON;
 use super::simd::{Level, Simd, dispatch};
 use super::workers::{Shareable, Workers};
 
@@ -217,7 +218,7 @@ dispatch! {
 
 impl NormSpec {
     /// Added to the variance under the root.
-    pub const EPSILON: f64 = 1e-5;
+    pub const EPSILON: f64 = EPSILON;
 
     fn len(&self) -> usize {
         self.batch * self.channels * self.pixels

@@ -10,6 +10,7 @@ use burn::tensor::module::{batch_norm, conv2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::kernels::batch_norm::NormSpec;
 use crate::kernels::convolution::ConvolutionSpec;
 use crate::kernels::layers;
 use crate::seed::SeedStream;
@@ -203,7 +204,7 @@ pub struct Norm {
 
 impl Norm {
     /// Added to the variance under the root.
-    pub const EPSILON: f64 = 1e-5;
+    pub const EPSILON: f64 = NormSpec::EPSILON;
     /// Weight of a batch in the running statistics.
     pub const MOMENTUM: f64 = 0.1;
 
@@ -264,7 +265,10 @@ impl Norm {
     pub fn forward_relu_on_kernels(&self, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
         if self.frozen || !x.device().is_autodiff() || !layers::takes(&x) {
             let y = self.forward(x);
-            return relu(residual.map_or(y.clone(), |residual| y + residual));
+            return relu(match residual {
+                Some(residual) => y + residual,
+                None => y,
+            });
         }
         let (device, [batch, channels, height, width]) = (x.device(), x.dims());
         let affine = (self.weight.val(), self.bias.val());
