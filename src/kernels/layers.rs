@@ -262,6 +262,36 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
     }
 }
 
+/// A normalisation in the graph, of input, weight and bias (3), and with what is added (4).
+fn tracked_norm<C: CheckpointStrategy, const N: usize>(
+    tensors: [FloatTensor<Autodiff<Flex, C>>; N],
+    pass: NormPass,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let prepared = NormBackward
+        .prepare::<C>(
+            tensors
+                .each_ref()
+                .map(FloatTensor::<Autodiff<Flex, C>>::node),
+        )
+        .compute_bound()
+        .stateful();
+    let tensors = tensors.map(FloatTensor::<Autodiff<Flex, C>>::into_primitive);
+    let (x, weight) = (&tensors[0], &tensors[1]);
+    let y = pass.run([x, weight, &tensors[2]], tensors.get(3), shape(x));
+    match prepared {
+        OpsKind::Tracked(prep) => {
+            let saved = SavedNorm {
+                pass,
+                x: x.clone(),
+                y: y.clone(),
+                weight: weight.clone(),
+            };
+            prep.finish(saved, y)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(y),
+    }
+}
+
 impl<C: CheckpointStrategy> LayerBackend for Autodiff<Flex, C> {
     fn convolve(
         x: FloatTensor<Self>,
@@ -286,19 +316,7 @@ impl<C: CheckpointStrategy> LayerBackend for Autodiff<Flex, C> {
         bias: FloatTensor<Self>,
         pass: NormPass,
     ) -> FloatTensor<Self> {
-        let prepared = NormBackward
-            .prepare::<C>([x.node(), weight.node(), bias.node()])
-            .compute_bound()
-            .stateful();
-        let [x, weight, bias] = [x, weight, bias].map(FloatTensor::<Self>::into_primitive);
-        let y = pass.run([&x, &weight, &bias], None, shape(&x));
-        match prepared {
-            OpsKind::Tracked(prep) => {
-                let output = y.clone();
-                prep.finish(SavedNorm { pass, x, y, weight }, output)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
+        tracked_norm::<C, _>([x, weight, bias], pass)
     }
 
     fn normalise_and_add(
@@ -308,20 +326,7 @@ impl<C: CheckpointStrategy> LayerBackend for Autodiff<Flex, C> {
         residual: FloatTensor<Self>,
         pass: NormPass,
     ) -> FloatTensor<Self> {
-        let prepared = NormBackward
-            .prepare::<C>([x.node(), weight.node(), bias.node(), residual.node()])
-            .compute_bound()
-            .stateful();
-        let [x, weight, bias, residual] =
-            [x, weight, bias, residual].map(FloatTensor::<Self>::into_primitive);
-        let y = pass.run([&x, &weight, &bias], Some(&residual), shape(&x));
-        match prepared {
-            OpsKind::Tracked(prep) => {
-                let output = y.clone();
-                prep.finish(SavedNorm { pass, x, y, weight }, output)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
+        tracked_norm::<C, _>([x, weight, bias, residual], pass)
     }
 }
 
