@@ -63,4 +63,5 @@ pub mod optim;
 #[cfg(feature = "cli")]
 pub mod report;
 pub mod seed;
+pub mod settings;
 pub mod stream;

@@ -22,6 +22,7 @@ mod report;
 mod report_args;
 mod run;
 mod run_manifest;
+mod setting_flags;
 mod show;
 mod status;
 mod sweep;

@@ -89,13 +89,12 @@ impl<'a> Progress<'a> {
 
 /// Method, optimizer and seed: what tells the runs of one command apart.
 fn short(run: &PlannedRun) -> String {
-    use crate::experiment::benchmark::Named as _;
     let c = &run.config;
     let mut text = c.benchmark.name().to_string();
-    if c.method != crate::experiment::benchmark::MethodName::Plain {
-        let _ = write!(text, " {}", c.method.name());
+    if *c.method != crate::method::PLAIN {
+        let _ = write!(text, " {}", c.method.name);
     }
-    let _ = write!(text, " {} seed {}", c.optimizer.name(), c.seed);
+    let _ = write!(text, " {} seed {}", c.optimizer.name, c.seed);
     text
 }
 

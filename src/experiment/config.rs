@@ -1,244 +1,219 @@
 //! A run's resolved configuration and its identity.
 //!
-//! Owns [`RunConfig`], in which every choice is made and nothing is optional that matters: two runs with equal
-//! configurations give equal results, so the run's id is a hash of it.
+//! Owns the declarations of the settings that every run has (those of single methods and optimizers stand beside them),
+//! [`RunConfig`], in which every choice is made and nothing is optional that matters, and its form in files: two runs with
+//! equal configurations give equal results, so the run's id is a hash of it.
 
-use serde::{Deserialize, Serialize};
+mod choices;
+mod files;
+
+pub use choices::{DataChoice, Evaluate, InitHead, InputScaling, Schedule};
+
 use sha2::{Digest as _, Sha256};
 
-use super::benchmark::{
-    Benchmark, BenchmarkKind, MethodName, ModelName, Named as _, OptimizerName,
-};
-use super::custom::CustomBenchmark;
+use super::benchmark::{Benchmark, BenchmarkKind, InputRange};
 use crate::data::ImageShape;
-use crate::method::{AgemConfig, ErConfig, EwcConfig};
-use crate::optim::{
-    AlphaRule, AlphaScope, BiasCorrection, Epsilon, PastMoments, TagBase, TagConfig,
+use crate::method::{MethodSpec, PLAIN};
+use crate::model::{DropoutSetting, ModelSpec};
+use crate::optim::{OptimizerSpec, SGD};
+use crate::settings::{
+    Field, Own, Profile, RealRange, Resolver, SettingError, Stored, Value, WholeRange, by_profile,
+    computed, fixed, only,
 };
-use crate::stream::{Angles, ClassOrder, Scaling, StreamKind, StreamSpec};
+use crate::stream::{Angles, ClassOrder, StreamKind, StreamSpec};
 
-/// Which images a benchmark's data set has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DataChoice {
-    /// The whole data set, from the data folder.
-    Full,
-    /// The sample that ships with the program.
-    Embedded,
+/// Most epochs, examples a batch and the like.
+const MANY: WholeRange = WholeRange::FROM_ONE;
+
+fn kind(r: &Resolver<'_>) -> Result<BenchmarkKind, SettingError> {
+    Ok(r.get(RunConfig::benchmark())?.kind())
 }
 
-/// Which set of defaults: the released code's behaviour or the mended one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Profile {
-    /// As the released code behaves, for comparison with the published tables.
-    Released,
-    /// Defects mended, the method unchanged.
-    Corrected,
+fn is_split(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(kind(r)? == BenchmarkKind::Split)
 }
 
-/// Where the head comes from in a run with a file of initial weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InitHead {
-    /// From the file, as everything else.
-    #[default]
-    File,
-    /// Made anew from the run's seed: the file was trained on other classes.
-    Fresh,
+fn is_sequential(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.get(RunConfig::schedule())? == Schedule::Sequential)
 }
 
-/// In which order a run sees the tasks' examples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// Task after task, each once: continual learning.
-    #[default]
-    Sequential,
-    /// Task after task, six times over: what the released code calls multi-task.
-    Cyclic,
-    /// All tasks' examples shuffled together: multi-task training in the usual sense.
-    Joint,
+fn has_validation(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.get(RunConfig::validation())? > 0.0)
 }
 
-impl Schedule {
-    /// How often the tasks are gone through.
-    #[must_use]
-    pub fn rounds(self) -> usize {
-        match self {
-            Self::Cyclic => 6,
-            Self::Sequential | Self::Joint => 1,
-        }
+/// Whether a text for `dropout` is accepted by a network that cannot be set: a network without dropout may be told so, and
+/// the released code takes any for its ResNet-18.
+fn ignores_dropout(r: &Resolver<'_>, text: &str) -> Result<bool, SettingError> {
+    let released = r.profile()? == Profile::Released;
+    Ok(match r.get(RunConfig::model())?.dropout {
+        DropoutSetting::Set => true,
+        DropoutSetting::None => text.parse() == Ok(0.0),
+        DropoutSetting::Ignored => released || text.parse() == Ok(0.0),
+        DropoutSetting::Fixed => false,
+    })
+}
+
+/// The published learning rate, for the network that it was published for.
+fn published_rate(r: &Resolver<'_>) -> Result<f64, SettingError> {
+    let benchmark = r.get(RunConfig::benchmark())?;
+    let model = r.get(RunConfig::model())?;
+    let (method, optimizer) = (r.get(RunConfig::method())?, r.get(RunConfig::optimizer())?);
+    let rate = if is_sequential(r)? {
+        benchmark.published_rate(model, method.name, optimizer.name)
+    } else {
+        benchmark.published_multi_task_rate(optimizer.name)
+    };
+    rate.ok_or_else(|| SettingError::Missing {
+        key: "lr",
+        remedy: format!(
+            "no learning rate was published for {} with {} on {}; give --lr",
+            method.name,
+            optimizer.name,
+            benchmark.name()
+        ),
+    })
+}
+
+crate::settings! {
+    /// Everything that a run's result depends on.
+    ///
+    /// Settings that came later are left out of result files (and of the hash) where they have their first meaning, so
+    /// that ids of runs stay.
+    pub struct RunConfig {
+        /// Stream of tasks (tagcl list benchmarks), or the path of a TOML file that describes one.
+        benchmark: Benchmark = computed(|_| Err(SettingError::Missing {
+            key: "benchmark",
+            remedy: "give --benchmark NAME (tagcl list benchmarks shows them)".to_string(),
+        }));
+        /// Data folder, or `embedded` for the MNIST sample that ships with the program.
+        data: DataChoice = fixed(DataChoice::Full);
+        /// Number of tasks.
+        tasks: usize = computed(|r| Ok(r.get(RunConfig::benchmark())?.tasks())), range WholeRange(1, 1000);
+        /// Number of classes that have images, for a run on part of a data set.
+        classes: Option<usize> = fixed(None), range WholeRange(1, 65_536),
+            only only(is_split, "benchmarks split by class");
+        /// How photographs become inputs of a network trained on ImageNet: as released, or by mean and standard deviation.
+        input_scaling: Option<InputScaling> = by_profile(Some(InputScaling::ImageNet), Some(InputScaling::Released)),
+            only only(|r| Ok(r.get(RunConfig::benchmark())?.spec().inputs == InputRange::Set), "split-cub");
+        /// Order of the classes of a split stream.
+        class_order: Option<ClassOrder> = fixed(Some(ClassOrder::Fixed)),
+            only only(is_split, "benchmarks split by class"), stored Stored::OrNull;
+        /// Angles of a rotated stream.
+        angles: Option<Angles> = by_profile(Some(Angles::Exact), Some(Angles::Released)),
+            only only(|r| Ok(kind(r)? == BenchmarkKind::Rotated), "rotated benchmarks"), stored Stored::OrNull;
+        /// Share of the training images set aside for validation.
+        validation: f64 = fixed(0.0), range RealRange::UNIT;
+        /// Images on which accuracies are measured: of the test, or of validation (to choose hyper-parameters).
+        evaluate: Evaluate = fixed(Evaluate::Test),
+            only only(has_validation, "runs with validation > 0"), stored Stored::Unless("test");
+        /// Share of the training images used; for quick looks, marked in every output.
+        fraction: f64 = fixed(1.0), range RealRange::SHARE;
+        /// Network (tagcl list models).
+        model: &'static ModelSpec = computed(|r| r.get(RunConfig::benchmark())?.model());
+        /// Width of the MLP's hidden layers.
+        hidden: Option<usize> = fixed(Some(256)), range WholeRange(1, 65_536),
+            only only(|r| Ok(r.get(RunConfig::model())?.hidden), "the mlp model"), stored Stored::OrNull;
+        /// Dropout probability.
+        dropout: f64 = fixed(0.0), range RealRange::UNIT,
+            only only(
+                |r| Ok(r.get(RunConfig::model())?.dropout == DropoutSetting::Set),
+                "models whose dropout can be set (mlp, reduced-resnet18)",
+            ).tolerating(ignores_dropout);
+        /// Checksum (SHA-256) that the file of initial weights must have.
+        init_sha256: Option<String> = computed(|_| Ok(None)), range "64 hexadecimal digits", stored Stored::OrNull;
+        /// Where the head of a run with initial weights comes from: the file, or made anew for the stream's classes.
+        init_head: InitHead = computed(|r| Ok(match has_init(r)? && r.get(RunConfig::model())?.fresh_head {
+            true => InitHead::Fresh,
+            false => InitHead::File,
+        })), only only(has_init, "runs with initial weights"), stored Stored::UnlessInResults("file");
+        /// Method (tagcl list methods).
+        method: &'static MethodSpec = fixed(&PLAIN);
+        /// Optimizer (tagcl list optimizers).
+        optimizer: &'static OptimizerSpec = fixed(&SGD);
+        /// Learning rate of the first task before decay.
+        lr: f64 = computed(published_rate), range RealRange::POSITIVE;
+        /// Factor on the learning rate from task to task.
+        gamma: f64 = fixed(1.0), range RealRange::SHARE, only only(is_sequential, "schedule = sequential");
+        /// Task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1.
+        gamma_from: usize = by_profile(1, 0), range WholeRange(0, 1), only only(is_sequential, "schedule = sequential");
+        /// Order of the examples: task after task, cyclic (the released multi-task: six rounds), joint.
+        schedule: Schedule = fixed(Schedule::Sequential), stored Stored::Unless("sequential");
+        /// Epochs without a lower validation loss after which a task ends.
+        patience: Option<usize> = computed(|r| {
+            // The released code stops after five, where it trains for more than 20 epochs.
+            let released = r.profile()? == Profile::Released && r.get(RunConfig::epochs())? > 20;
+            Ok(released.then_some(5))
+        }), range MANY, only only(
+            |r| Ok(has_validation(r)? && is_sequential(r)?),
+            "runs with validation > 0 and schedule = sequential",
+        );
+        /// Epochs per task, at most.
+        epochs: usize = fixed(1), range MANY;
+        /// Examples per training step.
+        batch_size: usize = fixed(10), range MANY;
+        /// Whether a last batch that is not full is left out.
+        drop_last: bool = fixed(false), stored Stored::UnlessInResults("false");
+        /// Which defaults: as the released code behaves, or with its defects mended.
+        profile: Profile as Profile::SETTING;
+    }
+    with {
+        /// The optimizer's own settings.
+        optimizer_settings: Own,
+        /// The method's own settings.
+        method_settings: Own,
+        /// The run's seed.
+        seed: u64,
     }
 }
 
-/// On which images a run is evaluated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Evaluate {
-    /// The test images.
-    #[default]
-    Test,
-    /// The validation images, which are training images set aside: for choosing hyper-parameters.
-    Validation,
+fn has_init(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.is_set("init") || r.is_set("init_sha256"))
 }
 
-/// How photographs become inputs of a network that was trained on `ImageNet`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InputScaling {
-    /// As the released code: bytes less a mean in the wrong order of channels, never divided by 255, then doubled less
-    /// one; from about −250 to 300.
-    Released,
-    /// `ImageNet`'s mean and standard deviation, as the network expects.
-    #[serde(rename = "imagenet")]
-    ImageNet,
-}
-
-impl InputScaling {
-    fn scaling(self) -> Scaling {
-        let (scale, shift) = match self {
-            // 2·(x − mean) − 1 with the mean of blue, green, red taken off red, green, blue.
-            Self::Released => (
-                [2.0; 3],
-                [103.94, 116.78, 123.68].map(|mean| -2.0 * mean - 1.0),
-            ),
-            Self::ImageNet => {
-                let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-                let of = |f: &dyn Fn(f32, f32) -> f32| std::array::from_fn(|c| f(mean[c], std[c]));
-                (
-                    of(&|_, std| 1.0 / (255.0 * std)),
-                    of(&|mean, std| -mean / std),
-                )
-            }
-        };
-        Scaling::Affine { scale, shift }
-    }
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// TAG's settings in a configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TagSettings {
-    /// Weight of the correlation.
-    pub b: f64,
-    /// How α is found. Left out of files where it is the paper's rule.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub alpha: AlphaRule,
-    /// B of TAG-G.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stored_gradients: Option<usize>,
-    /// Over what α is taken.
-    pub alpha_scope: AlphaScope,
-    /// Where ε stands.
-    pub epsilon: Epsilon,
-    /// Step count of Adam's bias correction.
-    pub bias_correction: BiasCorrection,
-    /// Precision of past tasks' stored moments.
-    #[serde(default)]
-    pub past_moments: PastMoments,
-}
-
-/// Everything that a run's result depends on.
-///
-/// Settings that came later are left out of files (and of the hash) where they have their first meaning, so that ids
-/// of runs stay.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunConfig {
-    /// Stream of tasks.
-    pub benchmark: Benchmark,
-    /// What a benchmark of one's own is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub custom: Option<CustomBenchmark>,
-    /// Whole data set or sample.
-    pub data: DataChoice,
-    /// Number of tasks.
-    pub tasks: usize,
-    /// Number of classes with images, where only a part of the data set is there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<usize>,
-    /// How photographs of CUB become inputs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_scaling: Option<InputScaling>,
-    /// Whether a last batch that is not full is left out.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub drop_last: bool,
-    /// Order of the classes (split streams).
-    pub class_order: Option<ClassOrder>,
-    /// Angles (rotated streams).
-    pub angles: Option<Angles>,
-    /// Share of the training images set aside for validation.
-    pub validation: f64,
-    /// On which images accuracies are measured.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub evaluate: Evaluate,
-    /// Share of the training images used.
-    pub fraction: f64,
-    /// Network.
-    pub model: ModelName,
-    /// Width of the hidden layers (MLP).
-    pub hidden: Option<usize>,
-    /// Dropout probability.
-    pub dropout: f64,
-    /// SHA-256 of the file of initial weights, if one was given.
-    pub init_sha256: Option<String>,
-    /// Where the head comes from, if a file of initial weights was given.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub init_head: InitHead,
-    /// Method.
-    pub method: MethodName,
-    /// Optimizer.
-    pub optimizer: OptimizerName,
-    /// Learning rate of the first task before decay.
-    pub lr: f64,
-    /// Factor on the learning rate from task to task.
-    pub gamma: f64,
-    /// Task whose learning rate is `lr` unchanged: 0 as released (task 1 already has `lr·gamma`) or 1.
-    pub gamma_from: usize,
-    /// Momentum of SGD, in `[0, 1)`; from rest in every task.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub momentum: f64,
-    /// TAG's own settings.
-    pub tag: Option<TagSettings>,
-    /// EWC's own settings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ewc: Option<EwcConfig>,
-    /// A-GEM's own settings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agem: Option<AgemConfig>,
-    /// ER's own settings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub er: Option<ErConfig>,
-    /// In which order the tasks' examples come.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub schedule: Schedule,
-    /// Epochs without a lower validation loss after which a task ends early.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patience: Option<usize>,
-    /// Epochs per task, at most.
-    pub epochs: usize,
-    /// Examples per training step.
-    pub batch_size: usize,
-    /// Which defaults were in force.
-    pub profile: Profile,
-    /// The run's seed.
-    pub seed: u64,
-}
+/// The key after which the optimizer's and the method's own settings stand, in every list and file.
+pub(super) const BEFORE_OWN: &str = "gamma_from";
 
 impl RunConfig {
+    /// Every setting with its value, own ones included, in the order of lists.
+    #[must_use]
+    pub fn all_fields(&self) -> Vec<Field> {
+        let mut all = Vec::new();
+        for field in self.fields() {
+            let key = field.setting.key();
+            all.push(field);
+            if key == BEFORE_OWN {
+                all.extend(self.optimizer_settings.fields());
+                all.extend(self.method_settings.fields());
+            }
+        }
+        all
+    }
+
+    /// The settings that exist for this run, by key.
+    #[must_use]
+    pub fn columns(&self) -> Vec<(&'static str, Value)> {
+        let all = self.all_fields().into_iter();
+        all.filter_map(|field| Some((field.setting.key(), field.value?)))
+            .collect()
+    }
+
+    /// The value of a setting, where it exists for this run.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<Value> {
+        let mut columns = self.columns().into_iter();
+        columns
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+
     /// The run's folder name: readable parts, then eight hexadecimal digits of the configuration's hash.
     #[must_use]
     pub fn run_id(&self) -> String {
         format!(
             "{}-{}-{}-s{}-{}",
-            self.benchmark_name(),
-            self.method.name(),
-            self.optimizer.name(),
+            self.benchmark.name(),
+            self.method.name,
+            self.optimizer.name,
             self.seed,
             &self.hash()[..8]
         )
@@ -269,46 +244,28 @@ impl RunConfig {
             BenchmarkKind::Permuted => StreamKind::Permuted,
         };
         let (tasks, validation, fraction) = (self.tasks, self.validation, self.fraction);
+        let set = self.input_scaling.map(InputScaling::scaling);
         StreamSpec {
             kind,
             tasks,
             validation,
             fraction,
-            scaling: match (self.input_scaling, self.benchmark) {
-                _ if self.custom.is_some() => self
-                    .custom
-                    .as_ref()
-                    .map_or(Scaling::Unit, CustomBenchmark::scaling),
-                (Some(own), _) => own.scaling(),
-                (None, Benchmark::SplitMiniImageNet) => Scaling::Signed,
-                _ => Scaling::Unit,
-            },
+            scaling: set.unwrap_or_else(|| self.benchmark.scaling()),
         }
     }
 
     /// Classes of the data and shape of its images.
     #[must_use]
     pub fn images(&self) -> (usize, ImageShape) {
-        let (classes, shape) = match &self.custom {
-            Some(custom) => (custom.classes, custom.image_shape()),
-            None => self.benchmark.images(),
-        };
+        let (classes, shape) = self.benchmark.images();
         (self.classes.unwrap_or(classes), shape)
-    }
-
-    /// The benchmark's name; of one's own, the name in its file.
-    #[must_use]
-    pub fn benchmark_name(&self) -> &str {
-        self.custom
-            .as_ref()
-            .map_or(self.benchmark.name(), |custom| &custom.name)
     }
 
     /// Whether this run and another see the same images.
     #[must_use]
     pub fn has_images_of(&self, other: &Self) -> bool {
-        let of = |config: &Self| (config.benchmark, config.data, config.classes);
-        of(self) == of(other) && self.custom == other.custom
+        let of = |config: &Self| (config.benchmark.clone(), config.data, config.classes);
+        of(self) == of(other)
     }
 
     /// Batch `number` (from 0) of an epoch over these examples; `None` after the last.
@@ -333,28 +290,5 @@ impl RunConfig {
     pub fn learning_rate(&self, t: usize) -> f64 {
         let exponent = (t + 1).saturating_sub(self.gamma_from);
         self.lr * self.gamma.powi(i32::try_from(exponent).unwrap_or(i32::MAX))
-    }
-
-    /// TAG's configuration, for the TAG optimizers.
-    #[must_use]
-    pub fn tag_config(&self) -> Option<TagConfig> {
-        let base = match self.optimizer {
-            OptimizerName::TagRmsProp => TagBase::RmsProp,
-            OptimizerName::TagAdagrad => TagBase::Adagrad,
-            OptimizerName::TagAdam => TagBase::Adam,
-            _ => return None,
-        };
-        let tag = self.tag.as_ref()?;
-        let (scope, epsilon, bias_correction) = (tag.alpha_scope, tag.epsilon, tag.bias_correction);
-        Some(TagConfig {
-            base,
-            b: tag.b,
-            alpha: tag.alpha,
-            stored_gradients: tag.stored_gradients.unwrap_or(1),
-            scope,
-            epsilon,
-            bias_correction,
-            past_moments: tag.past_moments,
-        })
     }
 }

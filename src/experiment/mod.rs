@@ -6,21 +6,16 @@
 //! was interrupted ([`checkpoint`]), and the pool that executes many of them side by side ([`pool`]).
 
 pub mod benchmark;
-pub mod budget;
 pub mod checkpoint;
 pub mod config;
 pub mod cost;
-pub mod custom;
 pub mod execution;
 pub mod heartbeat;
 pub mod lock;
 pub mod manifest;
-pub mod models;
 pub mod pool;
 pub mod processes;
 pub mod provenance;
-pub mod published;
-pub mod registry;
 pub mod released;
 pub mod replicate;
 pub mod result;
@@ -28,7 +23,6 @@ pub mod runner;
 pub mod search;
 pub mod settings;
 pub mod slurm;
-pub mod sources;
 pub mod store;
 pub mod survey;
 pub mod sweep;

@@ -12,29 +12,47 @@
 //! training mode ([`AgemConfig::forwards_twice`]): that code computes the batch's loss, throws it away and computes it
 //! again, so batch-norm's running statistics take every batch in twice.
 
-use serde::{Deserialize, Serialize};
-
 use super::buffer::{Ring, choose, gather};
-use super::{Method, Step, dot, invalid, list};
+use super::{Method, MethodSpec, Passes, Step, dot, invalid, list};
 use crate::model::{Learner, LearnerError};
 use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
+use crate::settings::{SettingsSpec, by_profile, typed};
 use crate::stream::Task;
 
-/// A-GEM's hyper-parameters.
-///
-/// | field | default | range | meaning |
-/// |---|---|---|---|
-/// | `memory_per_class` | 1 | ≥ 0 | M: remembered examples of every class |
-/// | `forwards_twice` | profile | | whether batch-norm's statistics take every batch in twice |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgemConfig {
-    /// Remembered examples of every class.
-    pub memory_per_class: usize,
-    /// Whether every batch is forwarded twice in training mode, as the released code does.
-    pub forwards_twice: bool,
+crate::settings! {
+    /// A-GEM's settings.
+    pub struct AgemConfig {
+        /// M: remembered examples of every class.
+        memory_per_class: usize as super::buffer::MEMORY_PER_CLASS;
+        /// Whether A-GEM forwards every batch twice in training mode, as the released code does.
+        forwards_twice: bool = by_profile(false, true);
+    }
 }
+
+/// A-GEM.
+pub(super) static AGEM: MethodSpec = MethodSpec {
+    name: "agem",
+    paper_name: "A-GEM",
+    description: "Averaged gradient episodic memory: steps that oppose remembered examples are projected.",
+    source: "Chaudhry et al., ICLR 2019",
+    settings: SettingsSpec::of::<AgemConfig>("agem"),
+    remembers_tasks: true,
+    passes: |own| {
+        let twice = own
+            .get::<AgemConfig>()
+            .is_some_and(|own| own.forwards_twice);
+        let first = 1.0 + if twice { 1.0 / 3.0 } else { 0.0 };
+        Passes {
+            first,
+            later: first + 1.0,
+        }
+    },
+    build: |own, context| {
+        let own = typed::<AgemConfig>(own)?.clone();
+        Ok(Box::new(Agem::new(own, context.batch_size, context.seeds)))
+    },
+};
 
 /// The method.
 #[derive(Clone, Debug)]
@@ -56,12 +74,12 @@ impl Agem {
     #[must_use]
     pub fn new(config: AgemConfig, batch_size: usize, seeds: Seeds) -> Self {
         Self {
+            memory: Ring::new(config.memory_per_class),
             config,
             batch_size,
             seeds,
             task: 0,
             stream: seeds.stream("replay/0"),
-            memory: Ring::new(config.memory_per_class),
             replayed: 0,
             reference: Vec::new(),
         }

@@ -9,7 +9,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::seed::SeedStream;
+use crate::settings::{Setting, Stored, WholeRange, fixed};
 use crate::stream::{Batch, Task};
+
+/// The size of a memory, where it grows with the classes: a setting of every method that has such a memory.
+pub(super) static MEMORY_PER_CLASS: Setting<usize> = Setting {
+    key: "memory_per_class",
+    doc: "Examples a class that the method remembers.",
+    range: WholeRange::FROM_ZERO,
+    default: fixed(1),
+    only: None,
+    stored: Stored::Plain,
+};
+
+crate::choices!(ReservoirRule { "uniform" => Uniform, "batch" => Batch });
 
 /// A remembered example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

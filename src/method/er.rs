@@ -9,32 +9,48 @@
 //! ([`ErConfig::replay_current`]), where the TAG paper says that it does not (p. 16), and its reservoir does not count
 //! a batch's own examples ([`ReservoirRule::Batch`]).
 
-use serde::{Deserialize, Serialize};
-
 use super::buffer::{Reservoir, ReservoirRule, choose, from_list, gather, to_list};
-use super::{Method, Step, invalid, list};
+use super::{Method, MethodContext, MethodSpec, Passes, Step, invalid, list};
 use crate::model::{Learner, LearnerError};
 use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
+use crate::settings::{SettingsSpec, by_profile, typed};
 use crate::stream::Task;
 
-/// ER's hyper-parameters.
-///
-/// | field | default | range | meaning |
-/// |---|---|---|---|
-/// | `memory_per_class` | 1 | ≥ 0 | M: the memory has M times as many slots as the data set has classes |
-/// | `replay_current` | profile | | whether examples of the present task may be replayed |
-/// | `reservoir` | profile | | with which probability an example enters the memory |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ErConfig {
-    /// Slots of the memory for every class of the data set.
-    pub memory_per_class: usize,
-    /// Whether examples of the present task may be replayed.
-    pub replay_current: bool,
-    /// With which probability an example enters the memory.
-    pub reservoir: ReservoirRule,
+crate::settings! {
+    /// ER's settings. The memory has M times as many slots as the data set has classes.
+    pub struct ErConfig {
+        /// M: slots of the memory for every class of the data set.
+        memory_per_class: usize as super::buffer::MEMORY_PER_CLASS;
+        /// Whether ER may replay the present task, as the released code does.
+        replay_current: bool = by_profile(false, true);
+        /// How ER's memory samples the stream: uniform, batch (as released).
+        reservoir: ReservoirRule = by_profile(ReservoirRule::Uniform, ReservoirRule::Batch);
+    }
 }
+
+/// Experience replay.
+pub(super) static ER: MethodSpec = MethodSpec {
+    name: "er",
+    paper_name: "ER",
+    description: "Experience replay: remembered examples are trained on with every batch.",
+    source: "Chaudhry et al., arXiv 1902.10486, 2019",
+    settings: SettingsSpec::of::<ErConfig>("er"),
+    remembers_tasks: true,
+    passes: |_| Passes {
+        first: 1.0,
+        later: 2.0,
+    },
+    build: |own, context| {
+        let own = typed::<ErConfig>(own)?.clone();
+        let MethodContext {
+            batch_size,
+            classes,
+            seeds,
+        } = *context;
+        Ok(Box::new(Er::new(own, classes, batch_size, seeds)))
+    },
+};
 
 /// The method.
 #[derive(Clone, Debug)]
@@ -59,13 +75,13 @@ impl Er {
     #[must_use]
     pub fn new(config: ErConfig, classes: usize, batch_size: usize, seeds: Seeds) -> Self {
         Self {
+            memory: Reservoir::new(config.memory_per_class * classes, config.reservoir),
             config,
             batch_size,
             seeds,
             task: 0,
             replay: seeds.stream("replay/0"),
             memorise: seeds.stream("reservoir/0"),
-            memory: Reservoir::new(config.memory_per_class * classes, config.reservoir),
             replayed: 0,
             extra: Vec::new(),
         }

@@ -16,10 +16,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Method, Step, dot};
+use super::{Method, MethodSpec, Passes, Step, dot};
 use crate::model::{Learner, LearnerError};
 use crate::optim::State;
 use crate::seed::Seeds;
+use crate::settings::{RealRange, SettingsSpec, WholeRange, by_profile, fixed, typed};
 use crate::stream::Task;
 
 /// How the importance of parameters is estimated.
@@ -44,26 +45,37 @@ pub enum Penalty {
     Released,
 }
 
-/// EWC's hyper-parameters.
-///
-/// | field | default | range | meaning |
-/// |---|---|---|---|
-/// | `lambda` | 1 | finite, ≥ 0 | weight of the penalty |
-/// | `fisher` | profile | | how importance is estimated |
-/// | `fisher_samples` | 200 | ≥ 1 | training examples of a task that it is estimated from (all, if it has fewer) |
-/// | `penalty` | profile | | how leaving the anchor is charged |
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EwcConfig {
-    /// Weight of the penalty.
-    pub lambda: f64,
-    /// How importance is estimated.
-    pub fisher: Fisher,
-    /// Training examples that it is estimated from.
-    pub fisher_samples: usize,
-    /// How leaving the anchor is charged.
-    pub penalty: Penalty,
+crate::choices!(Fisher { "corrected" => Corrected, "released" => Released });
+crate::choices!(Penalty { "half" => Half, "released" => Released });
+
+crate::settings! {
+    /// EWC's settings.
+    pub struct EwcConfig {
+        /// EWC's weight of the penalty, λ.
+        lambda: f64 = fixed(1.0), range RealRange::FROM_ZERO;
+        /// EWC's estimate of importance: mended, or as released.
+        fisher: Fisher = by_profile(Fisher::Corrected, Fisher::Released);
+        /// Training examples of a task that EWC's estimate uses (all, if it has fewer).
+        fisher_samples: usize = fixed(200), range WholeRange::FROM_ONE;
+        /// EWC's penalty: half (½λ, as published), released (λ, gradient cut to norm 100).
+        penalty: Penalty = by_profile(Penalty::Half, Penalty::Released);
+    }
 }
+
+/// Elastic weight consolidation.
+pub(super) static EWC: MethodSpec = MethodSpec {
+    name: "ewc",
+    paper_name: "EWC",
+    description: "Elastic weight consolidation: a penalty for changing what mattered to earlier tasks.",
+    source: "Kirkpatrick et al., PNAS 2017",
+    settings: SettingsSpec::of::<EwcConfig>("ewc"),
+    remembers_tasks: true,
+    passes: |_| Passes::ONE,
+    build: |own, context| {
+        let own = typed::<EwcConfig>(own)?.clone();
+        Ok(Box::new(Ewc::new(own, context.seeds)))
+    },
+};
 
 /// Largest norm of the released penalty's gradient.
 const CLIP: f64 = 100.0;

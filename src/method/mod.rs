@@ -19,12 +19,17 @@ mod buffer;
 mod er;
 mod ewc;
 mod plain;
+mod spec;
 
 pub use agem::{Agem, AgemConfig, project};
 pub use buffer::{Reservoir, ReservoirRule, Ring, Slot, gather};
 pub use er::{Er, ErConfig};
 pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
-pub use plain::Plain;
+pub use plain::{PLAIN, Plain};
+pub use spec::{MethodContext, MethodSpec, Passes};
+
+/// Every method of the program, in the order in which they are listed.
+pub static METHODS: &[&MethodSpec] = &[&plain::PLAIN, &ewc::EWC, &agem::AGEM, &er::ER];
 
 use crate::model::{Learner, LearnerError};
 use crate::optim::{OptimError, State};

@@ -1,9 +1,22 @@
 //! No method: the gradient of the present batch and nothing else. With SGD it is the field's "naive" baseline.
 
-use super::{Method, Step};
+use super::{Method, MethodSpec, Passes, Step};
 use crate::model::{Learner, LearnerError};
 use crate::optim::State;
+use crate::settings::{NoSettings, SettingsSpec};
 use crate::stream::Task;
+
+/// No method.
+pub static PLAIN: MethodSpec = MethodSpec {
+    name: "plain",
+    paper_name: "Naive",
+    description: "The gradient of the present batch and nothing else.",
+    source: "",
+    settings: SettingsSpec::inline::<NoSettings>(),
+    remembers_tasks: false,
+    passes: |_| Passes::ONE,
+    build: |_, _| Ok(Box::new(Plain)),
+};
 
 /// The gradient of the present batch.
 #[derive(Clone, Copy, Debug, Default)]

@@ -11,7 +11,9 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::{BiasConv, Dropout, LearnerError, Linear, Network};
+use super::{
+    BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network,
+};
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
 
@@ -131,6 +133,30 @@ impl Network for AlexNet {
         ]
     }
 }
+
+/// The network as the program knows it.
+pub(super) static ALEXNET: ModelSpec = ModelSpec {
+    name: "alexnet",
+    description: "The released code's AlexNet for CIFAR-100 in 10 tasks: three convolutions, dropout of its own.",
+    head: "linear",
+    dropout: DropoutSetting::Fixed,
+    hidden: false,
+    fresh_head: false,
+    defaults: &[("batch_size", "64")],
+    check: |image| AlexNetConfig { image, classes: 1 }.validate(),
+    build: |context| {
+        let config = AlexNetConfig {
+            image: context.image,
+            classes: context.classes,
+        };
+        config.validate()?;
+        let network = config.init(&mut context.init(), &ModelContext::device())?;
+        Ok(ModelContext::learner(
+            network,
+            Dropout::by_layer(context.masks()),
+        ))
+    },
+};
 
 #[cfg(test)]
 mod tests {

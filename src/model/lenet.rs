@@ -8,7 +8,9 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::{BiasConv, Dropout, LearnerError, Linear, Network, Norm};
+use super::{
+    BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network, Norm,
+};
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
 
@@ -102,3 +104,24 @@ impl Network for LeNet {
         }
     }
 }
+
+/// The network as the program knows it.
+pub(super) static LENET: ModelSpec = ModelSpec {
+    name: "lenet",
+    description: "The released code's LeNet: two normalised 5x5 convolutions and one hidden layer.",
+    head: "last",
+    dropout: DropoutSetting::None,
+    hidden: false,
+    fresh_head: false,
+    defaults: &[],
+    check: |image| LeNetConfig { image, classes: 1 }.validate(),
+    build: |context| {
+        let config = LeNetConfig {
+            image: context.image,
+            classes: context.classes,
+        };
+        config.validate()?;
+        let network = config.init(&mut context.init(), &ModelContext::device());
+        Ok(ModelContext::learner(network, Dropout::off()))
+    },
+};

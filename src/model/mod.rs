@@ -14,21 +14,32 @@ mod mlp_kernels;
 mod resnet;
 mod resnet18;
 mod resnet_kernels;
+mod spec;
 mod weights;
 
 pub use alexnet::{AlexNet, AlexNetConfig};
 pub use layers::{BiasConv, Conv, Dropout, Linear, Norm};
 pub use learner::{Evaluation, Learner, LearnerError, NetworkLearner};
 pub use lenet::{LeNet, LeNetConfig};
-pub use mlp::{Mlp, MlpConfig};
+pub use mlp::{MLP, Mlp, MlpConfig};
 pub use mlp_kernels::KernelMlp;
 pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
+pub use spec::{DropoutSetting, ModelContext, ModelSpec};
 pub use weights::{Weights, WeightsError, read_weights, with_fresh_head};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+
+/// Every network of the program, in the order in which they are listed.
+pub static MODELS: &[&ModelSpec] = &[
+    &mlp::MLP,
+    &resnet::REDUCED_RESNET18,
+    &resnet18::RESNET18,
+    &alexnet::ALEXNET,
+    &lenet::LENET,
+];
 
 /// A network that maps images to one logit per class of the whole stream.
 pub trait Network: Module + Sync + 'static {

@@ -14,7 +14,10 @@ use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Conv, Dropout, LearnerError, Linear, Network, Norm};
+use super::{
+    Conv, Dropout, DropoutSetting, KernelResNet, LearnerError, Linear, ModelContext, ModelSpec,
+    Network, Norm,
+};
 use crate::data::ImageShape;
 use crate::kernels::extension;
 use crate::kernels::resnet::{BatchStats, TrunkSpec};
@@ -263,5 +266,40 @@ impl Network for ReducedResNet {
         path.replace(".shortcut.", ".shortcut.0.")
             .replace(".bn1.", ".bn1.0.")
             .replace(".bn2.", ".bn2.0.")
+    }
+}
+
+/// Channels of the first stage in the paper.
+const WIDTH: usize = 20;
+
+/// The network as the program knows it.
+pub(super) static REDUCED_RESNET18: ModelSpec = ModelSpec {
+    name: "reduced-resnet18",
+    description: "The paper's ResNet-18 with a fifth of the channels and one convolution a block.",
+    head: "linear",
+    dropout: DropoutSetting::Set,
+    hidden: false,
+    fresh_head: false,
+    defaults: &[],
+    check: |image| of(image, 1).validate(),
+    build: |context| {
+        let resnet = of(context.image, context.classes);
+        let (mut init, dropout) = (context.init(), context.dropout());
+        if stock_kernels() {
+            let network = resnet.init(&mut init, &ModelContext::device());
+            return Ok(ModelContext::learner(network, dropout));
+        }
+        let threads = context.threads;
+        Ok(Box::new(KernelResNet::new(
+            &resnet, &mut init, dropout, threads,
+        )?))
+    },
+};
+
+fn of(image: ImageShape, classes: usize) -> ReducedResNetConfig {
+    ReducedResNetConfig {
+        image,
+        width: WIDTH,
+        classes,
     }
 }

@@ -12,7 +12,10 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::{Conv, Dropout, LearnerError, Linear, Network, Norm, stock_kernels};
+use super::{
+    Conv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network, Norm,
+    stock_kernels,
+};
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
 
@@ -229,3 +232,24 @@ impl Network for ResNet18 {
             .replace(".downsample.norm.", ".downsample.1.")
     }
 }
+
+/// The network as the program knows it.
+pub(super) static RESNET18: ModelSpec = ModelSpec {
+    name: "resnet18",
+    description: "The full ResNet-18, named as torchvision names it; for Split-CUB, from pretrained weights (--init).",
+    head: "fc",
+    dropout: DropoutSetting::Ignored,
+    hidden: false,
+    fresh_head: true,
+    defaults: &[],
+    check: |image| ResNet18Config { image, classes: 1 }.validate(),
+    build: |context| {
+        let config = ResNet18Config {
+            image: context.image,
+            classes: context.classes,
+        };
+        config.validate()?;
+        let network = config.init(&mut context.init(), &ModelContext::device());
+        Ok(ModelContext::learner(network, Dropout::off()))
+    },
+};

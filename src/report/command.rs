@@ -4,7 +4,7 @@
 //! left out, found by resolving the settings without them. So a command is right by construction, or there is none.
 
 use crate::experiment::config::RunConfig;
-use crate::experiment::settings::{KEYS, Origin, SettingError, Settings};
+use crate::experiment::settings::{Origin, SettingError, Settings, texts};
 
 /// Flags that stay even where they repeat a default: they say what the run is, or their default is a published value.
 const ALWAYS: [&str; 5] = ["benchmark", "method", "optimizer", "lr", "profile"];
@@ -26,7 +26,7 @@ pub enum CommandError {
 /// # Errors
 /// [`CommandError`] where no command resolves to this configuration, as for runs of other versions.
 pub fn command(config: &RunConfig, seeds: &[u64]) -> Result<String, CommandError> {
-    let mut flags = all_flags(config);
+    let mut flags = texts(config);
     // Keys that have no effect under the others are refused; they are nothing that the run depends on.
     loop {
         match resolve(&flags) {
@@ -66,36 +66,6 @@ fn first_seed(config: &RunConfig) -> RunConfig {
         seed: 1,
         ..config.clone()
     }
-}
-
-/// Every setting of the configuration, by key.
-fn all_flags(config: &RunConfig) -> Vec<(&'static str, String)> {
-    let value = serde_json::to_value(config).unwrap_or_default();
-    let parts: Vec<&serde_json::Value> = value
-        .as_object()
-        .into_iter()
-        .flat_map(|fields| fields.values())
-        .filter(|field| field.is_object())
-        .collect();
-    let find = |key: &str| {
-        value
-            .get(key)
-            .or_else(|| parts.iter().find_map(|part| part.get(key)))
-            .filter(|found| !found.is_null() && !found.is_object())
-    };
-    let text = |found: &serde_json::Value| match found {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Number(number) => number
-            .as_f64()
-            .map_or_else(|| number.to_string(), |x| x.to_string()),
-        other => other.to_string(),
-    };
-    KEYS.iter()
-        .map(|(key, _)| *key)
-        .filter(|key| !matches!(*key, "seeds" | "out" | "jobs" | "threads" | "init"))
-        .filter_map(|key| Some((key, text(find(key)?))))
-        .filter(|(key, value)| *key != "data" || value == "embedded")
-        .collect()
 }
 
 fn resolve(flags: &[(&'static str, String)]) -> Result<Option<RunConfig>, SettingError> {

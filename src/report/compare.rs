@@ -20,7 +20,6 @@ use super::statistics::{
     ranks_from_highest, welch,
 };
 use super::summary::order;
-use crate::experiment::benchmark::Named as _;
 use crate::experiment::config::{DataChoice, RunConfig};
 
 /// What is compared.

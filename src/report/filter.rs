@@ -2,11 +2,12 @@
 //!
 //! Owns conditions of the form `key=value` over configurations, with the keys of configuration files.
 
-use crate::experiment::benchmark::{Benchmark, MethodName, Named as _, OptimizerName};
+use crate::experiment::benchmark::BenchmarkSpec;
 use crate::experiment::config::RunConfig;
-use crate::experiment::settings::{KEYS, SettingError, nearest, parse_name};
-
-use super::group::settings;
+use crate::experiment::settings::{SettingError, entries};
+use crate::method::MethodSpec;
+use crate::optim::OptimizerSpec;
+use crate::settings::{parse_name, unknown};
 
 /// Conditions that a run must satisfy, all of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,25 +23,20 @@ impl Filter {
     /// [`SettingError::Unknown`] for a key or name that does not exist.
     pub fn require(&mut self, key: &str, values: &str) -> Result<(), SettingError> {
         let key = key.trim().replace('-', "_");
-        let known = KEYS
-            .iter()
-            .map(|(name, _)| *name)
-            .filter(|name| !["seeds", "out", "jobs", "threads", "init"].contains(name))
+        let of_runs = entries().iter().filter(|entry| !entry.executes);
+        let known = of_runs
+            .map(|entry| entry.setting.key())
+            .filter(|name| *name != "seeds")
             .chain(["seed"]);
         if !known.clone().any(|name| name == key) {
-            return Err(SettingError::Unknown {
-                what: "setting to filter by".to_string(),
-                nearest: nearest(&key, known.clone()),
-                found: key,
-                known: known.collect::<Vec<_>>().join(", "),
-            });
+            return Err(unknown("setting to filter by", &key, known));
         }
         let values: Vec<String> = values.split(',').map(|v| v.trim().to_string()).collect();
         for value in &values {
             match key.as_str() {
-                "benchmark" => drop(parse_name::<Benchmark>(value)?),
-                "method" => drop(parse_name::<MethodName>(value)?),
-                "optimizer" => drop(parse_name::<OptimizerName>(value)?),
+                "benchmark" => drop(parse_name::<BenchmarkSpec>(value)?),
+                "method" => drop(parse_name::<MethodSpec>(value)?),
+                "optimizer" => drop(parse_name::<OptimizerSpec>(value)?),
                 _ => {}
             }
         }
@@ -68,14 +64,11 @@ impl Filter {
         if self.conditions.is_empty() {
             return true;
         }
-        let all = settings(config);
         self.conditions.iter().all(|(key, values)| {
             let found = match key.as_str() {
                 "benchmark" => Some(config.benchmark.name().to_string()),
-                "method" => Some(config.method.name().to_string()),
-                "optimizer" => Some(config.optimizer.name().to_string()),
                 "seed" => Some(config.seed.to_string()),
-                key => all.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone()),
+                key => config.value(key).map(|value| value.to_string()),
             };
             found.is_some_and(|found| values.iter().any(|value| equal(&found, value)))
         })

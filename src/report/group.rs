@@ -270,7 +270,7 @@ fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
     }
     let kind = |group: &Group| {
         let config = &group.config;
-        (config.benchmark, config.method, config.optimizer)
+        (config.benchmark.clone(), config.method, config.optimizer)
     };
     let having: Vec<_> = groups
         .iter()
@@ -287,41 +287,12 @@ fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
 /// All settings but those that every table shows anyway, as text by key.
 #[must_use]
 pub fn settings(config: &RunConfig) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    if let Ok(value) = serde_json::to_value(config) {
-        flatten(&value, &mut all);
-    }
-    // Settings that files leave out at their first meaning.
-    if config.tag.is_some() && !all.iter().any(|(key, _)| key == "alpha") {
-        all.push(("alpha".to_string(), "cosine".to_string()));
-    }
-    if config.schedule == Schedule::Sequential {
-        all.push(("schedule".to_string(), "sequential".to_string()));
-    }
-    let shown = ["benchmark", "method", "optimizer", "seed"];
-    all.retain(|(key, _)| !shown.contains(&key.as_str()));
-    all
-}
-
-fn flatten(value: &serde_json::Value, into: &mut Vec<(String, String)>) {
-    let serde_json::Value::Object(fields) = value else {
-        return;
-    };
-    for (key, value) in fields {
-        match value {
-            serde_json::Value::Null => {}
-            serde_json::Value::Object(_) => flatten(value, into),
-            serde_json::Value::String(text) => into.push((key.clone(), text.clone())),
-            other => into.push((key.clone(), plain_number(other))),
-        }
-    }
-}
-
-/// `1` rather than `1.0`, as people write settings.
-fn plain_number(value: &serde_json::Value) -> String {
-    value
-        .as_f64()
-        .map_or_else(|| value.to_string(), |number| number.to_string())
+    let shown = ["benchmark", "method", "optimizer"];
+    let columns = config.columns().into_iter();
+    columns
+        .filter(|(key, _)| !shown.contains(key))
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect()
 }
 
 #[cfg(test)]

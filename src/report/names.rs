@@ -6,20 +6,20 @@
 use std::fmt::Write as _;
 
 use super::group::{Group, differing_settings};
-use crate::experiment::benchmark::{Benchmark, MethodName, Named as _, OptimizerName};
 use crate::experiment::config::{RunConfig, Schedule};
-use crate::optim::AlphaRule;
+use crate::method::PLAIN;
+use crate::optim::{AlphaRule, SGD, TagSettings};
 
 /// The optimizer with what tells it apart from its plain form, but for the settings in `elsewhere`, which have columns
 /// of their own.
 #[must_use]
 pub fn optimizer(config: &RunConfig, elsewhere: &[&str]) -> String {
-    let mut text = config.optimizer.name().to_string();
+    let mut text = config.optimizer.name.to_string();
     let shown = |key: &str| !elsewhere.contains(&key);
     if shown("alpha") {
         text.push_str(alpha_rule(config));
     }
-    let stored = config.tag.as_ref().and_then(|tag| tag.stored_gradients);
+    let stored = tag(config).and_then(|tag| tag.stored_gradients);
     if let Some(b) = stored.filter(|_| shown("stored_gradients")) {
         let _ = write!(text, ", B={b}");
     }
@@ -29,15 +29,25 @@ pub fn optimizer(config: &RunConfig, elsewhere: &[&str]) -> String {
     if config.gamma < 1.0 && shown("gamma") {
         let _ = write!(text, ", γ {}", config.gamma);
     }
-    if config.momentum > 0.0 && shown("momentum") {
-        let _ = write!(text, ", momentum {}", config.momentum);
+    if let Some(momentum) = momentum(config).filter(|_| shown("momentum")) {
+        let _ = write!(text, ", momentum {momentum}");
     }
     text
 }
 
+fn tag(config: &RunConfig) -> Option<&TagSettings> {
+    config.optimizer_settings.get()
+}
+
+/// SGD's momentum, where it has any.
+pub(super) fn momentum(config: &RunConfig) -> Option<f64> {
+    let momentum = config.value("momentum")?.number()?;
+    (momentum > 0.0).then_some(momentum)
+}
+
 /// What a rule for α other than the paper's adds to an optimizer's name.
 pub(super) fn alpha_rule(config: &RunConfig) -> &'static str {
-    match config.tag.as_ref().map(|tag| tag.alpha) {
+    match tag(config).map(|tag| tag.alpha) {
         None | Some(AlphaRule::Cosine) => "",
         Some(AlphaRule::One) => ", α one",
         Some(AlphaRule::Age) => ", α age",
@@ -48,7 +58,7 @@ pub(super) fn alpha_rule(config: &RunConfig) -> &'static str {
 /// The method's name, with its memory, and the order of the examples where it is not the usual one.
 #[must_use]
 pub fn method(config: &RunConfig, elsewhere: &[&str]) -> String {
-    let mut text = config.method.name().to_string();
+    let mut text = config.method.name.to_string();
     if let Some(memory) = memory(config).filter(|_| !elsewhere.contains(&"memory_per_class")) {
         let _ = write!(text, ", M={memory}");
     }
@@ -63,9 +73,8 @@ pub fn method(config: &RunConfig, elsewhere: &[&str]) -> String {
 }
 
 /// Remembered examples a class, for the methods that remember.
-fn memory(config: &RunConfig) -> Option<usize> {
-    let agem = config.agem.map(|agem| agem.memory_per_class);
-    agem.or(config.er.map(|er| er.memory_per_class))
+fn memory(config: &RunConfig) -> Option<String> {
+    config.value("memory_per_class").map(|m| m.to_string())
 }
 
 /// The program's name of method and optimizer, with what tells variants of one method apart.
@@ -82,33 +91,23 @@ pub fn in_paper(config: &RunConfig) -> String {
         Schedule::Joint => return "MTL (joint)".to_string(),
         Schedule::Sequential => {}
     }
-    let rule = config
-        .tag
-        .as_ref()
-        .map(|tag| (tag.alpha, tag.stored_gradients));
-    let optimizer = match (config.optimizer, rule) {
-        (OptimizerName::TagRmsProp, Some((AlphaRule::One, _))) => "TAG-1".to_string(),
-        (OptimizerName::TagRmsProp, Some((AlphaRule::Age, _))) => "TAG-age".to_string(),
-        (OptimizerName::TagRmsProp, Some((AlphaRule::Gradients, b))) => {
-            format!("TAG-G (B={})", b.unwrap_or(1))
-        }
-        (OptimizerName::TagAdagrad | OptimizerName::TagAdam, Some((rule, _)))
-            if rule != AlphaRule::Cosine =>
-        {
-            optimizer(config, &["dropout", "gamma", "momentum"])
-        }
-        (name, _) => optimizer_in_paper(name).to_string(),
+    let optimizer = match tag(config).map(|tag| (tag.alpha, tag.stored_gradients)) {
+        None | Some((AlphaRule::Cosine, _)) => config.optimizer.paper_name.to_string(),
+        Some((rule, b)) if config.optimizer.name == "tag-rmsprop" => match rule {
+            AlphaRule::One => "TAG-1".to_string(),
+            AlphaRule::Age => "TAG-age".to_string(),
+            _ => format!("TAG-G (B={})", b.unwrap_or(1)),
+        },
+        Some(_) => optimizer(config, &["dropout", "gamma", "momentum"]),
     };
-    let base = match config.method {
-        MethodName::Plain if config.optimizer == OptimizerName::Sgd && config.gamma < 1.0 => {
-            return "Stable SGD".to_string();
-        }
-        MethodName::Plain if config.optimizer.is_tag() => return optimizer,
-        MethodName::Plain => return format!("Naive {optimizer}"),
-        MethodName::Ewc => "EWC",
-        MethodName::Agem => "A-GEM",
-        MethodName::Er => "ER",
-    };
+    if *config.method == PLAIN {
+        return match () {
+            () if *config.optimizer == SGD && config.gamma < 1.0 => "Stable SGD".to_string(),
+            () if config.optimizer.remembers_tasks => optimizer,
+            () => format!("Naive {optimizer}"),
+        };
+    }
+    let base = config.method.paper_name;
     let prefix = match optimizer.as_str() {
         "SGD" => String::new(),
         "TAG-RMSProp" => "TAGed ".to_string(),
@@ -117,33 +116,6 @@ pub fn in_paper(config: &RunConfig) -> String {
     let memory = memory(config);
     let memory = memory.map_or(String::new(), |m| format!(" (M={m})"));
     format!("{prefix}{base}{memory}")
-}
-
-/// The paper's name of an optimizer.
-#[must_use]
-pub fn optimizer_in_paper(optimizer: OptimizerName) -> &'static str {
-    match optimizer {
-        OptimizerName::Sgd => "SGD",
-        OptimizerName::RmsProp => "RMSProp",
-        OptimizerName::Adagrad => "Adagrad",
-        OptimizerName::Adam => "Adam",
-        OptimizerName::TagRmsProp => "TAG-RMSProp",
-        OptimizerName::TagAdagrad => "TAG-Adagrad",
-        OptimizerName::TagAdam => "TAG-Adam",
-    }
-}
-
-/// The paper's name of a benchmark, or its name in the program.
-#[must_use]
-pub fn benchmark_in_paper(benchmark: Benchmark) -> &'static str {
-    match benchmark {
-        Benchmark::SplitCifar100 => "Split-CIFAR100",
-        Benchmark::SplitMiniImageNet => "Split-miniImageNet",
-        Benchmark::SplitCub => "Split-CUB",
-        Benchmark::RotatedMnist => "Rotated MNIST",
-        Benchmark::PermutedMnist => "Permuted MNIST",
-        other => other.name(),
-    }
 }
 
 /// A name for each group, such that groups of one column have different names.

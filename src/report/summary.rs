@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::against::{Comparison, compare_with_published};
 use super::group::{Group, SettingColumn, differing_settings, group_runs};
 use super::load::{Damaged, Duplicate, Loaded, Run, Unfinished};
-use crate::experiment::benchmark::{Benchmark, MethodName, Named, OptimizerName};
+use crate::settings::Named;
 
 /// Points of accuracy within which two results count as equivalent, unless told otherwise.
 pub const MARGIN: f64 = 2.0;
@@ -77,17 +77,15 @@ impl Report {
 
 /// Position of a group among others: by the lists that its names come from.
 pub(super) fn order(group: &Group) -> (usize, usize, usize, usize) {
-    fn position<N: Named>(value: N) -> usize {
-        N::ALL
-            .iter()
-            .position(|x| *x == value)
-            .unwrap_or(usize::MAX)
+    fn position<N: Named + PartialEq>(spec: &N) -> usize {
+        let position = N::all().iter().position(|other| *other == spec);
+        position.unwrap_or(usize::MAX)
     }
     let config = &group.config;
     (
-        position::<Benchmark>(config.benchmark),
+        position(config.benchmark.spec()),
         config.schedule as usize,
-        position::<MethodName>(config.method),
-        position::<OptimizerName>(config.optimizer),
+        position(config.method),
+        position(config.optimizer),
     )
 }

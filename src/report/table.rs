@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::names::optimizer;
 use super::{Group, Spread};
-use crate::experiment::benchmark::Named as _;
+use crate::settings::Named as _;
 
 fn pair(spread: Spread, digits: usize) -> String {
     format!("{:.digits$} ± {:.digits$}", spread.mean, spread.std)

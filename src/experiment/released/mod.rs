@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::benchmark::{Benchmark, MethodName, Named as _, OptimizerName};
 use super::config::{RunConfig, Schedule};
+use crate::settings::Value;
 
 /// One command of a script.
 #[derive(Clone, Debug, Deserialize)]
@@ -73,17 +73,14 @@ const SAME: [(&str, &str); 7] = [
 ];
 
 /// Optimizer names of the released program (`--opt`, and `--tag-opt` after `tag`).
-const OPTIMIZERS: [(&str, OptimizerName, OptimizerName); 3] = [
-    ("rms", OptimizerName::RmsProp, OptimizerName::TagRmsProp),
-    ("adagrad", OptimizerName::Adagrad, OptimizerName::TagAdagrad),
-    ("adam", OptimizerName::Adam, OptimizerName::TagAdam),
+const OPTIMIZERS: [(&str, &str, &str); 3] = [
+    ("rms", "rmsprop", "tag-rmsprop"),
+    ("adagrad", "adagrad", "tag-adagrad"),
+    ("adam", "adam", "tag-adam"),
 ];
 
-const METHODS: [(&str, MethodName); 3] = [
-    ("ewc", MethodName::Ewc),
-    ("agem", MethodName::Agem),
-    ("er", MethodName::Er),
-];
+/// Methods that the released program names in `--opt`, under the same names here.
+const METHODS: [&str; 3] = ["ewc", "agem", "er"];
 
 impl Command {
     /// Script and line.
@@ -133,8 +130,8 @@ impl Command {
                 "opt" => {
                     let (method, optimizer) =
                         self.method_and_optimizer(value).ok_or_else(unknown)?;
-                    pairs.push(("method", method.name().to_string()));
-                    ("optimizer", optimizer.name().to_string())
+                    pairs.push(("method", method.to_string()));
+                    ("optimizer", optimizer.to_string())
                 }
                 // Taken with `opt`, which it belongs to.
                 "tag-opt" if self.args.contains_key("opt") => continue,
@@ -152,23 +149,22 @@ impl Command {
         Ok(pairs)
     }
 
-    fn method_and_optimizer(&self, opt: &str) -> Option<(MethodName, OptimizerName)> {
+    fn method_and_optimizer(&self, opt: &str) -> Option<(&'static str, &'static str)> {
+        let known = |name: &str| METHODS.into_iter().find(|method| *method == name);
         let (optimizer, method) = match opt.split_once('-') {
-            Some((optimizer, method)) => (Some(optimizer), Some(method)),
-            None if METHODS.iter().any(|(name, _)| *name == opt) => (None, Some(opt)),
-            None => (Some(opt), None),
-        };
-        let method = match method {
-            None => MethodName::Plain,
-            Some(name) => METHODS.iter().find(|(released, _)| *released == name)?.1,
+            Some((optimizer, method)) => (Some(optimizer), Some(known(method)?)),
+            None => match known(opt) {
+                Some(method) => (None, Some(method)),
+                None => (Some(opt), None),
+            },
         };
         let find = |name: &str| OPTIMIZERS.iter().find(|(released, ..)| *released == name);
         let optimizer = match optimizer {
-            None => OptimizerName::Sgd,
+            None => "sgd",
             Some("tag") => find(self.arg("tag-opt")?)?.2,
             Some(name) => find(name)?.1,
         };
-        Some((method, optimizer))
+        Some((method.unwrap_or("plain"), optimizer))
     }
 }
 
@@ -215,18 +211,9 @@ pub fn arguments(runs: &[RunConfig]) -> Option<BTreeMap<String, String>> {
 
 /// True if the points are the grid's, in its order.
 fn is_grid(grid: ReleasedGrid, points: &[RunConfig]) -> bool {
-    let value = |config: &RunConfig, key: &str| match key {
-        "lr" => Some(config.lr),
-        "b" => config.tag.as_ref().map(|tag| tag.b),
-        "lambda" => config.ewc.map(|ewc| ewc.lambda),
-        "dropout" => Some(config.dropout),
-        "gamma" => Some(config.gamma),
-        _ => None,
-    };
+    let value = |config: &RunConfig, key: &str| config.value(key)?.number();
     let mut expected: Vec<Vec<(&str, f64)>> = vec![Vec::new()];
-    let benchmark = points
-        .first()
-        .map_or("", |point| Benchmark::name(point.benchmark));
+    let benchmark = points.first().map_or("", |point| point.benchmark.name());
     for (key, values) in grid.axes_on(benchmark) {
         expected = expected
             .iter()
@@ -248,14 +235,18 @@ fn is_grid(grid: ReleasedGrid, points: &[RunConfig]) -> bool {
 }
 
 fn arguments_of(config: &RunConfig) -> Option<BTreeMap<String, String>> {
-    if config.momentum != 0.0 {
+    let own = |key: &str| -> Option<String> { config.value(key).map(|value| value.to_string()) };
+    if config
+        .value("momentum")
+        .is_some_and(|m| m != Value::Real(0.0))
+    {
         return None;
     }
     let mut args = BTreeMap::new();
     let mut set = |name: &str, value: String| {
         args.insert(name.to_string(), value);
     };
-    let benchmark = Benchmark::name(config.benchmark);
+    let benchmark = config.benchmark.name();
     let (dataset, _) = BENCHMARKS.iter().find(|(_, ours)| *ours == benchmark)?;
     set("dataset", (*dataset).to_string());
     set("tasks", config.tasks.to_string());
@@ -269,32 +260,29 @@ fn arguments_of(config: &RunConfig) -> Option<BTreeMap<String, String>> {
         Schedule::Cyclic => set("multi", "1".to_string()),
         Schedule::Joint => return None,
     }
-    let method = METHODS.iter().find(|(_, name)| *name == config.method);
-    let base = OPTIMIZERS
-        .iter()
-        .find(|(_, naive, tag)| [*naive, *tag].contains(&config.optimizer));
-    let optimizer = match (base, config.optimizer.is_tag()) {
-        (None, _) => None,
-        (Some((name, ..)), false) => Some(*name),
-        (Some((name, ..)), true) => {
-            set("tag-opt", (*name).to_string());
-            set("b", config.tag.as_ref()?.b.to_string());
+    let method = METHODS.into_iter().find(|name| *name == config.method.name);
+    let named = OPTIMIZERS.iter().find_map(|(released, plain, tag)| {
+        let name = config.optimizer.name;
+        (name == *plain || name == *tag).then_some((*released, name == *tag))
+    });
+    let optimizer = match named {
+        None => None,
+        Some((name, false)) => Some(name),
+        Some((name, true)) => {
+            set("tag-opt", name.to_string());
+            set("b", own("b")?);
             Some("tag")
         }
     };
     match (optimizer, method) {
         (None, None) => {}
-        (Some(name), None) => set("opt", name.to_string()),
-        (None, Some((name, _))) => set("opt", (*name).to_string()),
-        (Some(optimizer), Some((method, _))) => set("opt", format!("{optimizer}-{method}")),
+        (Some(name), None) | (None, Some(name)) => set("opt", name.to_string()),
+        (Some(optimizer), Some(method)) => set("opt", format!("{optimizer}-{method}")),
     }
-    if let Some(ewc) = config.ewc {
-        set("lambd", ewc.lambda.to_string());
-    }
-    let memory =
-        (config.agem.map(|a| a.memory_per_class)).or(config.er.map(|e| e.memory_per_class));
-    if let Some(memory) = memory {
-        set("mem-size", memory.to_string());
+    for (released, ours) in [("lambd", "lambda"), ("mem-size", "memory_per_class")] {
+        if let Some(value) = own(ours) {
+            set(released, value);
+        }
     }
     Some(args)
 }

@@ -1,7 +1,9 @@
 //! Every released command becomes a list of runs, and the list the command again.
 
 use super::*;
+use crate::experiment::benchmark::BenchmarkSpec;
 use crate::experiment::settings::{Origin, Settings};
+use crate::settings::find;
 
 /// The runs of a command with its grid, if it has one, in the grid's order.
 fn runs_of(command: &Command, epochs: usize) -> Vec<RunConfig> {
@@ -64,7 +66,7 @@ fn all_180_commands_become_runs_and_commands_again() {
             .iter()
             .find(|(key, _)| *key == "benchmark")
             .unwrap();
-        if Benchmark::parse(benchmark).is_none() {
+        if find::<BenchmarkSpec>(benchmark).is_none() {
             continue;
         }
         for epochs in [1, 5] {
@@ -101,7 +103,7 @@ fn all_180_commands_become_runs_and_commands_again() {
     }
     let benchmarks = BENCHMARKS
         .iter()
-        .filter(|(_, name)| Benchmark::parse(name).is_some());
+        .filter(|(_, name)| find::<BenchmarkSpec>(name).is_some());
     assert_eq!(there, 45 * benchmarks.count());
 }
 

@@ -3,12 +3,15 @@
 //! Owns one rule: the settings in the log behind the published number win over the script's, and every disagreement is
 //! said. Sources: the authors' logs in the history of `pranshu28/TAG` (`analysis/*.txt`), the paper (PMLR v199).
 
-use super::{Dataset, Row, What};
+use super::{
+    ABLATION, BASELINES, CIFAR, CUB, FIGURE_5A, FIVE_DATA, GRID_SEARCH, HYBRID, MINI_IMAGENET,
+    NAIVE, PAPER_STREAMS, PaperStream, REPLAY, REPLICATIONS, ROTATED_MNIST, Replication, Row,
+};
 
 /// A disagreement: on which rows, what it changes, and how it reads.
 struct Correction {
-    what: &'static [What],
-    datasets: &'static [Dataset],
+    what: &'static [&'static Replication],
+    datasets: &'static [&'static PaperStream],
     /// Labels of the rows.
     labels: &'static [&'static str],
     /// Epochs per task for which the correction holds; empty for all.
@@ -17,21 +20,15 @@ struct Correction {
     note: &'static str,
 }
 
-const ALL_DATASETS: &[Dataset] = &Dataset::ALL;
-const ALL_WHAT: &[What] = &What::ALL;
+const ALL_DATASETS: &[&PaperStream] = PAPER_STREAMS;
+const ALL_WHAT: &[&Replication] = REPLICATIONS;
 /// Everything but searches, which have their own values.
-const TABLES: &[What] = &[
-    What::Naive,
-    What::Baselines,
-    What::Hybrid,
-    What::Replay,
-    What::Ablation,
-];
+const TABLES: &[&Replication] = &[&NAIVE, &BASELINES, &HYBRID, &REPLAY, &ABLATION];
 
 const CORRECTIONS: &[Correction] = &[
     Correction {
         what: TABLES,
-        datasets: &[Dataset::MiniImagenet],
+        datasets: &[&MINI_IMAGENET],
         labels: &["Naive SGD"],
         epochs: &[],
         set: &[("lr", "0.1")],
@@ -39,40 +36,40 @@ const CORRECTIONS: &[Correction] = &[
                lr 0.05 gave 48.65, the run behind Table 4's backward transfer",
     },
     Correction {
-        what: &[What::Replay],
-        datasets: &[Dataset::MiniImagenet],
+        what: &[&REPLAY],
+        datasets: &[&MINI_IMAGENET],
         labels: &["ER M=1", "ER M=5", "ER M=10"],
         epochs: &[],
         set: &[("lr", "0.1")],
         note: "lr 0.1, not the script's 0.05: Table 6 shows older runs at lr 0.1 (Table 1's ER is at 0.05)",
     },
     Correction {
-        what: &[What::Hybrid],
-        datasets: &[Dataset::MiniImagenet],
+        what: &[&HYBRID],
+        datasets: &[&MINI_IMAGENET],
         labels: &["ER M=10"],
         epochs: &[],
         set: &[("lr", "0.1")],
         note: "lr 0.1, not the script's 0.05: Figure 4 shows the older run at lr 0.1",
     },
     Correction {
-        what: &[What::Baselines],
-        datasets: &[Dataset::Cifar],
+        what: &[&BASELINES],
+        datasets: &[&CIFAR],
         labels: &["Stable SGD"],
         epochs: &[],
         set: &[("momentum", "0.8")],
         note: "momentum 0.8, which no script and no text mentions: the log predates its removal from the code (093d9c6)",
     },
     Correction {
-        what: &[What::Baselines],
-        datasets: &[Dataset::Cifar],
+        what: &[&BASELINES],
+        datasets: &[&CIFAR],
         labels: &["Stable SGD"],
         epochs: &[5],
         set: &[("dropout", "0.0")],
         note: "dropout 0, not the script's and paper's 0.1: the log of the 5-epoch run says 0.0",
     },
     Correction {
-        what: &[What::Naive, What::Hybrid, What::Replay],
-        datasets: &[Dataset::FiveData],
+        what: &[&NAIVE, &HYBRID, &REPLAY],
+        datasets: &[&FIVE_DATA],
         labels: &["TAG-RMSProp"],
         epochs: &[],
         set: &[("epochs", "1")],
@@ -80,15 +77,15 @@ const CORRECTIONS: &[Correction] = &[
     },
     Correction {
         what: TABLES,
-        datasets: &[Dataset::Cub],
+        datasets: &[&CUB],
         labels: &["TAG-RMSProp", "TAG-A-GEM", "TAG-ER"],
         epochs: &[],
         set: &[("lr", "0.00005")],
         note: "lr 0.00005, not the script's 0.000025: the code behind the log raised every rate below 0.00005 to it",
     },
     Correction {
-        what: &[What::Ablation],
-        datasets: &[Dataset::Cub],
+        what: &[&ABLATION],
+        datasets: &[&CUB],
         labels: &["TAG-1", "TAG-age", "TAG-G B=1", "TAG-G B=5", "TAG-G B=20"],
         epochs: &[],
         set: &[],
@@ -96,16 +93,16 @@ const CORRECTIONS: &[Correction] = &[
                while TAG-RMSProp beside it ran at 0.00005",
     },
     Correction {
-        what: &[What::Hybrid],
-        datasets: &[Dataset::Cifar],
+        what: &[&HYBRID],
+        datasets: &[&CIFAR],
         labels: &["TAG-ER M=10"],
         epochs: &[],
         set: &[("lr", "0.0005")],
         note: "lr 0.0005 after the paper's text (p. 18); Figure 4's bar has no log, and the scripts have 0.00025",
     },
     Correction {
-        what: &[What::Hybrid],
-        datasets: &[Dataset::Cub],
+        what: &[&HYBRID],
+        datasets: &[&CUB],
         labels: &["TAG-ER M=10"],
         epochs: &[],
         set: &[("lr", "0.0001")],
@@ -113,63 +110,63 @@ const CORRECTIONS: &[Correction] = &[
                0.000025 has 72.16",
     },
     Correction {
-        what: &[What::Hybrid],
-        datasets: &[Dataset::Cub],
+        what: &[&HYBRID],
+        datasets: &[&CUB],
         labels: &["TAG-A-GEM M=10"],
         epochs: &[],
         set: &[("lr", "0.00005")],
         note: "lr 0.00005 like the row with M=1; Figure 4's bar has no log",
     },
     Correction {
-        what: &[What::Hybrid],
-        datasets: &[Dataset::Cifar],
+        what: &[&HYBRID],
+        datasets: &[&CIFAR],
         labels: &["TAG-ER"],
         epochs: &[],
         set: &[],
         note: "lr 0.00025 as in script and log; the paper's text (p. 18) says 0.0005",
     },
     Correction {
-        what: &[What::Hybrid],
-        datasets: &[Dataset::Cub],
+        what: &[&HYBRID],
+        datasets: &[&CUB],
         labels: &["TAG-ER"],
         epochs: &[],
         set: &[],
         note: "the paper's text (p. 18) says lr 0.0001",
     },
     Correction {
-        what: &[What::Hybrid],
-        datasets: &[Dataset::Cifar],
+        what: &[&HYBRID],
+        datasets: &[&CIFAR],
         labels: &["TAG-EWC"],
         epochs: &[],
         set: &[],
         note: "the published figure is the mean of seeds 3-5 only",
     },
     Correction {
-        what: &[What::Hybrid],
-        datasets: &[Dataset::MiniImagenet],
+        what: &[&HYBRID],
+        datasets: &[&MINI_IMAGENET],
         labels: &["TAG-EWC"],
         epochs: &[],
         set: &[],
         note: "the published figure is the mean of seeds 4-5 only",
     },
     Correction {
-        what: &[What::Naive],
-        datasets: &[Dataset::Cifar, Dataset::MiniImagenet],
+        what: &[&NAIVE],
+        datasets: &[&CIFAR, &MINI_IMAGENET],
         labels: &["Naive Adagrad"],
         epochs: &[],
         set: &[],
         note: "lr 0.01 as in script and log; the paper's text says 0.005",
     },
     Correction {
-        what: &[What::Naive],
-        datasets: &[Dataset::FiveData],
+        what: &[&NAIVE],
+        datasets: &[&FIVE_DATA],
         labels: &["TAG-Adam"],
         epochs: &[],
         set: &[],
         note: "lr 0.0005 and b 7 as in script and log; the paper's text says lr 0.001 (an older log, with b 5)",
     },
     Correction {
-        what: &[What::Baselines],
+        what: &[&BASELINES],
         datasets: ALL_DATASETS,
         labels: &["Multi-task"],
         epochs: &[5],
@@ -177,15 +174,15 @@ const CORRECTIONS: &[Correction] = &[
         note: "1 epoch, not the script's 5: Table 5 repeats Table 1's figure",
     },
     Correction {
-        what: &[What::Baselines],
-        datasets: &[Dataset::MiniImagenet],
+        what: &[&BASELINES],
+        datasets: &[&MINI_IMAGENET],
         labels: &["Multi-task"],
         epochs: &[],
         set: &[],
         note: "six cyclic rounds as in the script; the log has five",
     },
     Correction {
-        what: &[What::Baselines],
+        what: &[&BASELINES],
         datasets: ALL_DATASETS,
         labels: &["Multi-task"],
         epochs: &[],
@@ -210,16 +207,16 @@ const CORRECTIONS: &[Correction] = &[
         note: "replay may draw the current task's examples, as in all released code; the paper (p. 16) says it does not",
     },
     Correction {
-        what: &[What::GridSearch],
-        datasets: &[Dataset::Cub],
+        what: &[&GRID_SEARCH],
+        datasets: &[&CUB],
         labels: &["Stable SGD"],
         epochs: &[],
         set: &[],
         note: "15 candidates, not 60: the released network for Split-CUB ignores its dropout, so that the four values are one",
     },
     Correction {
-        what: &[What::RotatedMnist],
-        datasets: &[Dataset::RotatedMnist],
+        what: &[&FIGURE_5A],
+        datasets: &[&ROTATED_MNIST],
         labels: &["Naive SGD", "ER", "TAG-RMSProp"],
         epochs: &[],
         set: &[],
@@ -229,7 +226,7 @@ const CORRECTIONS: &[Correction] = &[
 ];
 
 /// Applies what concerns this row. Settings that change are replaced; the notes say so.
-pub(super) fn correct(row: &mut Row, what: What, dataset: Dataset, epochs: usize) {
+pub(super) fn correct(row: &mut Row, what: &Replication, dataset: &PaperStream, epochs: usize) {
     for correction in CORRECTIONS {
         let applies = correction.what.contains(&what)
             && correction.datasets.contains(&dataset)
@@ -257,7 +254,7 @@ mod tests {
             for what in correction.what {
                 for dataset in correction.datasets {
                     for epochs in [1, 5] {
-                        let rows = rows(*what, *dataset, epochs).unwrap_or_default();
+                        let rows = rows(what, dataset, epochs).unwrap_or_default();
                         met += rows
                             .iter()
                             .filter(|row| row.notes.contains(&correction.note))

@@ -9,79 +9,147 @@ mod corrections;
 
 use std::collections::BTreeSet;
 
-use super::benchmark::Named;
 use super::released::{Command, ReleasedGrid, UnknownArgument, commands};
 use super::settings::{Origin, Plan, SettingError, Settings};
+use crate::settings::Named;
 
-macro_rules! names {
-    ($(#[$doc:meta])* $type:ident, $what:literal, $count:literal, { $($variant:ident = $name:literal: $description:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $type {
-            $(#[doc = $description] $variant,)*
-        }
-        impl $type {
-            /// All of them.
-            pub const ALL: [Self; $count] = [$(Self::$variant),*];
-        }
+/// A table or figure of the paper that is replicated.
+pub struct Replication {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// One sentence.
+    pub description: &'static str,
+    /// Its rows on a stream, before corrections; `epochs` matters to `baselines` only.
+    rows: fn(&PaperStream, usize) -> Result<Vec<Row>, ReplicateError>,
+}
+
+/// Everything that can be replicated.
+pub static REPLICATIONS: &[&Replication] = &[
+    &NAIVE,
+    &BASELINES,
+    &HYBRID,
+    &REPLAY,
+    &GRID_SEARCH,
+    &ABLATION,
+    &FIGURE_5A,
+];
+
+static NAIVE: Replication = Replication {
+    name: "naive",
+    description: "Naive optimizers beside TAG's: Figure 1.",
+    rows: |stream, epochs| released("experiment_naive", stream, epochs),
+};
+static BASELINES: Replication = Replication {
+    name: "baselines",
+    description: "TAG-RMSProp and the baselines: Tables 1 and 4, with five epochs Table 5.",
+    rows: |stream, epochs| released("experiment_baselines", stream, epochs),
+};
+static HYBRID: Replication = Replication {
+    name: "hybrid",
+    description: "Methods with RMSProp and TAG-RMSProp updates: Figure 4.",
+    rows: |stream, epochs| released("experiment_hybrid", stream, epochs).map(with_larger_memory),
+};
+static REPLAY: Replication = Replication {
+    name: "replay",
+    description: "A-GEM and ER with larger memories: Table 6.",
+    rows: |stream, epochs| released("appendix_replay", stream, epochs).map(named_by_memory),
+};
+static GRID_SEARCH: Replication = Replication {
+    name: "grid-search",
+    description: "The search for hyper-parameters: appendix A.2.",
+    rows: |stream, epochs| released("appendix_gs", stream, epochs),
+};
+static ABLATION: Replication = Replication {
+    name: "ablation",
+    description: "Other rules for α: Table 7.",
+    rows: |stream, epochs| released("experiment_naive", stream, epochs).map(ablation),
+};
+static FIGURE_5A: Replication = Replication {
+    name: "rotated-mnist",
+    description: "Rotated MNIST: Figure 5a.",
+    rows: |_, _| Ok(rotated_mnist()),
+};
+
+/// A stream of the paper, under its name in the released scripts.
+pub struct PaperStream {
+    /// Name on the command line.
+    pub name: &'static str,
+    /// One sentence.
+    pub description: &'static str,
+    /// The value of `--dataset` in the released commands.
+    argument: &'static str,
+    /// Other names that mean it: lower case, without hyphens, underscores and blanks.
+    aliases: &'static [&'static str],
+}
+
+/// The streams of the paper.
+pub static PAPER_STREAMS: &[&PaperStream] =
+    &[&CIFAR, &MINI_IMAGENET, &CUB, &FIVE_DATA, &ROTATED_MNIST];
+
+static CIFAR: PaperStream = PaperStream {
+    name: "cifar",
+    description: "Split-CIFAR100.",
+    argument: "cifar100",
+    aliases: &["cifar", "cifar100", "splitcifar100"],
+};
+static MINI_IMAGENET: PaperStream = PaperStream {
+    name: "mini_imagenet",
+    description: "Split-miniImageNet.",
+    argument: "mini_imagenet",
+    aliases: &["miniimagenet", "splitminiimagenet"],
+};
+static CUB: PaperStream = PaperStream {
+    name: "cub",
+    description: "Split-CUB.",
+    argument: "cub",
+    aliases: &["cub", "splitcub"],
+};
+static FIVE_DATA: PaperStream = PaperStream {
+    name: "5data",
+    description: "5-dataset.",
+    argument: "5data",
+    aliases: &["5data", "5dataset"],
+};
+/// Figure 5a's, which no script has.
+pub static ROTATED_MNIST: PaperStream = PaperStream {
+    name: "rot-mnist",
+    description: "Rotated MNIST.",
+    argument: "rot-mnist",
+    aliases: &["rotmnist", "rotatedmnist"],
+};
+
+macro_rules! named {
+    ($type:ident, $what:literal, $table:ident) => {
         impl Named for $type {
             const WHAT: &'static str = $what;
-            const ALL: &'static [Self] = &Self::ALL;
-            fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),* }
+            fn all() -> &'static [&'static Self] {
+                $table
             }
-            fn description(self) -> &'static str {
-                match self { $(Self::$variant => $description),* }
+            fn name(&self) -> &'static str {
+                self.name
+            }
+            fn description(&self) -> &'static str {
+                self.description
+            }
+        }
+        impl PartialEq for $type {
+            fn eq(&self, other: &Self) -> bool {
+                self.name == other.name
             }
         }
     };
 }
 
-names! {
-    /// What is replicated.
-    What, "replication", 7, {
-        Naive = "naive": "Naive optimizers beside TAG's: Figure 1.",
-        Baselines = "baselines": "TAG-RMSProp and the baselines: Tables 1 and 4, with five epochs Table 5.",
-        Hybrid = "hybrid": "Methods with RMSProp and TAG-RMSProp updates: Figure 4.",
-        Replay = "replay": "A-GEM and ER with larger memories: Table 6.",
-        GridSearch = "grid-search": "The search for hyper-parameters: appendix A.2.",
-        Ablation = "ablation": "Other rules for α: Table 7.",
-        RotatedMnist = "rotated-mnist": "Rotated MNIST: Figure 5a.",
-    }
-}
+named!(Replication, "replication", REPLICATIONS);
+named!(PaperStream, "data set", PAPER_STREAMS);
 
-names! {
-    /// The data set, under its name in the released scripts.
-    Dataset, "data set", 5, {
-        Cifar = "cifar": "Split-CIFAR100.",
-        MiniImagenet = "mini_imagenet": "Split-miniImageNet.",
-        Cub = "cub": "Split-CUB.",
-        FiveData = "5data": "5-dataset.",
-        RotatedMnist = "rot-mnist": "Rotated MNIST.",
-    }
-}
-
-impl Dataset {
-    /// The value of `--dataset` in the released commands.
-    fn argument(self) -> &'static str {
-        match self {
-            Self::Cifar => "cifar100",
-            other => other.name(),
-        }
-    }
-
-    /// The data set that was meant: the scripts' name, the benchmark's or the paper's.
+impl PaperStream {
+    /// The stream that was meant: the scripts' name, the benchmark's or the paper's.
     #[must_use]
-    pub fn parse_any(name: &str) -> Option<Self> {
+    pub fn parse_any(name: &str) -> Option<&'static Self> {
         let plain = name.to_lowercase().replace(['-', '_', ' '], "");
-        Some(match plain.as_str() {
-            "cifar" | "cifar100" | "splitcifar100" => Self::Cifar,
-            "miniimagenet" | "splitminiimagenet" => Self::MiniImagenet,
-            "cub" | "splitcub" => Self::Cub,
-            "5data" | "5dataset" => Self::FiveData,
-            "rotmnist" | "rotatedmnist" => Self::RotatedMnist,
-            _ => return None,
-        })
+        let mut all = PAPER_STREAMS.iter().copied();
+        all.find(|stream| stream.aliases.contains(&plain.as_str()))
     }
 }
 
@@ -167,16 +235,20 @@ pub enum ReplicateError {
     Command(#[from] UnknownArgument),
 }
 
-/// The rows of one replication; `epochs` matters to [`What::Baselines`] only.
+/// The rows of one replication; `epochs` matters to `baselines` only.
 ///
 /// # Errors
 /// [`ReplicateError::NoSuchRows`] where the paper has none.
-pub fn rows(what: What, dataset: Dataset, epochs: usize) -> Result<Vec<Row>, ReplicateError> {
-    let rotated = dataset == Dataset::RotatedMnist;
-    if rotated != (what == What::RotatedMnist) {
+pub fn rows(
+    what: &Replication,
+    stream: &PaperStream,
+    epochs: usize,
+) -> Result<Vec<Row>, ReplicateError> {
+    let rotated = *stream == ROTATED_MNIST;
+    if rotated != (*what == FIGURE_5A) {
         return Err(ReplicateError::NoSuchRows {
-            what: what.name(),
-            dataset: dataset.name(),
+            what: what.name,
+            dataset: stream.name,
             remedy: if rotated {
                 "Figure 5a is `tagcl replicate rotated-mnist`"
             } else {
@@ -184,17 +256,9 @@ pub fn rows(what: What, dataset: Dataset, epochs: usize) -> Result<Vec<Row>, Rep
             },
         });
     }
-    let mut rows = match what {
-        What::Naive => released("experiment_naive", dataset, epochs)?,
-        What::Baselines => released("experiment_baselines", dataset, epochs)?,
-        What::Hybrid => with_larger_memory(released("experiment_hybrid", dataset, epochs)?),
-        What::Replay => named_by_memory(released("appendix_replay", dataset, epochs)?),
-        What::GridSearch => released("appendix_gs", dataset, epochs)?,
-        What::Ablation => ablation(released("experiment_naive", dataset, epochs)?),
-        What::RotatedMnist => rotated_mnist(),
-    };
+    let mut rows = (what.rows)(stream, epochs)?;
     for row in &mut rows {
-        corrections::correct(row, what, dataset, epochs);
+        corrections::correct(row, what, stream, epochs);
     }
     Ok(rows)
 }
@@ -203,9 +267,9 @@ pub fn rows(what: What, dataset: Dataset, epochs: usize) -> Result<Vec<Row>, Rep
 ///
 /// # Errors
 /// As [`rows`].
-pub fn all_rows(dataset: Dataset, epochs: &[usize]) -> Result<Vec<Row>, ReplicateError> {
-    if dataset == Dataset::RotatedMnist {
-        return rows(What::RotatedMnist, dataset, 1);
+pub fn all_rows(stream: &PaperStream, epochs: &[usize]) -> Result<Vec<Row>, ReplicateError> {
+    if *stream == ROTATED_MNIST {
+        return rows(&FIGURE_5A, stream, 1);
     }
     let mut all: Vec<Row> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -219,7 +283,7 @@ pub fn all_rows(dataset: Dataset, epochs: &[usize]) -> Result<Vec<Row>, Replicat
         }
     };
     for &epochs in epochs {
-        let mut found = rows(What::Baselines, dataset, epochs)?;
+        let mut found = rows(&BASELINES, stream, epochs)?;
         if epochs != 1 {
             for row in &mut found {
                 row.label = format!("{}, {epochs} epochs", row.label);
@@ -227,8 +291,8 @@ pub fn all_rows(dataset: Dataset, epochs: &[usize]) -> Result<Vec<Row>, Replicat
         }
         add(found);
     }
-    for what in [What::Naive, What::Hybrid, What::Replay, What::Ablation] {
-        add(rows(what, dataset, 1)?);
+    for what in [&NAIVE, &HYBRID, &REPLAY, &ABLATION] {
+        add(rows(what, stream, 1)?);
     }
     Ok(all)
 }
@@ -252,9 +316,9 @@ pub fn only(rows: Vec<Row>, labels: &[String]) -> Result<Vec<Row>, ReplicateErro
     Ok(rows.into_iter().filter(wanted).collect())
 }
 
-fn released(script: &str, dataset: Dataset, epochs: usize) -> Result<Vec<Row>, ReplicateError> {
+fn released(script: &str, stream: &PaperStream, epochs: usize) -> Result<Vec<Row>, ReplicateError> {
     let here =
-        |c: &&Command| c.script.contains(script) && c.arg("dataset") == Some(dataset.argument());
+        |c: &&Command| c.script.contains(script) && c.arg("dataset") == Some(stream.argument);
     let mut rows = Vec::new();
     for command in commands().iter().filter(here) {
         rows.push(Row {

@@ -1,14 +1,15 @@
 //! The rows of every table.
 
 use super::*;
-use crate::experiment::benchmark::Benchmark;
+use crate::experiment::benchmark::BenchmarkSpec;
+use crate::settings::{Profile, find};
 
 fn get(row: &Row, key: &str) -> String {
     let found = row.settings.iter().find(|(k, _)| *k == key);
     found.map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-fn row(what: What, dataset: Dataset, epochs: usize, label: &str) -> Row {
+fn row(what: &Replication, dataset: &PaperStream, epochs: usize, label: &str) -> Row {
     let rows = rows(what, dataset, epochs).unwrap();
     let names: Vec<_> = rows.iter().map(|r| r.label.clone()).collect();
     let found = rows.into_iter().find(|row| row.label == label);
@@ -17,25 +18,20 @@ fn row(what: What, dataset: Dataset, epochs: usize, label: &str) -> Row {
 
 #[test]
 fn every_table_has_its_rows_and_plans() {
-    let scripts = [
-        Dataset::Cifar,
-        Dataset::MiniImagenet,
-        Dataset::Cub,
-        Dataset::FiveData,
-    ];
+    let scripts = [&CIFAR, &MINI_IMAGENET, &CUB, &FIVE_DATA];
     for dataset in scripts {
         for (what, count) in [
-            (What::Naive, 7),
-            (What::Baselines, 8),
-            (What::Hybrid, 12 + 6),
-            (What::Replay, 7),
-            (What::GridSearch, 11),
-            (What::Ablation, 6),
+            (&NAIVE, 7),
+            (&BASELINES, 8),
+            (&HYBRID, 12 + 6),
+            (&REPLAY, 7),
+            (&GRID_SEARCH, 11),
+            (&ABLATION, 6),
         ] {
             let rows = rows(what, dataset, 1).unwrap();
-            assert_eq!(rows.len(), count, "{what:?} {dataset:?}");
+            assert_eq!(rows.len(), count, "{} {}", what.name, dataset.name);
             for row in &rows {
-                let known = Benchmark::parse(&get(row, "benchmark")).is_some();
+                let known = find::<BenchmarkSpec>(&get(row, "benchmark")).is_some();
                 if !known || row.grid.is_some() {
                     continue;
                 }
@@ -43,14 +39,11 @@ fn every_table_has_its_rows_and_plans() {
                     .plan(&[])
                     .unwrap_or_else(|e| panic!("{}: {e}", row.label));
                 assert_eq!(plan.runs.len(), 5, "{}", row.label);
-                assert_eq!(
-                    plan.runs[0].config.profile,
-                    crate::experiment::config::Profile::Released
-                );
+                assert_eq!(plan.runs[0].config.profile, Profile::Released);
             }
         }
     }
-    for row in rows(What::RotatedMnist, Dataset::RotatedMnist, 1).unwrap() {
+    for row in rows(&FIGURE_5A, &ROTATED_MNIST, 1).unwrap() {
         assert_eq!(row.plan(&[]).unwrap().runs.len(), 5);
     }
 }
@@ -58,44 +51,30 @@ fn every_table_has_its_rows_and_plans() {
 #[test]
 fn the_log_behind_the_published_number_wins() {
     let lr = |what, dataset, label| get(&row(what, dataset, 1, label), "lr");
-    assert_eq!(
-        lr(What::Baselines, Dataset::MiniImagenet, "Naive SGD"),
-        "0.1"
-    );
-    assert_eq!(lr(What::Baselines, Dataset::MiniImagenet, "ER"), "0.05");
-    assert_eq!(lr(What::Replay, Dataset::MiniImagenet, "ER M=5"), "0.1");
-    assert_eq!(lr(What::Baselines, Dataset::Cub, "TAG-RMSProp"), "0.00005");
-    assert_eq!(lr(What::Hybrid, Dataset::Cub, "TAG-EWC"), "0.000025");
-    assert_eq!(lr(What::Hybrid, Dataset::Cub, "TAG-ER"), "0.00005");
-    assert_eq!(lr(What::Ablation, Dataset::Cub, "TAG-G B=5"), "0.000025");
-    let stable = |epochs| row(What::Baselines, Dataset::Cifar, epochs, "Stable SGD");
+    assert_eq!(lr(&BASELINES, &MINI_IMAGENET, "Naive SGD"), "0.1");
+    assert_eq!(lr(&BASELINES, &MINI_IMAGENET, "ER"), "0.05");
+    assert_eq!(lr(&REPLAY, &MINI_IMAGENET, "ER M=5"), "0.1");
+    assert_eq!(lr(&BASELINES, &CUB, "TAG-RMSProp"), "0.00005");
+    assert_eq!(lr(&HYBRID, &CUB, "TAG-EWC"), "0.000025");
+    assert_eq!(lr(&HYBRID, &CUB, "TAG-ER"), "0.00005");
+    assert_eq!(lr(&ABLATION, &CUB, "TAG-G B=5"), "0.000025");
+    let stable = |epochs| row(&BASELINES, &CIFAR, epochs, "Stable SGD");
     assert_eq!(
         (get(&stable(1), "dropout"), get(&stable(5), "dropout")),
         ("0.1".into(), "0.0".into())
     );
     assert_eq!(get(&stable(1), "momentum"), "0.8");
-    let tag = |what, epochs| {
-        get(
-            &row(what, Dataset::FiveData, epochs, "TAG-RMSProp"),
-            "epochs",
-        )
-    };
+    let tag = |what, epochs| get(&row(what, &FIVE_DATA, epochs, "TAG-RMSProp"), "epochs");
     assert_eq!(
-        (tag(What::Naive, 1), tag(What::Baselines, 5)),
+        (tag(&NAIVE, 1), tag(&BASELINES, 5)),
         ("1".into(), "5".into())
     );
-    assert_eq!(
-        get(
-            &row(What::Baselines, Dataset::Cub, 5, "Multi-task"),
-            "epochs"
-        ),
-        "1"
-    );
+    assert_eq!(get(&row(&BASELINES, &CUB, 5, "Multi-task"), "epochs"), "1");
 }
 
 #[test]
 fn all_rows_of_a_data_set_stand_once() {
-    let rows = all_rows(Dataset::Cifar, &[1, 5]).unwrap();
+    let rows = all_rows(&CIFAR, &[1, 5]).unwrap();
     let runs: Vec<_> = rows
         .iter()
         .flat_map(|row| row.plan(&[]).unwrap().runs)
@@ -122,11 +101,9 @@ fn all_rows_of_a_data_set_stand_once() {
 
 #[test]
 fn what_is_not_there_is_said() {
-    let error = rows(What::Naive, Dataset::RotatedMnist, 1)
-        .unwrap_err()
-        .to_string();
+    let error = rows(&NAIVE, &ROTATED_MNIST, 1).unwrap_err().to_string();
     assert!(error.contains("replicate rotated-mnist"), "{error}");
-    let naive = rows(What::Naive, Dataset::Cifar, 1).unwrap();
+    let naive = rows(&NAIVE, &CIFAR, 1).unwrap();
     let error = only(naive.clone(), &["TAG".to_string()])
         .unwrap_err()
         .to_string();
@@ -142,7 +119,7 @@ fn what_is_not_there_is_said() {
         "mini_imagenet",
         "split-cub",
     ] {
-        assert!(Dataset::parse_any(name).is_some(), "{name}");
+        assert!(PaperStream::parse_any(name).is_some(), "{name}");
     }
-    assert_eq!(Dataset::parse_any("imagenet"), None);
+    assert!(PaperStream::parse_any("imagenet").is_none());
 }

@@ -2,13 +2,12 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::experiment::benchmark::{MethodName, OptimizerName};
+use crate::experiment::RunError;
 use crate::experiment::config::{InitHead, RunConfig};
 use crate::experiment::settings::SettingError;
-use crate::experiment::{RunError, models};
-use crate::method::{Agem, Er, Ewc, Method, Plain};
-use crate::model::{Learner, LearnerError, with_fresh_head};
-use crate::optim::{Naive, NaiveKind, Optimizer, Tag};
+use crate::method::{Method, MethodContext};
+use crate::model::{Learner, LearnerError, ModelContext, with_fresh_head};
+use crate::optim::Optimizer;
 use crate::seed::Seeds;
 
 /// The network of a configuration for a head of `classes`, freshly initialised from the run's seeds.
@@ -21,7 +20,15 @@ pub fn build_learner(
     init: Option<&[u8]>,
     threads: usize,
 ) -> Result<Box<dyn Learner>, RunError> {
-    let mut learner = models::network(config, classes, threads)?;
+    let context = ModelContext {
+        image: config.images().1,
+        classes,
+        hidden: config.hidden,
+        dropout: config.dropout,
+        seeds: Seeds::new(config.seed),
+        threads,
+    };
+    let mut learner = (config.model.build)(&context)?;
     if let Some(expected) = &config.init_sha256 {
         let bytes = init.ok_or_else(|| SettingError::Missing {
             key: "init",
@@ -29,10 +36,11 @@ pub fn build_learner(
         })?;
         let found = sha256(bytes);
         if found != *expected {
-            let remedy = format!("its checksum must be {expected}, but the file given has {found}");
-            return Err(SettingError::Missing {
+            let problem =
+                format!("its checksum must be {expected}, but the file given has {found}");
+            return Err(SettingError::Conflict {
                 key: "init",
-                remedy,
+                problem,
             }
             .into());
         }
@@ -40,7 +48,7 @@ pub fn build_learner(
             InitHead::File => learner.load(bytes)?,
             InitHead::Fresh => {
                 let fresh = learner.weights().map_err(LearnerError::from)?;
-                let head = config.model.head();
+                let head = config.model.head;
                 let weights = with_fresh_head(bytes, &fresh, head).map_err(LearnerError::from)?;
                 learner.load(&weights)?;
             }
@@ -63,49 +71,19 @@ pub fn build_optimizer(
     config: &RunConfig,
     learner: &dyn Learner,
 ) -> Result<Box<dyn Optimizer>, RunError> {
-    let kind = match config.optimizer {
-        OptimizerName::Sgd => {
-            let parameters = learner.layout().len();
-            return Ok(Box::new(Naive::sgd(parameters, config.momentum)?));
-        }
-        OptimizerName::RmsProp => NaiveKind::RmsProp,
-        OptimizerName::Adagrad => NaiveKind::Adagrad,
-        OptimizerName::Adam => NaiveKind::Adam,
-        OptimizerName::TagRmsProp | OptimizerName::TagAdagrad | OptimizerName::TagAdam => {
-            let tag = config.tag_config().ok_or_else(|| SettingError::Missing {
-                key: "optimizer",
-                remedy: "the configuration lacks TAG's settings".to_string(),
-            })?;
-            return Ok(Box::new(Tag::new(tag, learner.layout().clone())?));
-        }
-    };
-    Ok(Box::new(Naive::new(kind, learner.layout().len())))
+    let build = config.optimizer.build;
+    Ok(build(&config.optimizer_settings, learner.layout())?)
 }
 
-/// The method of a configuration. A method whose settings are missing is a configuration that was not made by
-/// [`crate::experiment::settings`].
+/// The method of a configuration.
+///
+/// # Errors
+/// [`RunError::Setting`] for settings of another method.
 pub(super) fn build_method(config: &RunConfig) -> Result<Box<dyn Method>, RunError> {
-    let seeds = Seeds::new(config.seed);
-    let (batch, classes) = (config.batch_size, config.images().0);
-    let missing = || {
-        RunError::Setting(SettingError::Missing {
-            key: "method",
-            remedy: format!(
-                "the configuration lacks the settings of {:?}",
-                config.method
-            ),
-        })
+    let context = MethodContext {
+        batch_size: config.batch_size,
+        classes: config.images().0,
+        seeds: Seeds::new(config.seed),
     };
-    Ok(match config.method {
-        MethodName::Plain => Box::new(Plain),
-        MethodName::Ewc => Box::new(Ewc::new(config.ewc.ok_or_else(missing)?, seeds)),
-        MethodName::Agem => {
-            let own = config.agem.ok_or_else(missing)?;
-            Box::new(Agem::new(own, batch, seeds))
-        }
-        MethodName::Er => {
-            let own = config.er.ok_or_else(missing)?;
-            Box::new(Er::new(own, classes, batch, seeds))
-        }
-    })
+    Ok((config.method.build)(&config.method_settings, &context)?)
 }

@@ -69,9 +69,9 @@ pub(super) struct Run<'a> {
 fn check_batches(config: &RunConfig, stream: &TaskStream) -> Result<(), SettingError> {
     let smallest = stream.tasks().iter().map(|task| task.train.len()).min();
     if config.drop_last && smallest.is_some_and(|least| least < config.batch_size) {
-        return Err(SettingError::Missing {
+        return Err(SettingError::Conflict {
             key: "drop_last",
-            remedy: format!(
+            problem: format!(
                 "a task has {} training images, less than a batch of {}, and batches that are not full are left out: \
                  set drop_last = false or a smaller batch_size",
                 smallest.unwrap_or(0),

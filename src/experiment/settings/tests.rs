@@ -1,9 +1,9 @@
 //! Tests of the settings: precedence, ranges, round trip.
 
 use super::*;
-use crate::experiment::benchmark::OptimizerName;
 use crate::experiment::config::RunConfig;
-use crate::method::{Fisher, Penalty, ReservoirRule};
+use crate::method::{AgemConfig, ErConfig, EwcConfig, Fisher, Penalty, ReservoirRule};
+use crate::optim::OPTIMIZERS;
 
 fn settings(pairs: &[(&str, &str)]) -> Settings {
     let mut settings = Settings::default();
@@ -89,7 +89,8 @@ fn a_profile_sets_every_difference_of_a_method() {
         ];
         settings(&pairs).plan().unwrap().runs.remove(0).config
     };
-    let ewc = |profile| of("ewc", profile).ewc.unwrap();
+    let own = |method, profile| of(method, profile).method_settings;
+    let ewc = |profile| own("ewc", profile).get::<EwcConfig>().unwrap().clone();
     assert_eq!(
         (ewc("released").fisher, ewc("released").penalty),
         (Fisher::Released, Penalty::Released)
@@ -98,20 +99,20 @@ fn a_profile_sets_every_difference_of_a_method() {
         (ewc("corrected").fisher, ewc("corrected").penalty),
         (Fisher::Corrected, Penalty::Half)
     );
-    let er = |profile| of("er", profile).er.unwrap();
+    let er = |profile| own("er", profile).get::<ErConfig>().unwrap().clone();
     assert!(er("released").replay_current && !er("corrected").replay_current);
     assert_eq!(er("released").reservoir, ReservoirRule::Batch);
     assert_eq!(er("corrected").reservoir, ReservoirRule::Uniform);
-    assert!(of("agem", "released").agem.unwrap().forwards_twice);
-    assert!(!of("agem", "corrected").agem.unwrap().forwards_twice);
+    let agem = |profile| own("agem", profile).get::<AgemConfig>().unwrap().clone();
+    assert!(agem("released").forwards_twice && !agem("corrected").forwards_twice);
 }
 
 #[test]
 fn a_written_configuration_reads_back_equal() {
-    for optimizer in OptimizerName::ALL {
+    for optimizer in OPTIMIZERS {
         for benchmark in ["split-cifar100", "rotated-mnist", "permuted-mnist"] {
             let pairs = [
-                ("optimizer", optimizer.name()),
+                ("optimizer", optimizer.name),
                 ("benchmark", benchmark),
                 ("lr", "0.0003"),
                 ("seeds", "4"),
@@ -159,7 +160,14 @@ fn bad_values_name_key_value_and_range() {
         ("seeds", "0-99999999999", "at most"),
         ("optimizer", "tag-rmsprp", "did you mean `tag-rmsprop`"),
         ("angles", "exact", "no effect"),
-        ("b", "5", "only for the TAG optimizers"),
+        (
+            "b",
+            "5",
+            "only for the tag-rmsprop, tag-adagrad and tag-adam optimizers",
+        ),
+        ("momentum", "x", "at least 0 and below 1"),
+        ("out", "", "path of a folder"),
+        ("epochs", "1e9", "from 1 to 1000000"),
         ("data", "embedded", "only MNIST"),
         ("lambda", "1", "only for the ewc method"),
         ("memory_per_class", "1", "only for the agem and er methods"),

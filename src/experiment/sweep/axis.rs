@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use rust_decimal::Decimal;
 
 use super::SweepError;
-use crate::experiment::settings::{KEYS, nearest};
+use crate::experiment::settings::{keys, nearest};
 
 /// Keys that say how runs are executed, not what they are; and seeds, which have their own place.
 const NOT_SWEPT: [&str; 9] = [
@@ -27,9 +27,8 @@ pub(super) fn key(place: &str, key: &str) -> Result<(), SweepError> {
         let (place, key) = (place.to_string(), key.to_string());
         Err(SweepError::Key { place, key, reason })
     };
-    let names = || KEYS.iter().map(|(name, _)| *name);
-    if !names().any(|name| name == key) {
-        let near = nearest(key, names());
+    if !keys().any(|name| name == key) {
+        let near = nearest(key, keys());
         let hint = near.map_or(String::new(), |near| format!(", did you mean `{near}`?"));
         return refuse(format!("it is no setting{hint}"));
     }

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use super::Exporter;
 use super::grid::brief;
-use crate::experiment::benchmark::Named as _;
 use crate::report::against::{Comparison, QuantityComparison};
 use crate::report::group::{Group, Spread, settings};
 use crate::report::published::{Agreement, Quantity};
 use crate::report::summary::Report;
+use crate::settings::Named as _;
 
 /// One line a group.
 #[derive(Clone, Copy, Debug)]

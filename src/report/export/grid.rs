@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::experiment::benchmark::Named as _;
 use crate::experiment::config::RunConfig;
 use crate::report::against::QuantityComparison;
 use crate::report::group::Spread;
 use crate::report::names;
 use crate::report::published::Quantity;
 use crate::report::summary::Report;
+use crate::settings::Named as _;
 
 /// A table with a title above and notes below it.
 pub(super) struct Grid {

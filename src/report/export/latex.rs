@@ -10,7 +10,7 @@ use super::grid::{brief, digits, interval, pair, published};
 use crate::experiment::config::RunConfig;
 use crate::report::against::Comparison;
 use crate::report::group::{Group, Spread};
-use crate::report::names::{benchmark_in_paper, distinct_names, in_paper};
+use crate::report::names::{distinct_names, in_paper};
 use crate::report::published::{Agreement, Quantity};
 use crate::report::summary::Report;
 
@@ -55,7 +55,7 @@ fn figure(spread: Option<Spread>, n: usize, digits: usize) -> String {
 
 /// What must agree for figures to stand in one group of columns.
 fn column_of(config: &RunConfig) -> (String, String) {
-    let title = benchmark_in_paper(config.benchmark).to_string();
+    let title = config.benchmark.paper_name().to_string();
     let epochs = match config.epochs {
         1 => "1 epoch".to_string(),
         n => format!("{n} epochs"),

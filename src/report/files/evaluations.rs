@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{ExportError, write};
-use crate::experiment::benchmark::Named as _;
 use crate::report::export::csv_field;
 use crate::report::group::settings;
 use crate::report::load::Run;
+use crate::settings::Named as _;
 
 /// Writes the file: which run with which settings, after which task (from 1), on which task (from 1), accuracy in
 /// percent, loss in nats. Cells of settings that a run does not have are empty.

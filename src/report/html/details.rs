@@ -11,7 +11,6 @@ use crate::report::against::Comparison;
 use crate::report::command::command;
 use crate::report::group::{self, settings};
 use crate::report::load::Run;
-use crate::report::plot::label;
 use crate::report::published::Quantity;
 
 /// A configuration's details, before its plots are known.
@@ -63,7 +62,7 @@ fn title(group: &group::Group, label: &str) -> Markup {
     html! {
         (label) " "
         span.sum {
-            (label::benchmark(group.config.benchmark)) ", " (spread(group.average_accuracy, group.n, 2)) "%, n = " (group.n)
+            (group.config.benchmark.paper_name()) ", " (spread(group.average_accuracy, group.n, 2)) "%, n = " (group.n)
         }
     }
 }
@@ -158,7 +157,7 @@ fn run_row(run: &Run) -> Markup {
 
 /// The data sets of a configuration.
 fn data_names(config: &RunConfig) -> String {
-    if config.custom.is_some() {
+    if config.benchmark.custom().is_some() {
         return "a benchmark of one's own".to_string();
     }
     let names = config.benchmark.sources().iter();

@@ -3,11 +3,10 @@
 use maud::{Markup, html};
 
 use super::Page;
-use crate::experiment::benchmark::Named as _;
 use crate::report::against::{Comparison, QuantityComparison};
 use crate::report::group::{Group, SettingColumn, Spread};
-use crate::report::plot::label;
 use crate::report::published::{Agreement, Quantity};
+use crate::settings::Named as _;
 
 /// A column of figures: its title, what it means, its value and its decimals.
 struct Column {
@@ -148,7 +147,7 @@ fn row(page: &Page<'_>, (number, group): (usize, &Group), label: &str, marks: &[
                 a href={ "#g" (number) } { (label) }
                 @for mark in own { " " span.mark title=(marks.get(mark).map_or("", String::as_str)) { "[" (mark + 1) "]" } }
             }
-            td { (label::benchmark(config.benchmark)) }
+            td { (config.benchmark.paper_name()) }
             td.num { (group.n) }
             @for column in &COLUMNS { (figure(group, column, beside)) }
             td { (config.method.name()) }
@@ -228,7 +227,7 @@ fn all_marks(groups: &[Group]) -> Vec<String> {
 }
 
 fn filters(page: &Page<'_>) -> Markup {
-    let values = |name: fn(&Group) -> &'static str| -> Vec<&'static str> {
+    let values = |name: fn(&Group) -> &str| -> Vec<&str> {
         let mut values: Vec<&str> = Vec::new();
         for value in page.report.groups.iter().map(name) {
             if !values.contains(&value) {

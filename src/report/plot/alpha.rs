@@ -18,7 +18,7 @@ pub(super) const LACKING: &str =
     "no run recorded α of two or more tasks; only the TAG optimizers do (--optimizer tag-rmsprop)";
 
 fn of_group(data: &Data<'_>, entry: &Entry<'_>) -> Result<Vec<AlphaResult>, PlotError> {
-    if !entry.group.config.optimizer.is_tag() {
+    if !entry.group.config.value("alpha").is_some() {
         return Ok(Vec::new());
     }
     let mut all = Vec::new();

@@ -3,27 +3,18 @@
 //! Owns the names: method and optimizer as papers write them, and of the settings only those that tell groups of the
 //! same name apart.
 
-use crate::experiment::benchmark::{Benchmark, MethodName};
 use crate::experiment::config::{DataChoice, RunConfig, Schedule};
+use crate::method::PLAIN;
 use crate::report::group::{Group, settings};
-use crate::report::names::{alpha_rule, benchmark_in_paper, optimizer_in_paper};
-
-/// The method as papers write it.
-pub(in crate::report) fn method(name: MethodName) -> &'static str {
-    match name {
-        MethodName::Plain => "plain",
-        MethodName::Ewc => "EWC",
-        MethodName::Agem => "A-GEM",
-        MethodName::Er => "ER",
-    }
-}
+use crate::report::names::{alpha_rule, momentum};
 
 /// Method and optimizer: `EWC, SGD`; the optimizer alone where nothing is added to it.
 pub(in crate::report) fn pair(config: &RunConfig) -> String {
-    let optimizer = optimizer_in_paper(config.optimizer);
-    let name = match config.method {
-        MethodName::Plain => optimizer.to_string(),
-        other => format!("{}, {optimizer}", method(other)),
+    let optimizer = config.optimizer.paper_name;
+    let name = if *config.method == PLAIN {
+        optimizer.to_string()
+    } else {
+        format!("{}, {optimizer}", config.method.paper_name)
     };
     let name = format!("{name}{}", variant(config));
     match config.schedule {
@@ -39,23 +30,13 @@ fn variant(config: &RunConfig) -> String {
     for (name, value, usual) in [
         ("dropout", config.dropout, 0.0),
         ("γ", config.gamma, 1.0),
-        ("momentum", config.momentum, 0.0),
+        ("momentum", momentum(config).unwrap_or(0.0), 0.0),
     ] {
         if value != usual {
             text = format!("{text}, {name} {value}");
         }
     }
     text
-}
-
-/// The benchmark as papers write it.
-pub(in crate::report) fn benchmark(name: Benchmark) -> &'static str {
-    match name {
-        Benchmark::SplitCifar10 => "Split-CIFAR10",
-        Benchmark::SplitMnist => "Split-MNIST",
-        Benchmark::SplitFashionMnist => "Split-Fashion-MNIST",
-        other => benchmark_in_paper(other),
-    }
 }
 
 /// Names of groups that stand in one plot: all different, and no longer than it takes.
@@ -111,7 +92,7 @@ pub(super) fn same_stream(a: &RunConfig, b: &RunConfig) -> bool {
 
 /// The stream in words: `Split-CIFAR100, 20 tasks`.
 pub(super) fn stream(config: &RunConfig) -> String {
-    let mut text = format!("{}, {} tasks", benchmark(config.benchmark), config.tasks);
+    let mut text = format!("{}, {} tasks", config.benchmark.paper_name(), config.tasks);
     if config.data == DataChoice::Embedded {
         text.push_str(", embedded sample");
     }

@@ -15,7 +15,7 @@ fn result(config: RunConfig, start: f64, loss: f64) -> RunResult {
     result.accuracy_matrix = TaskMatrix::new((0..4).map(row).collect()).unwrap();
     result.metrics = Metrics::of(&result.accuracy_matrix).unwrap();
     result.cost.wall_s = 10.0 * start;
-    if result.config.optimizer.is_tag() {
+    if result.config.value("alpha").is_some() {
         let table = |scale: f64| -> Vec<Vec<f64>> {
             (0..4)
                 .map(|t| {

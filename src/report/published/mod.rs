@@ -12,10 +12,10 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use crate::experiment::benchmark::Benchmark;
-use crate::experiment::benchmark::Named as _;
+use crate::experiment::benchmark::BenchmarkSpec;
 use crate::experiment::config::RunConfig;
 use crate::experiment::settings::{Origin, Settings};
+use crate::settings::find;
 
 /// A printed mean with its population standard deviation (absent where only a curve or bar is drawn).
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -169,8 +169,8 @@ impl Row {
 
     /// The benchmark under this program's name, if it is one of this program.
     #[must_use]
-    pub fn benchmark(&self) -> Option<Benchmark> {
-        Benchmark::parse(self.settings.get("benchmark")?.as_str()?)
+    pub fn benchmark(&self) -> Option<&'static BenchmarkSpec> {
+        find(self.settings.get("benchmark")?.as_str()?)
     }
 
     /// The setting of this key that was in force.

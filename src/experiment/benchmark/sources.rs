@@ -5,36 +5,15 @@
 
 use std::path::Path;
 
-use super::benchmark::{Benchmark, BenchmarkKind, Named as _};
-use super::config::{DataChoice, RunConfig};
-use crate::data::{self, DataError, DataName, Dataset, LoadOptions};
+use super::{BenchmarkKind, BenchmarkSpec};
+use crate::data::{self, DataError, Dataset, LoadOptions};
+use crate::experiment::config::{DataChoice, RunConfig};
 
-impl Benchmark {
-    /// The data sets it is made of, in the order of their classes.
-    #[must_use]
-    pub fn sources(self) -> &'static [DataName] {
-        match self {
-            Self::SplitCifar100 => &[DataName::Cifar100],
-            Self::SplitCifar10 => &[DataName::Cifar10],
-            Self::SplitFashionMnist => &[DataName::FashionMnist],
-            Self::SplitMiniImageNet => &[DataName::MiniImageNet],
-            Self::SplitCub => &[DataName::Cub],
-            Self::FiveDataset => &[
-                DataName::Cifar10,
-                DataName::Mnist,
-                DataName::Svhn,
-                DataName::NotMnist,
-                DataName::FashionMnist,
-            ],
-            Self::Custom => &[],
-            Self::SplitMnist | Self::RotatedMnist | Self::PermutedMnist => &[DataName::Mnist],
-        }
-    }
-
+impl BenchmarkSpec {
     /// Official numbers of training and test images.
     #[must_use]
-    pub fn counts(self) -> (usize, usize) {
-        let counts = self.sources().iter().map(|name| name.counts());
+    pub fn counts(&self) -> (usize, usize) {
+        let counts = self.sources.iter().map(|name| name.counts());
         counts.fold((0, 0), |sum, (train, test)| (sum.0 + train, sum.1 + test))
     }
 }
@@ -53,9 +32,9 @@ pub fn load_images(
     if config.data == DataChoice::Embedded {
         return data::embedded::mnist_sample();
     }
-    let data = match &config.custom {
+    let data = match config.benchmark.custom() {
         Some(custom) => custom.load(options)?,
-        None => load_benchmark(config.benchmark, folder, options)?,
+        None => load_benchmark(config.benchmark.spec(), folder, options)?,
     };
     check_classes(config, data)
 }
@@ -66,18 +45,18 @@ pub fn load_images(
 ///
 /// [`DataError::Missing`] or [`DataError::MissingParts`], and every error of the parsers.
 pub fn load_benchmark(
-    benchmark: Benchmark,
+    benchmark: &BenchmarkSpec,
     folder: &Path,
     options: LoadOptions<'_>,
 ) -> Result<Dataset, DataError> {
-    let names = benchmark.sources();
+    let names = benchmark.sources;
     if names.is_empty() {
         let remedy = "a benchmark of one's own is named by the path of its TOML file";
         return Err(DataError::mismatch(
             "benchmark",
             "name",
             remedy,
-            benchmark.name(),
+            benchmark.name,
         ));
     }
     if let [name] = names {
@@ -88,13 +67,13 @@ pub fn load_benchmark(
         .filter_map(|name| data::locate(*name, folder).err())
         .collect();
     if !missing.is_empty() {
-        let name = benchmark.name().to_owned();
+        let name = benchmark.name.to_owned();
         return Err(DataError::MissingParts { name, missing });
     }
     let parts = names
         .iter()
         .map(|name| data::load_with(*name, folder, options));
-    data::combine::combine(benchmark.name(), benchmark.images().1, parts)
+    data::combine::combine(benchmark.name, benchmark.shape, parts)
 }
 
 /// The data set, if it has the classes that the configuration expects.

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::benchmark::{ModelName, Named as _};
 use crate::data::combine::{combine, select_classes};
 use crate::data::image_set::hex;
 use crate::data::source::folders::{ClassFolders, class_folders, load_folders, load_idx, load_npz};
 use crate::data::{self, DataError, DataName, Dataset, ImageShape, LoadOptions};
+use crate::model::{MLP, ModelSpec};
+use crate::settings::{Named as _, SettingError, find};
 use crate::stream::Scaling;
 
 /// Why a definition cannot be used.
@@ -23,6 +24,12 @@ pub struct CustomError {
     pub path: PathBuf,
     /// What is wrong and what would be right.
     pub problem: String,
+}
+
+impl From<CustomError> for SettingError {
+    fn from(error: CustomError) -> Self {
+        Self::Subject(error.to_string())
+    }
 }
 
 /// The file.
@@ -114,7 +121,7 @@ pub struct CustomBenchmark {
     /// Whether the file says which classes make a task, so that their number is fixed.
     pub tasks_are_fixed: bool,
     /// Network unless told otherwise.
-    pub model: ModelName,
+    pub model: &'static ModelSpec,
     /// The file; where it lies is no part of what it is.
     #[serde(skip)]
     pub path: PathBuf,
@@ -184,14 +191,14 @@ impl CustomBenchmark {
         } = &resolved.definition;
         let shape = [images.channels, images.height, images.width];
         let model = match model {
-            Some(model) => ModelName::parse(model).ok_or_else(|| {
-                let known: Vec<_> = ModelName::ALL.iter().map(|m| m.name()).collect();
+            Some(model) => find(model).ok_or_else(|| {
+                let known: Vec<_> = ModelSpec::all().iter().map(|m| m.name).collect();
                 wrong(format!(
                     "unknown model `{model}`; known: {}",
                     known.join(", ")
                 ))
             })?,
-            None => ModelName::Mlp,
+            None => &MLP,
         };
         Ok(Self {
             name: name.clone(),

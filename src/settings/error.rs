@@ -1,14 +1,53 @@
-//! What is wrong with a setting, and the name that was probably meant.
+//! What is wrong with a setting, who set it, and the name that was probably meant.
 
-use crate::experiment::benchmark::Named;
-use crate::experiment::custom::CustomError;
-use crate::stream::StreamError;
+use std::fmt;
+
+/// Where a value comes from; later ones beat earlier ones, and equals the newer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default(&'static str),
+    /// A configuration file.
+    File(String),
+    /// An environment variable.
+    Environment(&'static str),
+    /// The command line.
+    CommandLine,
+    /// A search, which sets what its stages need.
+    Search,
+}
+
+impl Origin {
+    /// Place in the order of precedence.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Default(_) => 0,
+            Self::File(_) => 1,
+            Self::Environment(_) => 2,
+            Self::CommandLine => 3,
+            Self::Search => 4,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default(why) => f.write_str(why),
+            Self::File(path) => write!(f, "from {path}"),
+            Self::Environment(name) => write!(f, "from {name}"),
+            Self::CommandLine => f.write_str("from the command line"),
+            Self::Search => f.write_str("set by the search"),
+        }
+    }
+}
 
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// No such key or value.
+    /// Unknown key or value.
     #[error("unknown {what} `{found}`{}; known: {known}", nearest.as_ref().map_or(String::new(), |n| format!(", did you mean `{n}`?")))]
     Unknown {
         /// `key`, `benchmark`, ...
@@ -30,7 +69,7 @@ pub enum SettingError {
         /// Who wrote it.
         origin: String,
         /// The range in words.
-        range: &'static str,
+        range: String,
     },
     /// A key that has no effect here.
     #[error("{key} ({origin}) has no effect here: it is only for {only_for}; leave it out")]
@@ -40,7 +79,7 @@ pub enum SettingError {
         /// Who wrote it.
         origin: String,
         /// What it is for.
-        only_for: &'static str,
+        only_for: String,
     },
     /// No default exists.
     #[error("{key} is not set and has no default here: {remedy}")]
@@ -50,29 +89,32 @@ pub enum SettingError {
         /// What to do.
         remedy: String,
     },
-    /// A network that does not take the benchmark's images.
-    #[error(
-        "model = {model} does not fit the benchmark: {problem}; choose another with --model (tagcl list models)"
-    )]
-    Images {
-        /// The network.
-        model: &'static str,
-        /// What is wrong.
+    /// A value that is right by itself and does not go with the rest.
+    #[error("{key}: {problem}")]
+    Conflict {
+        /// The key.
+        key: &'static str,
+        /// What is wrong, with the value, and what to do.
         problem: String,
     },
-    /// The file of a benchmark of one's own.
+    /// What a setting names cannot be used: a benchmark's file, a stream of tasks.
     #[error("{0}")]
-    Custom(#[from] CustomError),
-    /// A stream that cannot be made.
-    #[error("{0}")]
-    Stream(#[from] StreamError),
-    /// The file is no TOML.
+    Subject(String),
+    /// A file that is no TOML.
     #[error("{path}: not a readable TOML file: {reason}")]
     Toml {
         /// Which file.
         path: String,
         /// What the parser says, with the line.
         reason: String,
+    },
+    /// A stored configuration that this program did not write.
+    #[error("the configuration's `{key}` {problem}")]
+    Stored {
+        /// Key in the file.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
     },
 }
 
@@ -87,15 +129,8 @@ pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name.to_string())
 }
 
-/// Parses one of a closed list of names.
-///
-/// # Errors
-/// [`SettingError::Unknown`] with the nearest name and all of them.
-pub fn parse_name<N: Named>(found: &str) -> Result<N, SettingError> {
-    N::parse(found).ok_or_else(|| unknown(N::WHAT, found, N::ALL.iter().map(|x| x.name())))
-}
-
-pub(super) fn unknown<'a>(
+/// The error for a name that is none of `known`.
+pub fn unknown<'a>(
     what: &str,
     found: &str,
     known: impl Iterator<Item = &'a str> + Clone,
