@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::RunError;
 use super::config::RunConfig;
 use super::runner::{build_learner, build_optimizer};
+use crate::method::batch_gradient;
 use crate::stream::{Batch, StreamKind};
 
 /// An estimate of one run.
@@ -52,7 +53,7 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
         pixels: vec![0.5; size * shape.channels * shape.height * shape.width],
         shape,
         labels: vec![0; size],
-        slices: vec![0..head / config.tasks; size],
+        competing: vec![(0..head / config.tasks).into(); size],
     };
     // A TAG step grows with the past tasks: half of them is the mean. Fifty are enough to see the growth.
     let past = if config.optimizer.is_tag() {
@@ -68,7 +69,7 @@ pub fn estimate(config: &RunConfig, train: usize, test: usize) -> Result<Estimat
     let (mut times, mut gradient) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         let began = Instant::now();
-        learner.gradient(&batch, &mut gradient)?;
+        batch_gradient(learner.as_mut(), &batch, &mut gradient)?;
         learner.update(&mut |theta| optimizer.step(theta, &gradient, 1e-6))?;
         times.push(began.elapsed().as_secs_f64());
     }

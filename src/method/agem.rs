@@ -15,8 +15,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::buffer::{Ring, choose, gather};
-use super::{Method, Step, dot, invalid, list};
-use crate::model::{Learner, LearnerError};
+use super::{Method, Step, batch_gradient, dot, invalid, list};
+use crate::model::{Learner, LearnerError, Mode};
 use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
 use crate::stream::Task;
@@ -82,7 +82,12 @@ pub fn project(gradient: &mut [f32], reference: &[f32]) {
 }
 
 impl Method for Agem {
-    fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+    fn begin_task(
+        &mut self,
+        t: usize,
+        _tasks: &[Task],
+        _learner: &mut dyn Learner,
+    ) -> Result<(), LearnerError> {
         self.task = t;
         self.stream = self.seeds.stream(&format!("replay/{t}"));
         Ok(())
@@ -95,7 +100,7 @@ impl Method for Agem {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         if self.config.forwards_twice {
-            learner.observe(step.batch)?;
+            learner.forward(step.batch, Mode::Observe)?;
         }
         for (&position, &class) in step.positions.iter().zip(&step.batch.labels) {
             self.memory.add(step.t, position, class);
@@ -103,11 +108,11 @@ impl Method for Agem {
         let past = self.memory.before(step.t);
         let chosen = choose(past, self.batch_size, &mut self.stream);
         let Some(remembered) = gather(step.tasks, &chosen) else {
-            return learner.gradient(step.batch, gradient);
+            return batch_gradient(learner, step.batch, gradient);
         };
         self.replayed += remembered.len();
-        learner.gradient(&remembered, &mut self.reference)?;
-        let loss = learner.gradient(step.batch, gradient)?;
+        batch_gradient(learner, &remembered, &mut self.reference)?;
+        let loss = batch_gradient(learner, step.batch, gradient)?;
         project(gradient, &self.reference);
         Ok(loss)
     }
@@ -125,7 +130,7 @@ impl Method for Agem {
         &mut self,
         mut state: State<'_>,
         tasks: &[Task],
-        _parameters: usize,
+        _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("agem")?;
         let (task, replayed) = (state.counter("task")?, state.counter("replayed")?);
