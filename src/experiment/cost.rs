@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::RunError;
 use super::config::{RunConfig, Schedule};
 use super::runner::{build_learner, build_optimizer};
-use crate::method::PLAIN;
+use crate::method::{PLAIN, batch_gradient};
 use crate::settings::NoSettings;
 use crate::stream::{Batch, StreamKind};
 
@@ -133,7 +133,7 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
         pixels: vec![0.5; size * shape.channels * shape.height * shape.width],
         shape,
         labels: vec![0; size],
-        slices: vec![0..head / config.tasks; size],
+        competing: vec![(0..head / config.tasks).into(); size],
     };
     // A step that remembers tasks grows with them: half of them is the mean.
     let past = if config.optimizer.remembers_tasks {
@@ -149,7 +149,7 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
     let (mut times, mut gradient) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         let began = Instant::now();
-        learner.gradient(&batch, &mut gradient)?;
+        batch_gradient(learner.as_mut(), &batch, &mut gradient)?;
         learner.update(&mut |theta| optimizer.step(theta, &gradient, 1e-6))?;
         times.push(began.elapsed().as_secs_f64());
     }

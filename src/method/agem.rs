@@ -13,8 +13,8 @@
 //! again, so batch-norm's running statistics take every batch in twice.
 
 use super::buffer::{Ring, choose, gather};
-use super::{Method, MethodSpec, Passes, Step, dot, invalid, list};
-use crate::model::{Learner, LearnerError};
+use super::{Method, MethodSpec, Passes, Step, batch_gradient, dot, invalid, list};
+use crate::model::{Learner, LearnerError, Mode};
 use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
 use crate::settings::{SettingsSpec, by_profile, typed};
@@ -100,7 +100,12 @@ pub fn project(gradient: &mut [f32], reference: &[f32]) {
 }
 
 impl Method for Agem {
-    fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+    fn begin_task(
+        &mut self,
+        t: usize,
+        _tasks: &[Task],
+        _learner: &mut dyn Learner,
+    ) -> Result<(), LearnerError> {
         self.task = t;
         self.stream = self.seeds.stream(&format!("replay/{t}"));
         Ok(())
@@ -113,7 +118,7 @@ impl Method for Agem {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         if self.config.forwards_twice {
-            learner.observe(step.batch)?;
+            learner.forward(step.batch, Mode::Observe)?;
         }
         for (&position, &class) in step.positions.iter().zip(&step.batch.labels) {
             self.memory.add(step.t, position, class);
@@ -121,11 +126,11 @@ impl Method for Agem {
         let past = self.memory.before(step.t);
         let chosen = choose(past, self.batch_size, &mut self.stream);
         let Some(remembered) = gather(step.tasks, &chosen) else {
-            return learner.gradient(step.batch, gradient);
+            return batch_gradient(learner, step.batch, gradient);
         };
         self.replayed += remembered.len();
-        learner.gradient(&remembered, &mut self.reference)?;
-        let loss = learner.gradient(step.batch, gradient)?;
+        batch_gradient(learner, &remembered, &mut self.reference)?;
+        let loss = batch_gradient(learner, step.batch, gradient)?;
         project(gradient, &self.reference);
         Ok(loss)
     }
@@ -143,7 +148,7 @@ impl Method for Agem {
         &mut self,
         mut state: State<'_>,
         tasks: &[Task],
-        _parameters: usize,
+        _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("agem")?;
         let (task, replayed) = (state.counter("task")?, state.counter("replayed")?);

@@ -9,8 +9,8 @@
 //! ([`ErConfig::replay_current`]), where the TAG paper says that it does not (p. 16), and its reservoir does not count
 //! a batch's own examples ([`ReservoirRule::Batch`]).
 
-use super::buffer::{Reservoir, ReservoirRule, choose, from_list, gather, to_list};
-use super::{Method, MethodContext, MethodSpec, Passes, Step, invalid, list};
+use super::buffer::{Reservoir, ReservoirRule, Slot, choose, from_list, gather, to_list};
+use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, invalid, list};
 use crate::model::{Learner, LearnerError};
 use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
@@ -65,7 +65,7 @@ pub struct Er {
     replay: SeedStream,
     /// Which examples are remembered.
     memorise: SeedStream,
-    memory: Reservoir,
+    memory: Reservoir<Slot>,
     replayed: usize,
     extra: Vec<f32>,
 }
@@ -89,7 +89,12 @@ impl Er {
 }
 
 impl Method for Er {
-    fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+    fn begin_task(
+        &mut self,
+        t: usize,
+        _tasks: &[Task],
+        _learner: &mut dyn Learner,
+    ) -> Result<(), LearnerError> {
         self.task = t;
         self.replay = self.seeds.stream(&format!("replay/{t}"));
         self.memorise = self.seeds.stream(&format!("reservoir/{t}"));
@@ -103,22 +108,23 @@ impl Method for Er {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         // The batch first, then the memory: the order in which batch-norm's statistics take them in.
-        let loss = learner.gradient(step.batch, gradient)?;
+        let loss = batch_gradient(learner, step.batch, gradient)?;
         if step.t > 0 {
-            let eligible = self.memory.slots().iter().copied();
+            let eligible = self.memory.items().iter().copied();
             let eligible = eligible
                 .filter(|slot| self.config.replay_current || (slot.task as usize) < step.t)
                 .collect();
             let chosen = choose(eligible, self.batch_size, &mut self.replay);
             if let Some(remembered) = gather(step.tasks, &chosen) {
                 self.replayed += remembered.len();
-                learner.gradient(&remembered, &mut self.extra)?;
+                batch_gradient(learner, &remembered, &mut self.extra)?;
                 for (g, extra) in gradient.iter_mut().zip(&self.extra) {
                     *g += extra;
                 }
             }
         }
-        self.memory.add(step.t, step.positions, &mut self.memorise);
+        let seen = step.positions.iter().map(|&p| Slot::new(step.t, p));
+        self.memory.add(seen, &mut self.memorise);
         Ok(loss)
     }
 
@@ -129,7 +135,7 @@ impl Method for Er {
             .with_counter("replayed", self.replayed);
         let streams = [self.replay.position(), self.memorise.position()];
         state.put_list("streams", streams.to_vec());
-        state.put_list("memory", to_list(self.memory.slots()));
+        state.put_list("memory", to_list(self.memory.items()));
         state
     }
 
@@ -137,7 +143,7 @@ impl Method for Er {
         &mut self,
         mut state: State<'_>,
         tasks: &[Task],
-        _parameters: usize,
+        _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("er")?;
         let (task, seen) = (state.counter("task")?, state.counter("seen")?);

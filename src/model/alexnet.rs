@@ -102,7 +102,7 @@ impl AlexNetConfig {
 }
 
 impl Network for AlexNet {
-    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         let mut x = images;
         for (conv, probability) in [
             (&self.conv1, LIGHT),
@@ -116,7 +116,11 @@ impl Network for AlexNet {
         for linear in [&self.fc1, &self.fc2] {
             x = dropout.apply_with(HEAVY, relu(linear.forward(x)));
         }
-        self.linear.forward(x)
+        x
+    }
+
+    fn head(&self) -> &Linear {
+        &self.linear
     }
 
     fn released_name(path: &str) -> String {

@@ -74,14 +74,17 @@ impl LeNetConfig {
 }
 
 impl Network for LeNet {
-    fn forward(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
+    fn features(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
         let mut x = images;
         for (conv, norm) in [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)] {
             let y = relu(norm.forward(conv.forward(x)));
             x = max_pool2d(y, MaxPoolOptions::new([2; 2]));
         }
-        self.last
-            .forward(relu(self.hidden.forward(x.flatten(1, 3))))
+        relu(self.hidden.forward(x.flatten(1, 3)))
+    }
+
+    fn head(&self) -> &Linear {
+        &self.last
     }
 
     fn with_frozen_norms(mut self, frozen: bool) -> Self {

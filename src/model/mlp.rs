@@ -44,10 +44,13 @@ impl MlpConfig {
 }
 
 impl Network for Mlp {
-    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         let x = dropout.apply(relu(self.w1.forward(images.flatten(1, 3))));
-        let x = dropout.apply(relu(self.w2.forward(x)));
-        self.w3.forward(x)
+        dropout.apply(relu(self.w2.forward(x)))
+    }
+
+    fn head(&self) -> &Linear {
+        &self.w3
     }
 
     fn released_name(path: &str) -> String {

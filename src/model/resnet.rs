@@ -5,8 +5,8 @@
 //! normalisation of a block. 496,680 parameters in 48 tensors for 32×32 images and 100 classes.
 //!
 //! On the CPU the trunk (all but the head) runs on this crate's kernels, as one operation of Burn's. `TAGCL_KERNELS=stock`,
-//! images that are not square, images that want a gradient and other devices take Burn's own operations, which are also
-//! what the kernels are tested against.
+//! images that are not square, images that want a gradient, frozen norms in a graph and other devices take Burn's own
+//! operations, which are also what the kernels are tested against.
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
@@ -192,7 +192,9 @@ impl ReducedResNet {
             size: height,
             widths: [w, 2 * w, 4 * w, 8 * w],
         };
-        let fits = !self.stock && height == width && pooled(height) > 0;
+        // A gradient with running statistics is an operation of the learner's, not of Burn's graph.
+        let trains_frozen = self.bn1.frozen && images.device().is_autodiff();
+        let fits = !self.stock && !trains_frozen && height == width && pooled(height) > 0;
         (fits && spec.validate().is_ok() && extension::takes(images)).then_some(spec)
     }
 
@@ -237,12 +239,15 @@ impl ReducedResNet {
 }
 
 impl Network for ReducedResNet {
-    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
-        let features = match self.kernel_features(&images, dropout) {
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        match self.kernel_features(&images, dropout) {
             Some(features) => features,
             None => self.stock_features(images, dropout),
-        };
-        self.linear.forward(features)
+        }
+    }
+
+    fn head(&self) -> &Linear {
+        &self.linear
     }
 
     fn with_frozen_norms(mut self, frozen: bool) -> Self {

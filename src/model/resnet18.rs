@@ -180,14 +180,8 @@ impl ResNet18Config {
     }
 }
 
-impl ResNet18 {
-    /// What the head sees.
-    ///
-    /// # Shapes
-    /// - `images`: `[batch, channels, height, width]`
-    /// - output: `[batch, 512]`
-    #[must_use]
-    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
+impl Network for ResNet18 {
+    fn features(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
         let x = self.conv1.forward(images);
         let x = if self.stock {
             relu(self.bn1.forward(x))
@@ -206,11 +200,9 @@ impl ResNet18 {
         }
         x.mean_dim(3).mean_dim(2).flatten(1, 3)
     }
-}
 
-impl Network for ResNet18 {
-    fn forward(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
-        self.fc.forward(self.features(images))
+    fn head(&self) -> &Linear {
+        &self.fc
     }
 
     fn with_frozen_norms(mut self, frozen: bool) -> Self {

@@ -17,12 +17,12 @@ use crate::experiment::config::{Evaluate, RunConfig, Schedule};
 use crate::experiment::provenance::{Provenance, peak_rss_bytes};
 use crate::experiment::result::{AlphaResult, Cost, RunResult, SCHEMA};
 use crate::experiment::settings::SettingError;
-use crate::method::{Method, Slot, Step, gather};
+use crate::method::{Method, Slot, Step, TaskEnd, gather};
 use crate::metrics::{Metrics, TaskMatrix};
-use crate::model::Learner;
+use crate::model::{Learner, evaluate};
 use crate::optim::Optimizer;
 use crate::seed::Seeds;
-use crate::stream::{Batch, TaskStream};
+use crate::stream::{Batch, Task, TaskStream};
 
 /// Images per evaluation batch, as in the released code.
 const EVALUATION_BATCH: usize = 256;
@@ -80,6 +80,14 @@ fn check_batches(config: &RunConfig, stream: &TaskStream) -> Result<(), SettingE
         });
     }
     Ok(())
+}
+
+/// The tasks that have come by the visit of this number: what a method may see.
+fn seen<'a>(visits: &[Visit], number: usize, tasks: &'a [Task]) -> &'a [Task] {
+    let so_far = visits.get(..=number).unwrap_or(visits).iter();
+    let newest = so_far.map(|visit| visit.task(tasks.len())).max();
+    let count = newest.map_or(0, |newest| newest + 1);
+    tasks.get(..count).unwrap_or(tasks)
 }
 
 impl<'a> Run<'a> {
@@ -168,15 +176,15 @@ impl<'a> Run<'a> {
             }
         }
         let content = |e: &dyn std::fmt::Display| Unusable::Content(e.to_string());
-        let parameters = self.learner.layout().len();
+        let seen = seen(&self.visits, place.visit, tasks);
         self.optimizer
             .restore(checkpoint.optimizer)
             .map_err(|e| content(&e))?;
-        self.method
-            .restore(checkpoint.method, tasks, parameters)
-            .map_err(|e| content(&e))?;
         self.learner
             .restore(checkpoint.learner)
+            .map_err(|e| content(&e))?;
+        self.method
+            .restore(checkpoint.method, seen, self.learner.as_mut())
             .map_err(|e| content(&e))?;
         self.began.1 = progress.cost.wall_s;
         self.progress = progress;
@@ -252,7 +260,8 @@ impl<'a> Run<'a> {
 
     fn begin_visit(&mut self, visit: Visit) -> Result<(), RunError> {
         if let Visit::Task { t, .. } = visit {
-            self.method.begin_task(t, self.learner.as_mut())?;
+            let tasks = seen(&self.visits, self.progress.place.visit, self.stream.tasks());
+            self.method.begin_task(t, tasks, self.learner.as_mut())?;
         }
         self.optimizer.begin_task();
         self.progress.place.phase = match self.config.epochs {
@@ -310,10 +319,11 @@ impl<'a> Run<'a> {
             lr,
         };
         let step = Step {
-            tasks: self.stream.tasks(),
+            tasks: seen(&self.visits, self.progress.place.visit, self.stream.tasks()),
             t,
             positions: &positions,
             batch: &batch,
+            learning_rate: lr,
         };
         let gradient = &mut self.gradient;
         let loss = self
@@ -332,6 +342,7 @@ impl<'a> Run<'a> {
         {
             return Err(not_finite(format!("the parameter tensor `{}`", slot.name)));
         }
+        self.method.after_update(self.learner.as_mut(), &step)?;
         let (place, cost) = (&mut self.progress.place, &mut self.progress.cost);
         cost.steps += 1;
         cost.samples += batch.len();
@@ -384,7 +395,8 @@ impl<'a> Run<'a> {
             return Ok(false);
         };
         let threads = self.input.threads;
-        let evaluation = self.learner.evaluate(held, EVALUATION_BATCH, threads)?;
+        let classifier = self.method.classifier(self.learner.as_ref());
+        let evaluation = evaluate(&*classifier, held, EVALUATION_BATCH, threads)?;
         let stopping: &mut EarlyStopping = &mut self.progress.place.stopping;
         Ok(stopping.says_stop(patience, evaluation.loss()))
     }
@@ -392,7 +404,13 @@ impl<'a> Run<'a> {
     fn end_visit(&mut self, visit: Visit) -> Result<(), RunError> {
         if let Visit::Task { t, .. } = visit {
             let tasks = self.stream.tasks();
-            self.method.end_task(t, tasks, self.learner.as_mut())?;
+            let next = tasks.get(t + 1);
+            let end = TaskEnd {
+                tasks: seen(&self.visits, self.progress.place.visit, tasks),
+                t,
+                next_classes: next.map(|next| next.train.classes().into()),
+            };
+            self.method.end_task(&end, self.learner.as_mut())?;
         }
         self.optimizer.end_task();
         let next = self.progress.place.visit + 1;
@@ -414,7 +432,8 @@ impl<'a> Run<'a> {
                 (Evaluate::Validation, Some(held)) => held,
                 _ => &task.test,
             };
-            let evaluation = self.learner.evaluate(images, EVALUATION_BATCH, threads)?;
+            let classifier = self.method.classifier(self.learner.as_ref());
+            let evaluation = evaluate(&*classifier, images, EVALUATION_BATCH, threads)?;
             place.accuracies.push(evaluation.accuracy());
             place.losses.push(evaluation.loss());
         }
