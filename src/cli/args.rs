@@ -1,4 +1,4 @@
-//! What can be typed. Values stay text here: [`crate::experiment::settings`] checks them, wherever they come from.
+//! What can be typed. Values stay text here: [`crate::experiment::plan::settings`] checks them, wherever they come from.
 
 use std::path::PathBuf;
 

@@ -8,8 +8,8 @@ use super::CliError;
 use super::args::DemoArgs;
 use super::execute::{Execution, execute};
 use super::printer::Printer;
-use crate::experiment::checkpoint;
-use crate::experiment::settings::{Origin, PlannedRun, Settings};
+use crate::experiment::plan::settings::{Origin, PlannedRun, Settings};
+use crate::experiment::run::checkpoint;
 use crate::report::Group;
 
 /// Method, optimizer and learning rate. The methods run at their optimizer's rate.

@@ -3,8 +3,8 @@
 use super::args::{ListArgs, Listed};
 use super::printer::Printer;
 use crate::experiment::benchmark::BenchmarkSpec;
-use crate::experiment::settings::entries;
-use crate::experiment::settings::reference::{Described, describe, markdown, of_owner};
+use crate::experiment::plan::settings::entries;
+use crate::experiment::plan::settings::reference::{Described, describe, markdown, of_owner};
 use crate::method::MethodSpec;
 use crate::model::ModelSpec;
 use crate::optim::OptimizerSpec;

@@ -8,7 +8,7 @@ use super::CliError;
 use super::args::FilterArgs;
 use super::printer::Printer;
 use super::report::{filter, load_all};
-use crate::experiment::store::write_atomically;
+use crate::experiment::run::store::write_atomically;
 use crate::report::plot::{Figure, PlotError, PlotKind, plots};
 use crate::report::summary::{MARGIN, Report};
 

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::printer::Printer;
-use crate::experiment::pool::{Status, Watcher};
-use crate::experiment::runner::Event;
-use crate::experiment::settings::PlannedRun;
+use crate::experiment::engine::Watcher;
+use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::run::execution::Status;
+use crate::experiment::run::runner::Event;
 
 /// Shows the progress of a list of runs.
 pub(super) struct Progress<'a> {

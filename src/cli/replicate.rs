@@ -13,12 +13,12 @@ use super::execute::summary;
 use super::printer::Printer;
 use super::run::plan_with_init;
 use super::sweep;
-use crate::experiment::cost::{Costs, Estimate};
-use crate::experiment::replicate::{
+use crate::experiment::paper::replicate::{
     PaperStream, ROTATED_MNIST, Replication, Row, all_rows, only, rows,
 };
-use crate::experiment::settings::PlannedRun;
-use crate::experiment::sweep::{Selection, Sweep};
+use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::search::cost::{Costs, Estimate};
+use crate::experiment::search::sweep::{Selection, Sweep};
 use crate::settings::parse_name;
 
 /// A row with its runs.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::CliError;
 use super::args::{FilterArgs, ReportArgs, ReportFormat};
 use super::printer::Printer;
-use crate::experiment::store::write_atomically;
+use crate::experiment::run::store::write_atomically;
 use crate::report::export::{Csv, Exporter, Json, Latex, Markdown, Text};
 use crate::report::filter::Filter;
 use crate::report::html::Page;

@@ -7,10 +7,10 @@ use super::execute::{Execution, execute, load};
 use super::printer::Printer;
 use super::setting_flags::ENVIRONMENT;
 use crate::experiment::RunError;
-use crate::experiment::config::RunConfig;
-use crate::experiment::cost::{Costs, Estimate};
-use crate::experiment::runner::sha256;
-use crate::experiment::settings::{Origin, Plan, Settings};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{Origin, Plan, Settings};
+use crate::experiment::run::runner::sha256;
+use crate::experiment::search::cost::{Costs, Estimate};
 
 pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
     if args.device != "cpu" {

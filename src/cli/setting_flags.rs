@@ -2,8 +2,8 @@
 
 use clap::{Arg, ArgMatches, Args, Command};
 
-use crate::experiment::settings::reference::{Described, describe};
-use crate::experiment::settings::{Entry, entries};
+use crate::experiment::plan::settings::reference::{Described, describe};
+use crate::experiment::plan::settings::{Entry, entries};
 
 /// The settings that were typed, by key, as text: values are checked where all settings meet, wherever they come from.
 #[derive(Clone, Debug, Default)]

@@ -13,11 +13,11 @@ use super::cluster::engine;
 use super::printer::Printer;
 use super::run::plan_with_init;
 use crate::experiment::RunError;
-use crate::experiment::config::{DataChoice, RunConfig};
-use crate::experiment::cost::Costs;
-use crate::experiment::search::{Final, Found, SearchError, Tried, search, stages};
-use crate::experiment::store::write_atomically;
-use crate::experiment::sweep::{Sweep, SweepError};
+use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::run::store::write_atomically;
+use crate::experiment::search::cost::Costs;
+use crate::experiment::search::selection::{Final, Found, SearchError, Tried, search, stages};
+use crate::experiment::search::sweep::{Sweep, SweepError};
 
 impl From<SweepError> for CliError {
     fn from(error: SweepError) -> Self {

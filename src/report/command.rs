@@ -3,8 +3,8 @@
 //! Owns the shortest `tagcl run` whose resolved configuration is the given one: flags that only repeat a default are
 //! left out, found by resolving the settings without them. So a command is right by construction, or there is none.
 
-use crate::experiment::config::RunConfig;
-use crate::experiment::settings::{Origin, SettingError, Settings, texts};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{Origin, SettingError, Settings, texts};
 
 /// Flags that stay even where they repeat a default: they say what the run is, or their default is a published value.
 const ALWAYS: [&str; 5] = ["benchmark", "method", "optimizer", "lr", "profile"];
@@ -55,7 +55,7 @@ pub fn command(config: &RunConfig, seeds: &[u64]) -> Result<String, CommandError
             text = format!("{text} --{} {value}", key.replace('_', "-"));
         }
     }
-    if config.data == crate::experiment::config::DataChoice::Full {
+    if config.data == crate::experiment::plan::config::DataChoice::Full {
         text.push_str(" --data DIR");
     }
     Ok(format!("{text} --seeds {}", seed_list(seeds)))

@@ -20,7 +20,7 @@ use super::statistics::{
     ranks_from_highest, welch,
 };
 use super::summary::order;
-use crate::experiment::config::{DataChoice, RunConfig};
+use crate::experiment::plan::config::{DataChoice, RunConfig};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,8 +3,8 @@
 //! Owns conditions of the form `key=value` over configurations, with the keys of configuration files.
 
 use crate::experiment::benchmark::BenchmarkSpec;
-use crate::experiment::config::RunConfig;
-use crate::experiment::settings::{SettingError, entries};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{SettingError, entries};
 use crate::method::MethodSpec;
 use crate::optim::OptimizerSpec;
 use crate::settings::{parse_name, unknown};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::load::{Run, Unfinished};
-use crate::experiment::config::{Evaluate, RunConfig, Schedule};
+use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
 use crate::metrics::mean_std;
 
 /// Mean and population standard deviation of one figure over seeds.

@@ -19,7 +19,6 @@ pub mod html;
 pub mod load;
 pub mod names;
 pub mod plot;
-pub mod published;
 pub mod statistics;
 pub mod summary;
 mod table;
@@ -30,7 +29,7 @@ mod testing;
 pub use group::{Group, SettingColumn, Spread, differing_settings, group_runs};
 pub use table::text_table;
 
-use crate::experiment::result::RunResult;
+use crate::experiment::run::result::RunResult;
 
 /// Groups results that differ only in their seeds, in the order of their first appearance.
 #[must_use]

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::group::{Group, differing_settings};
-use crate::experiment::config::{RunConfig, Schedule};
+use crate::experiment::plan::config::{RunConfig, Schedule};
 use crate::method::PLAIN;
 use crate::optim::{AlphaRule, SGD, TagSettings};
 
@@ -165,7 +165,7 @@ pub fn distinct_names(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::published;
+    use crate::experiment::paper::published;
     use crate::report::testing::config;
 
     #[test]

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tagcl::experiment::RunError;
-use tagcl::experiment::checkpoint::Checkpoints;
-use tagcl::experiment::config::RunConfig;
-use tagcl::experiment::lock::RunLock;
-use tagcl::experiment::runner::{Event, Outcome, RunInput, SharedData, resume, train};
-use tagcl::experiment::settings::{Origin, Settings};
+use tagcl::experiment::plan::config::RunConfig;
+use tagcl::experiment::plan::settings::{Origin, Settings};
+use tagcl::experiment::run::checkpoint::Checkpoints;
+use tagcl::experiment::run::lock::RunLock;
+use tagcl::experiment::run::runner::{Event, Outcome, RunInput, SharedData, resume, train};
 use tagcl::method::METHODS;
 use tagcl::optim::OPTIMIZERS;
 

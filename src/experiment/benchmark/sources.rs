@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{BenchmarkKind, BenchmarkSpec};
 use crate::data::{self, DataError, Dataset, LoadOptions};
-use crate::experiment::config::{DataChoice, RunConfig};
+use crate::experiment::plan::config::{DataChoice, RunConfig};
 
 impl BenchmarkSpec {
     /// Official numbers of training and test images.

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use super::Exporter;
 use super::grid::brief;
+use crate::experiment::paper::published::{Agreement, Quantity};
 use crate::report::against::{Comparison, QuantityComparison};
 use crate::report::group::{Group, Spread, settings};
-use crate::report::published::{Agreement, Quantity};
 use crate::report::summary::Report;
 use crate::settings::Named as _;
 

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::experiment::config::RunConfig;
+use crate::experiment::paper::published::Quantity;
+use crate::experiment::plan::config::RunConfig;
 use crate::report::against::QuantityComparison;
 use crate::report::group::Spread;
 use crate::report::names;
-use crate::report::published::Quantity;
 use crate::report::summary::Report;
 use crate::settings::Named as _;
 

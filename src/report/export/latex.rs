@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 
 use super::Exporter;
 use super::grid::{brief, digits, interval, pair, published};
-use crate::experiment::config::RunConfig;
+use crate::experiment::paper::published::{Agreement, Quantity};
+use crate::experiment::plan::config::RunConfig;
 use crate::report::against::Comparison;
 use crate::report::group::{Group, Spread};
 use crate::report::names::{distinct_names, in_paper};
-use crate::report::published::{Agreement, Quantity};
 use crate::report::summary::Report;
 
 /// Benchmarks side by side; the paper's page holds two.

@@ -6,12 +6,12 @@ use maud::{Markup, html};
 
 use super::Page;
 use super::table::{beside, published, spread};
-use crate::experiment::config::RunConfig;
+use crate::experiment::paper::published::Quantity;
+use crate::experiment::plan::config::RunConfig;
 use crate::report::against::Comparison;
 use crate::report::command::command;
 use crate::report::group::{self, settings};
 use crate::report::load::Run;
-use crate::report::published::Quantity;
 
 /// A configuration's details, before its plots are known.
 pub(super) struct Group {

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use super::Page;
+use crate::experiment::paper::published::{Agreement, Quantity};
 use crate::report::against::{Comparison, QuantityComparison};
 use crate::report::group::{Group, SettingColumn, Spread};
-use crate::report::published::{Agreement, Quantity};
 use crate::settings::Named as _;
 
 /// A column of figures: its title, what it means, its value and its decimals.

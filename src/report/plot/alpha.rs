@@ -11,7 +11,7 @@ use super::matrix::{HeatMap, named, side, task_labels};
 use super::scene::Figure;
 use super::stats::{Point, mean_alpha, over_runs, past_mean};
 use super::{Data, Entry, PlotError, band, count, marks, sentences};
-use crate::experiment::result::AlphaResult;
+use crate::experiment::run::result::AlphaResult;
 
 /// What is lacking where there is no such plot.
 pub(super) const LACKING: &str =

@@ -6,9 +6,9 @@ use super::label::{file_name, stream};
 use super::layout::{MARGIN, heading, whisker};
 use super::scene::{Anchor, Figure, Shape, Text, text_width};
 use super::{Data, Entry, count, marks, sentences};
+use crate::experiment::paper::published::Quantity;
 use crate::report::beside;
 use crate::report::group::Spread;
-use crate::report::published::Quantity;
 
 const ROW: f64 = 26.0;
 const PANEL: f64 = 190.0;

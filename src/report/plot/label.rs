@@ -3,7 +3,7 @@
 //! Owns the names: method and optimizer as papers write them, and of the settings only those that tell groups of the
 //! same name apart.
 
-use crate::experiment::config::{DataChoice, RunConfig, Schedule};
+use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
 use crate::method::PLAIN;
 use crate::report::group::{Group, settings};
 use crate::report::names::{alpha_rule, momentum};

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::experiment::config::RunConfig;
-use crate::experiment::result::{AlphaResult, RunResult, TensorAlpha};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::run::result::{AlphaResult, RunResult, TensorAlpha};
 use crate::metrics::{Metrics, TaskMatrix};
 use crate::report::group_runs;
 use crate::report::load::load;

@@ -1,0 +1,345 @@
+//! The run folder: configuration, events, weights, result.
+//!
+//! Owns how files are written: to a temporary in the same folder, flushed to disk, renamed. `result.json` comes last, so
+//! its presence means that the run is complete and its absence that nothing may be trusted but what a checkpoint vouches
+//! for.
+//!
+//! ```text
+//! <run>/config.toml        every setting resolved
+//!       events.jsonl       appended: what happened, with time
+//!       lock               while a process works here
+//!       checkpoint/        the newest two states, until the run is complete
+//!       model.safetensors  final weights
+//!       result.json        last
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::experiment::RunError;
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::run::result::RunResult;
+use crate::experiment::run::runner::Event;
+
+/// Name of the result file in a run folder.
+pub const RESULT: &str = "result.json";
+const CONFIG: &str = "config.toml";
+/// How names of temporary files begin; a killed process may leave one.
+pub(super) const TEMPORARY: &str = ".tagcl-";
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// For `map_err`: an operation that the system refused.
+pub(super) fn io_error<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl FnOnce(io::Error) -> RunError + 'a {
+    move |source| RunError::Io {
+        action,
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+/// A temporary file that may become one of the folder's, readable by whom the user's mask lets.
+pub(super) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY).suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Makes a rename in this folder outlive a loss of power.
+#[cfg(unix)]
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    File::open(folder)?.sync_all()
+}
+
+/// Elsewhere folders cannot be opened; the rename itself is still atomic.
+#[cfg(not(unix))]
+pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Writes a whole file: temporary in the same folder, flush to disk, rename, flush the folder.
+///
+/// # Errors
+/// [`RunError::Io`] naming the file; the old content, if any, is still there then.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mut file = temporary_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        sync_folder(folder)
+    };
+    write().map_err(io_error("write", path))
+}
+
+impl RunFolder {
+    /// The folder of this run below `out`; nothing is created yet.
+    #[must_use]
+    pub fn new(out: &Path, run_id: &str) -> Self {
+        Self {
+            path: out.join(run_id),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The result, if the run is complete.
+    ///
+    /// # Errors
+    /// [`RunError::Damaged`] for an unreadable result, [`RunError::OtherConfiguration`] for another run's.
+    pub fn result(&self, config: &RunConfig) -> Result<Option<RunResult>, RunError> {
+        let path = self.path.join(RESULT);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io_error("read", &path)(e)),
+        };
+        let result: RunResult =
+            serde_json::from_slice(&bytes).map_err(|e| self.damaged(&path, &e.to_string()))?;
+        self.compare(&result.config, config)?;
+        Ok(Some(result))
+    }
+
+    /// Creates the folder if it is not there.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn create(&self) -> Result<(), RunError> {
+        fs::create_dir_all(&self.path).map_err(io_error("create", &self.path))
+    }
+
+    /// Creates the folder and writes the configuration, or checks the one that is there.
+    ///
+    /// # Errors
+    /// [`RunError::Io`], [`RunError::Damaged`] and [`RunError::OtherConfiguration`].
+    pub fn prepare(&self, config: &RunConfig, config_toml: &str) -> Result<(), RunError> {
+        self.create()?;
+        let path = self.path.join(CONFIG);
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let found = crate::experiment::plan::settings::parse_config_toml(&text)
+                    .map_err(|e| self.damaged(&path, &e.to_string()))?;
+                self.compare(&found, config)?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(io_error("read", &path)(e)),
+        }
+        write_atomically(&path, config_toml.as_bytes())
+    }
+
+    /// Whether folder and configuration are there.
+    #[must_use]
+    pub fn is_prepared(&self) -> bool {
+        self.path.join(CONFIG).is_file()
+    }
+
+    /// The event log, as it is.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn events(&self) -> Result<EventLog, RunError> {
+        let path = self.path.join("events.jsonl");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(io_error("write", &path))?;
+        Ok(EventLog { file, path })
+    }
+
+    /// Removes what a complete run needs no more: checkpoints, the lock, temporaries of a process that was killed. What
+    /// cannot be removed stays; it does no harm.
+    pub fn tidy(&self) {
+        let _ = fs::remove_dir_all(self.path.join(crate::experiment::run::checkpoint::FOLDER));
+        let _ = fs::remove_file(self.path.join(crate::experiment::run::lock::LOCK));
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Writes the final weights.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn write_weights(&self, safetensors: &[u8]) -> Result<(), RunError> {
+        write_atomically(&self.path.join("model.safetensors"), safetensors)
+    }
+
+    /// Writes the result: the run is complete.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn write_result(&self, result: &RunResult) -> Result<(), RunError> {
+        let path = self.path.join(RESULT);
+        let mut text = serde_json::to_string_pretty(result)
+            .map_err(|e| self.damaged(&path, &e.to_string()))?;
+        text.push('\n');
+        write_atomically(&path, text.as_bytes())
+    }
+
+    fn damaged(&self, path: &Path, reason: &str) -> RunError {
+        let (path, folder) = (path.to_path_buf(), self.path.clone());
+        RunError::Damaged {
+            path,
+            folder,
+            reason: reason.to_string(),
+        }
+    }
+
+    fn compare(&self, found: &RunConfig, wanted: &RunConfig) -> Result<(), RunError> {
+        if found == wanted {
+            return Ok(());
+        }
+        let as_map = |config| match serde_json::to_value(config) {
+            Ok(serde_json::Value::Object(map)) => map,
+            _ => serde_json::Map::new(),
+        };
+        let (found, wanted) = (as_map(found), as_map(wanted));
+        let difference = wanted
+            .iter()
+            .find(|(key, value)| found.get(*key) != Some(value))
+            .map(|(key, value)| {
+                format!(
+                    "{key} is {} there, {value} here",
+                    found.get(key).unwrap_or(value)
+                )
+            });
+        let difference = difference.unwrap_or_default();
+        Err(RunError::OtherConfiguration {
+            folder: self.path.clone(),
+            difference,
+        })
+    }
+}
+
+/// `events.jsonl`, appended line by line.
+#[derive(Debug)]
+pub struct EventLog {
+    file: File,
+    path: PathBuf,
+}
+
+impl EventLog {
+    /// Forgets everything but the run's first `lines` events and what stands between them: what was logged after the
+    /// checkpoint that the run goes on from happens again. A line that was cut off, and all after it, goes too.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn keep(&mut self, lines: usize) -> Result<(), RunError> {
+        let mut keep = || -> io::Result<()> {
+            let mut bytes = Vec::new();
+            self.file.rewind()?;
+            if lines > 0 {
+                self.file.read_to_end(&mut bytes)?;
+            }
+            let (mut kept, mut length) = (0, 0);
+            for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+                let event = serde_json::from_slice::<serde_json::Value>(line);
+                let (Ok(event), true) = (event, line.ends_with(b"\n")) else {
+                    break;
+                };
+                kept += usize::from(Event::is_of_the_run(&event));
+                if kept > lines {
+                    break;
+                }
+                length += line.len() as u64;
+            }
+            self.file.set_len(length)?;
+            self.file.seek(io::SeekFrom::Start(length))?;
+            Ok(())
+        };
+        keep().map_err(io_error("write", &self.path))
+    }
+
+    /// Appends one event with the present time.
+    ///
+    /// # Errors
+    /// [`RunError::Io`].
+    pub fn append(&mut self, mut event: serde_json::Value) -> Result<(), RunError> {
+        if let Some(fields) = event.as_object_mut() {
+            fields.insert(
+                "time".to_string(),
+                crate::experiment::run::provenance::utc_now().into(),
+            );
+        }
+        self.file
+            .write_all(format!("{event}\n").as_bytes())
+            .map_err(io_error("write", &self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_goes_back_to_a_number_of_the_runs_own_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(dir.path(), "run");
+        folder.create().unwrap();
+        let text = |events: &mut EventLog, names: &[&str]| {
+            for name in names {
+                events.append(serde_json::json!({"event": name})).unwrap();
+            }
+            let text = fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
+            let name = |line: &str| -> String {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                event["event"].as_str().unwrap().to_string()
+            };
+            text.lines().map(name).collect::<Vec<_>>().join(" ")
+        };
+        let mut events = folder.events().unwrap();
+        text(&mut events, &["a", "warning", "b", "c"]);
+        events.file.write_all(b"{\"event\": \"to").unwrap();
+        let mut events = folder.events().unwrap();
+        events.keep(2).unwrap();
+        assert_eq!(
+            text(&mut events, &["resumed", "d"]),
+            "a warning b resumed d"
+        );
+        events.file.write_all(b"\xff{torn").unwrap();
+        events.keep(7).unwrap();
+        assert_eq!(text(&mut events, &["e"]), "a warning b resumed d e");
+        events.keep(0).unwrap();
+        assert_eq!(text(&mut events, &["f"]), "f");
+    }
+
+    #[test]
+    fn a_failed_write_keeps_the_old_file_and_leaves_no_temporary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomically(&path, b"old").unwrap();
+        write_atomically(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = write_atomically(&folder.path().join("absent/file"), b"x").unwrap_err();
+        assert!(error.to_string().contains("absent/file"), "{error}");
+    }
+}
