@@ -15,8 +15,8 @@ use crate::experiment::RunError;
 use crate::experiment::engine::manifest::{self, Header, ManifestError};
 use crate::experiment::engine::processes::{Processes, Program};
 use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::plan::settings::Interval;
 use crate::experiment::plan::settings::{Plan, PlannedRun};
-use crate::experiment::run::checkpoint::Interval;
 use crate::experiment::run::execution::Status;
 use crate::experiment::search::selection::Engine;
 

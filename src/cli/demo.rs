@@ -8,8 +8,7 @@ use super::CliError;
 use super::args::DemoArgs;
 use super::execute::{Execution, execute};
 use super::printer::Printer;
-use crate::experiment::plan::settings::{Origin, PlannedRun, Settings};
-use crate::experiment::run::checkpoint;
+use crate::experiment::plan::settings::{Interval, Origin, PlannedRun, Settings};
 use crate::report::Group;
 
 /// Method, optimizer and learning rate. The methods run at their optimizer's rate.
@@ -58,7 +57,7 @@ pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
         init: None,
         jobs,
         threads: 1,
-        checkpoint_every: Some(checkpoint::EVERY),
+        checkpoint_every: Interval::USUAL.0,
         json: args.json,
     };
     let groups = execute(&runs, &how, printer)?;

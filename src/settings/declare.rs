@@ -1,8 +1,15 @@
-//! One setting, declared; and the macro that makes a struct of a list of them.
+//! Settings: their declarations, and the passage from texts to typed values.
+//!
+//! Owns [`Setting`], the order of precedence among origins, and the [`Resolver`], which parses a setting when it is first
+//! asked for and remembers the value: a default or a condition may ask for any other setting, in whatever order they are
+//! declared.
 
-use super::error::SettingError;
+use std::any::Any;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+
+use super::error::{Origin, SettingError};
 use super::kinds::{Kind, Refusal};
-use super::resolve::{Profile, Resolver};
 use super::value::Value;
 
 /// What a setting is unless told otherwise.
@@ -161,7 +168,7 @@ impl<T: Kind> Setting<T> {
     ///
     /// # Errors
     /// [`SettingError`] naming the key.
-    pub(super) fn resolve(&self, r: &Resolver<'_>) -> Result<T, SettingError> {
+    fn resolve(&self, r: &Resolver<'_>) -> Result<T, SettingError> {
         let Some(text) = r.text(self.key) else {
             return self.default(r);
         };
@@ -287,181 +294,129 @@ impl Field {
     }
 }
 
-/// A struct of settings with their declarations.
-///
-/// ```text
-/// settings! {
-///     /// What the struct is.
-///     pub struct Example {
-///         /// A sentence about it, which is its help everywhere.
-///         alpha: f64 = fixed(0.1), range RealRange::FROM_ZERO, only only(|r| …, "…"), stored Stored::…;
-///         /// The documentation of a setting that is declared elsewhere.
-///         memory: usize as OTHER_SETTING;
-///     }
-/// }
-/// ```
-/// `range`, `only` and `stored` may be left out. Every field's declaration is the function of its name. Fields that are no
-/// settings follow under `with { … }`.
-#[macro_export]
-macro_rules! settings {
-    (
-        $(#[$outer:meta])*
-        $vis:vis struct $name:ident {
-            $(
-                $(#[doc = $doc:literal])+
-                $field:ident : $type:ty
-                $(as $shared:path)?
-                $(= $default:expr $(, range $range:expr)? $(, only $only:expr)? $(, stored $stored:expr)?)?
-            );* $(;)?
-        }
-        with { $( $(#[doc = $edoc:literal])+ $extra:ident : $etype:ty ),+ $(,)? }
-    ) => {
-        $(#[$outer])*
-        #[derive(Clone, Debug, PartialEq)]
-        #[allow(unreachable_pub, reason = "a macro does not know where it is used")]
-        $vis struct $name {
-            $( $(#[doc = $doc])+ pub $field: $type, )*
-            $( $(#[doc = $edoc])+ pub $extra: $etype, )+
-        }
-        impl $name {
-            $($crate::setting! {
-                [$($doc)+] $field: $type, [$($shared)?],
-                [$($default $(, range $range)? $(, only $only)? $(, stored $stored)?)?]
-            })*
-            /// All declarations, in their order.
-            #[must_use]
-            pub fn declared() -> Vec<&'static dyn $crate::settings::Declared> {
-                vec![$(Self::$field()),*]
-            }
-            /// The values that settings mean.
-            ///
-            /// # Errors
-            /// [`SettingError`](crate::settings::SettingError) naming the key.
-            pub fn resolve(
-                r: &$crate::settings::Resolver<'_>, $($extra: $etype),+
-            ) -> Result<Self, $crate::settings::SettingError> {
-                Ok(Self { $($field: r.get(Self::$field())?,)* $($extra),+ })
-            }
-            /// The values of a stored configuration, by key.
-            ///
-            /// # Errors
-            /// [`SettingError::Stored`](crate::settings::SettingError::Stored).
-            pub fn from_stored(
-                of: &dyn Fn(&str) -> Option<$crate::settings::Value>, $($extra: $etype),+
-            ) -> Result<Self, $crate::settings::SettingError> {
-                Ok(Self {
-                    $($field: Self::$field().from_stored(of(stringify!($field)).as_ref())?,)*
-                    $($extra),+
-                })
-            }
-            /// Every setting with its value.
-            #[must_use]
-            pub fn fields(&self) -> Vec<$crate::settings::Field> {
-                vec![$($crate::settings::Field {
-                    setting: Self::$field(),
-                    value: $crate::settings::Kind::value(&self.$field),
-                }),*]
-            }
-        }
-    };
-    (
-        $(#[$outer:meta])*
-        $vis:vis struct $name:ident {
-            $(
-                $(#[doc = $doc:literal])+
-                $field:ident : $type:ty
-                $(as $shared:path)?
-                $(= $default:expr $(, range $range:expr)? $(, only $only:expr)? $(, stored $stored:expr)?)?
-            );* $(;)?
-        }
-    ) => {
-        $(#[$outer])*
-        #[derive(Clone, Debug, PartialEq)]
-        #[allow(unreachable_pub, reason = "a macro does not know where it is used")]
-        $vis struct $name {
-            $( $(#[doc = $doc])+ pub $field: $type, )*
-        }
-        impl $name {
-            $($crate::setting! {
-                [$($doc)+] $field: $type, [$($shared)?],
-                [$($default $(, range $range)? $(, only $only)? $(, stored $stored)?)?]
-            })*
-        }
-        impl $crate::settings::OwnSettings for $name {
-            fn fields(&self) -> Vec<$crate::settings::Field> {
-                vec![$($crate::settings::Field {
-                    setting: Self::$field(),
-                    value: $crate::settings::Kind::value(&self.$field),
-                }),*]
-            }
-            fn as_any(&self) -> &dyn std::any::Any {
-                self
-            }
-        }
-        impl $crate::settings::SettingsOf for $name {
-            fn declared() -> Vec<&'static dyn $crate::settings::Declared> {
-                vec![$(Self::$field()),*]
-            }
-            #[allow(unused_variables, reason = "a struct without settings")]
-            fn resolve(
-                r: &$crate::settings::Resolver<'_>,
-            ) -> Result<Self, $crate::settings::SettingError> {
-                Ok(Self { $($field: r.get(Self::$field())?,)* })
-            }
-            #[allow(unused_variables, reason = "a struct without settings")]
-            fn from_stored(
-                of: &dyn Fn(&str) -> Option<$crate::settings::Value>,
-            ) -> Result<Self, $crate::settings::SettingError> {
-                Ok(Self {
-                    $($field: Self::$field().from_stored(of(stringify!($field)).as_ref())?,)*
-                })
-            }
-        }
-    };
+/// Which set of defaults: the released code's behaviour or the mended one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As the released code behaves, for comparison with the published tables.
+    Released,
+    /// Defects mended, the method unchanged.
+    Corrected,
 }
 
-/// The declaration of one setting of [`settings!`](crate::settings!).
-#[macro_export]
-#[doc(hidden)]
-macro_rules! setting {
-    ([$($doc:literal)+] $field:ident: $type:ty, [$shared:path], []) => {
-        #[doc = concat!("The declaration of `", stringify!($field), "`.")]
-        #[must_use]
-        #[allow(unreachable_pub, reason = "a macro does not know where it is used")]
-        pub fn $field() -> &'static $crate::settings::Setting<$type> {
-            &$shared
-        }
-    };
-    (
-        [$($doc:literal)+] $field:ident: $type:ty, [],
-        [$default:expr $(, range $range:expr)? $(, only $only:expr)? $(, stored $stored:expr)?]
-    ) => {
-        #[doc = concat!("The declaration of `", stringify!($field), "`.")]
-        #[must_use]
-        #[allow(unreachable_pub, reason = "a macro does not know where it is used")]
-        pub fn $field() -> &'static $crate::settings::Setting<$type> {
-            #[allow(unused_mut, unused_assignments, reason = "parts that were left out")]
-            static SETTING: $crate::settings::Setting<$type> = $crate::settings::Setting {
-                key: stringify!($field),
-                doc: concat!($($doc),+),
-                range: $crate::or!(() $(, $range)?),
-                default: $default,
-                only: $crate::or!(None $(, Some($only))?),
-                stored: $crate::or!($crate::settings::Stored::Plain $(, $stored)?),
-            };
-            &SETTING
-        }
-    };
+crate::choices!(Profile { "released" => Released, "corrected" => Corrected });
+
+impl Profile {
+    /// The setting.
+    pub const SETTING: &'static Setting<Self> = &PROFILE;
 }
 
-/// The second expression if there is one.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! or {
-    ($default:expr) => {
-        $default
-    };
-    ($default:expr, $given:expr) => {
-        $given
-    };
+static PROFILE: Setting<Profile> = Setting {
+    key: "profile",
+    doc: "Which defaults: as the released code behaves, or with its defects mended.",
+    range: (),
+    default: fixed(Profile::Corrected),
+    only: None,
+    stored: Stored::Plain,
+};
+
+/// Texts by key, each with its origin.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    values: BTreeMap<&'static str, (String, Origin)>,
+}
+
+impl Texts {
+    /// Sets a key unless a stronger origin has set it already.
+    pub fn set(&mut self, key: &'static str, text: &str, origin: Origin) {
+        let old = self.values.get(key);
+        if old.is_none_or(|(_, old)| old.rank() <= origin.rank()) {
+            self.values.insert(key, (text.to_string(), origin));
+        }
+    }
+
+    /// Text and origin of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&(String, Origin)> {
+        self.values.get(key)
+    }
+
+    /// All keys that are set, with their origins.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Origin)> {
+        self.values.iter().map(|(key, (_, origin))| (*key, origin))
+    }
+}
+
+/// Typed values of texts.
+pub struct Resolver<'a> {
+    texts: &'a Texts,
+    /// Defaults of what was chosen (a benchmark's published b), which come before a setting's own.
+    overrides: OnceCell<Vec<(&'static str, &'static str)>>,
+    known: RefCell<HashMap<&'static str, Box<dyn Any>>>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Nothing parsed yet.
+    #[must_use]
+    pub fn new(texts: &'a Texts) -> Self {
+        Self {
+            texts,
+            overrides: OnceCell::new(),
+            known: RefCell::default(),
+        }
+    }
+
+    /// Sets the defaults of what was chosen, by key; the first of a key counts. Only the first call has an effect, so it
+    /// comes before any setting is asked for that they may concern.
+    pub fn override_defaults(&self, overrides: Vec<(&'static str, &'static str)>) {
+        let _ = self.overrides.set(overrides);
+    }
+
+    /// A setting's value.
+    ///
+    /// # Errors
+    /// [`SettingError`] naming the key.
+    pub fn get<T: Kind>(&self, setting: &'static Setting<T>) -> Result<T, SettingError> {
+        if let Some(known) = self.known.borrow().get(setting.key)
+            && let Some(value) = known.downcast_ref::<T>()
+        {
+            return Ok(value.clone());
+        }
+        let value = setting.resolve(self)?;
+        let remembered = Box::new(value.clone());
+        self.known.borrow_mut().insert(setting.key, remembered);
+        Ok(value)
+    }
+
+    /// Which defaults are in force.
+    ///
+    /// # Errors
+    /// [`SettingError`] for an unknown profile.
+    pub fn profile(&self) -> Result<Profile, SettingError> {
+        self.get(Profile::SETTING)
+    }
+
+    /// Whether somebody set this key.
+    #[must_use]
+    pub fn is_set(&self, key: &str) -> bool {
+        self.texts.get(key).is_some()
+    }
+
+    /// What was written for this key.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&'a str> {
+        self.texts.get(key).map(|(text, _)| text.as_str())
+    }
+
+    /// Who wrote it, in words; empty where nobody did.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> String {
+        let found = self.texts.get(key);
+        found.map_or(String::new(), |(_, origin)| origin.to_string())
+    }
+
+    fn overridden(&self, key: &str) -> Option<&'static str> {
+        let overrides = self.overrides.get()?;
+        let found = overrides.iter().find(|(name, _)| *name == key);
+        found.map(|(_, text)| *text)
+    }
 }

@@ -10,13 +10,14 @@
 mod declare;
 mod error;
 mod kinds;
+mod macros;
 mod named;
 mod own;
-mod resolve;
 mod value;
 
 pub use declare::{
-    Condition, Declared, Default, Field, Setting, Stored, by_profile, computed, fixed, only,
+    Condition, Declared, Default, Field, Profile, Resolver, Setting, Stored, Texts, by_profile,
+    computed, fixed, only,
 };
 pub use error::{Origin, SettingError, nearest, unknown};
 pub use kinds::{
@@ -25,5 +26,4 @@ pub use kinds::{
 };
 pub use named::{Named, find, parse_name};
 pub use own::{NoSettings, Own, OwnSettings, Section, SettingsOf, SettingsSpec, typed};
-pub use resolve::{Profile, Resolver, Texts};
 pub use value::Value;

@@ -4,9 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use super::declare::{Declared, Field};
+use super::declare::{Declared, Field, Resolver};
 use super::error::SettingError;
-use super::resolve::Resolver;
 use super::value::Value;
 
 /// A struct made by [`settings!`](crate::settings!).

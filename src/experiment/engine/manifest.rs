@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::experiment::RunError;
 use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::Interval;
 use crate::experiment::plan::settings::PlannedRun;
-use crate::experiment::run::checkpoint::Interval;
 use crate::experiment::run::store::write_atomically;
 
 /// Version of the format.

@@ -169,7 +169,7 @@ pub fn survey(folder: &Path) -> io::Result<Survey> {
 
 /// Judges folders side by side: on shared file systems most of the time is waiting.
 fn judge_all(folders: &[(String, PathBuf)]) -> Vec<Option<RunStatus>> {
-    let host = heartbeat::host();
+    let host = crate::experiment::run::provenance::host();
     let share = folders.len().div_ceil(16).max(64);
     std::thread::scope(|scope| {
         let judge = |part: &[(String, PathBuf)]| -> Vec<Option<RunStatus>> {
@@ -300,7 +300,7 @@ mod tests {
             phase,
             pid: std::process::id(),
             process_began: heartbeat::process_began(std::process::id()),
-            host: heartbeat::host(),
+            host: crate::experiment::run::provenance::host(),
             task: 2,
             tasks: 4,
             step: 25,
@@ -426,7 +426,7 @@ mod tests {
             None,
             None,
             1,
-            crate::experiment::run::checkpoint::Interval(None),
+            crate::experiment::plan::settings::Interval(None),
         );
         let path = manifest::write(at, &header, &runs).unwrap();
         let seen = survey(at).unwrap();

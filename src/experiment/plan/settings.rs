@@ -5,6 +5,7 @@
 //! unknown, or that has no effect under the other settings, is an error: a typo must not cost a night of training.
 
 mod execution;
+mod interval;
 mod plan;
 pub mod reference;
 mod table;
@@ -12,6 +13,7 @@ mod write;
 
 pub use crate::settings::{Origin, SettingError, nearest};
 pub use execution::{ExecutionSettings, SeedList, parse_seeds};
+pub use interval::Interval;
 pub use plan::{Plan, PlannedRun, parse_config_toml};
 pub use table::{Entry, entries, keys};
 pub use write::texts;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::RunError;
 use crate::experiment::run::execution::Status;
+use crate::experiment::run::provenance;
 use crate::experiment::run::runner::Event;
 use crate::experiment::run::store::temporary_in;
 
@@ -83,7 +84,7 @@ impl Beating {
                 phase: Phase::Running,
                 pid: std::process::id(),
                 process_began: process_began(std::process::id()),
-                host: host(),
+                host: provenance::host(),
                 task: 0,
                 tasks: 0,
                 step: 0,
@@ -179,15 +180,6 @@ fn write(path: &Path, state: &Heartbeat) {
     };
     // See the module's header: a display must not fail a run.
     let _ = attempt();
-}
-
-/// The name of this machine; empty where the system does not tell.
-#[must_use]
-pub fn host() -> String {
-    let file = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    let name = file.ok().or_else(|| std::env::var("HOSTNAME").ok());
-    let name = name.or_else(|| std::env::var("COMPUTERNAME").ok());
-    name.map(|name| name.trim().to_string()).unwrap_or_default()
 }
 
 /// When a process of this machine began (Linux: ticks after the start of the system); `None` where there is no such

@@ -100,7 +100,7 @@ fn is_at(_file: &File, _path: &Path) -> bool {
 
 /// This process, for people.
 fn holder() -> String {
-    let host = match crate::experiment::run::heartbeat::host() {
+    let host = match crate::experiment::run::provenance::host() {
         host if host.is_empty() => "an unknown host".to_string(),
         host => host,
     };

@@ -88,6 +88,15 @@ pub fn peak_rss_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
+/// The name of this machine; empty where the system does not tell.
+#[must_use]
+pub fn host() -> String {
+    let file = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let name = file.ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let name = name.or_else(|| std::env::var("COMPUTERNAME").ok());
+    name.map(|name| name.trim().to_string()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::experiment::run::checkpoint::{self, Interval, interval};
+use super::interval::{self, Interval};
 use crate::settings::{Kind, Refusal, Setting, Stored, Value, WholeRange, computed, fixed};
 
 crate::settings! {
@@ -17,7 +17,7 @@ crate::settings! {
         /// Threads inside each run.
         threads: usize = fixed(1), range WholeRange(1, 4096);
         /// Seconds between checkpoints of a run, or off.
-        checkpoint_every: Interval = fixed(Interval(Some(checkpoint::EVERY)));
+        checkpoint_every: Interval = fixed(Interval::USUAL);
     }
 }
 

@@ -8,7 +8,6 @@
 //! goes on: it is a safety net, and the result does not depend on it.
 
 mod file;
-pub mod interval;
 
 use std::fmt;
 use std::fs;
@@ -24,12 +23,8 @@ use crate::experiment::run::provenance::Provenance;
 use crate::experiment::run::store::{TEMPORARY, sync_folder, temporary_in};
 use crate::optim::State;
 
-pub use interval::Interval;
-
 /// Name of the folder in a run folder.
 pub const FOLDER: &str = "checkpoint";
-/// How often a run's state is saved where nobody says anything.
-pub const EVERY: Duration = Duration::from_mins(1);
 /// How many are kept: the newest, and the one before should it be damaged.
 const KEPT: usize = 2;
 const SUFFIX: &str = ".ckpt";

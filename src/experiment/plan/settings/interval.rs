@@ -7,12 +7,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// The allowed texts, in words.
-pub const RANGE: &str = "`off`, or a number of seconds from 0 to 1000000000";
+pub(super) const RANGE: &str = "`off`, or a number of seconds from 0 to 1000000000";
 
 /// Time between two checkpoints, or none: `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Interval(pub Option<Duration>);
+
+impl Interval {
+    /// How often where nobody says anything.
+    pub const USUAL: Self = Self(Some(Duration::from_mins(1)));
+}
 
 impl FromStr for Interval {
     type Err = String;
