@@ -340,7 +340,7 @@ impl Source {
                         self.name
                     )
                 })?;
-                Ok((0..name.classes()).map(|c| c.to_string()).collect())
+                Ok((0..name.classes).map(|c| c.to_string()).collect())
             }
         }
     }

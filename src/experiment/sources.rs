@@ -7,6 +7,14 @@ use std::path::Path;
 
 use super::benchmark::{Benchmark, BenchmarkKind, Named as _};
 use super::config::{DataChoice, RunConfig};
+use crate::data::source::cifar10::CIFAR10;
+use crate::data::source::cifar100::CIFAR100;
+use crate::data::source::cub::CUB;
+use crate::data::source::fashion_mnist::FASHION_MNIST;
+use crate::data::source::mini_imagenet::MINI_IMAGENET;
+use crate::data::source::mnist::MNIST;
+use crate::data::source::notmnist::NOTMNIST;
+use crate::data::source::svhn::SVHN;
 use crate::data::{self, DataError, DataName, Dataset, LoadOptions};
 
 impl Benchmark {
@@ -14,20 +22,14 @@ impl Benchmark {
     #[must_use]
     pub fn sources(self) -> &'static [DataName] {
         match self {
-            Self::SplitCifar100 => &[DataName::Cifar100],
-            Self::SplitCifar10 => &[DataName::Cifar10],
-            Self::SplitFashionMnist => &[DataName::FashionMnist],
-            Self::SplitMiniImageNet => &[DataName::MiniImageNet],
-            Self::SplitCub => &[DataName::Cub],
-            Self::FiveDataset => &[
-                DataName::Cifar10,
-                DataName::Mnist,
-                DataName::Svhn,
-                DataName::NotMnist,
-                DataName::FashionMnist,
-            ],
+            Self::SplitCifar100 => const { &[&CIFAR100] },
+            Self::SplitCifar10 => const { &[&CIFAR10] },
+            Self::SplitFashionMnist => const { &[&FASHION_MNIST] },
+            Self::SplitMiniImageNet => const { &[&MINI_IMAGENET] },
+            Self::SplitCub => const { &[&CUB] },
+            Self::FiveDataset => const { &[&CIFAR10, &MNIST, &SVHN, &NOTMNIST, &FASHION_MNIST] },
             Self::Custom => &[],
-            Self::SplitMnist | Self::RotatedMnist | Self::PermutedMnist => &[DataName::Mnist],
+            Self::SplitMnist | Self::RotatedMnist | Self::PermutedMnist => const { &[&MNIST] },
         }
     }
 
@@ -81,11 +83,11 @@ pub fn load_benchmark(
         ));
     }
     if let [name] = names {
-        return data::load_with(*name, folder, options);
+        return data::load_with(name, folder, options);
     }
     let missing: Vec<_> = names
         .iter()
-        .filter_map(|name| data::locate(*name, folder).err())
+        .filter_map(|name| data::locate(name, folder).err())
         .collect();
     if !missing.is_empty() {
         let name = benchmark.name().to_owned();
@@ -93,7 +95,7 @@ pub fn load_benchmark(
     }
     let parts = names
         .iter()
-        .map(|name| data::load_with(*name, folder, options));
+        .map(|name| data::load_with(name, folder, options));
     data::combine::combine(benchmark.name(), benchmark.images().1, parts)
 }
 

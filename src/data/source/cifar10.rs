@@ -1,8 +1,9 @@
 //! CIFAR-10: five training batches and one test batch, binary or pickled.
 
 use super::layout::{Encoding, Layout, Member, Role, Split};
-use super::{DataName, Source};
-use crate::data::format::cifar::{CifarKind, SHAPE};
+use super::spec::{DataSpec, Remote};
+use crate::data::format::cifar::{self, CifarKind, SHAPE};
+use crate::data::format::{MAX_FILE_BYTES, cifar_python, read_bounded};
 
 const fn batch(split: Split, names: &'static [&'static str]) -> Member {
     Member {
@@ -12,8 +13,9 @@ const fn batch(split: Split, names: &'static [&'static str]) -> Member {
     }
 }
 
-pub(super) const SOURCE: Source = Source {
-    name: DataName::Cifar10,
+/// See [`DataSpec`].
+pub static CIFAR10: DataSpec = DataSpec {
+    name: "cifar10",
     description: "objects and animals: 10 classes, 50000 + 10000 images, 3x32x32",
     licence: "no licence file; for research, cite Krizhevsky 2009",
     homepage: "https://www.cs.toronto.edu/~kriz/cifar.html",
@@ -24,7 +26,9 @@ pub(super) const SOURCE: Source = Source {
     test: 10_000,
     layouts: &[
         Layout {
-            encoding: Encoding::CifarBinary(CifarKind::Cifar10),
+            encoding: Encoding::Records(|reader, file| {
+                cifar::read(reader, CifarKind::Cifar10, file)
+            }),
             folders: &["cifar-10-batches-bin"],
             archives: &["cifar-10-binary", "cifar-10-batches-bin"],
             members: &[
@@ -37,7 +41,13 @@ pub(super) const SOURCE: Source = Source {
             ],
         },
         Layout {
-            encoding: Encoding::CifarPython(CifarKind::Cifar10),
+            encoding: Encoding::Records(|reader, file| {
+                cifar_python::read(
+                    &read_bounded(reader, MAX_FILE_BYTES, file)?,
+                    CifarKind::Cifar10,
+                    file,
+                )
+            }),
             folders: &["cifar-10-batches-py"],
             archives: &["cifar-10-python", "cifar-10-batches-py"],
             members: &[
@@ -51,4 +61,11 @@ pub(super) const SOURCE: Source = Source {
         },
     ],
     checksums: &[],
+    is_cached: false,
+    remotes: &[Remote::md5(
+        "cifar-10-binary.tar.gz",
+        &["https://www.cs.toronto.edu/~kriz/"],
+        "c32a1d4ab5d03f1284b67883e8d87530",
+    )],
+    sample: None,
 };

@@ -1,11 +1,13 @@
 //! CIFAR-100 with its fine labels: one training and one test file, binary or pickled.
 
 use super::layout::{Encoding, Layout, Member, Role, Split};
-use super::{DataName, Source};
-use crate::data::format::cifar::{CifarKind, SHAPE};
+use super::spec::{DataSpec, Remote};
+use crate::data::format::cifar::{self, CifarKind, SHAPE};
+use crate::data::format::{MAX_FILE_BYTES, cifar_python, read_bounded};
 
-pub(super) const SOURCE: Source = Source {
-    name: DataName::Cifar100,
+/// See [`DataSpec`].
+pub static CIFAR100: DataSpec = DataSpec {
+    name: "cifar100",
     description: "objects and animals: 100 classes, 50000 + 10000 images, 3x32x32",
     licence: "no licence file; for research, cite Krizhevsky 2009",
     homepage: "https://www.cs.toronto.edu/~kriz/cifar.html",
@@ -16,7 +18,9 @@ pub(super) const SOURCE: Source = Source {
     test: 10_000,
     layouts: &[
         Layout {
-            encoding: Encoding::CifarBinary(CifarKind::Cifar100Fine),
+            encoding: Encoding::Records(|reader, file| {
+                cifar::read(reader, CifarKind::Cifar100Fine, file)
+            }),
             folders: &["cifar-100-binary"],
             archives: &["cifar-100-binary"],
             members: &[
@@ -33,7 +37,13 @@ pub(super) const SOURCE: Source = Source {
             ],
         },
         Layout {
-            encoding: Encoding::CifarPython(CifarKind::Cifar100Fine),
+            encoding: Encoding::Records(|reader, file| {
+                cifar_python::read(
+                    &read_bounded(reader, MAX_FILE_BYTES, file)?,
+                    CifarKind::Cifar100Fine,
+                    file,
+                )
+            }),
             folders: &["cifar-100-python"],
             archives: &["cifar-100-python"],
             members: &[
@@ -51,4 +61,11 @@ pub(super) const SOURCE: Source = Source {
         },
     ],
     checksums: &[],
+    is_cached: false,
+    remotes: &[Remote::md5(
+        "cifar-100-binary.tar.gz",
+        &["https://www.cs.toronto.edu/~kriz/"],
+        "03b5dce01913d631647c71ecec9e9cb8",
+    )],
+    sample: None,
 };

@@ -1,11 +1,18 @@
 //! Fashion-MNIST: clothing in MNIST's shape and format.
 
 use super::layout::{Encoding, Layout};
-use super::{DataName, Source, mnist};
+use super::mnist;
+use super::spec::{DataSpec, Remote};
 use crate::data::image_set::ImageShape;
 
-pub(super) const SOURCE: Source = Source {
-    name: DataName::FashionMnist,
+const MIRRORS: &[&str] = &[
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+];
+
+/// See [`DataSpec`].
+pub static FASHION_MNIST: DataSpec = DataSpec {
+    name: "fashion-mnist",
     description: "clothing: 10 classes, 60000 + 10000 images, 1x28x28",
     licence: "MIT (Zalando SE)",
     homepage: "https://github.com/zalandoresearch/fashion-mnist",
@@ -23,4 +30,28 @@ pub(super) const SOURCE: Source = Source {
         members: mnist::MEMBERS,
     }],
     checksums: &[],
+    is_cached: false,
+    remotes: &[
+        Remote::md5(
+            "fashion-mnist/train-images-idx3-ubyte.gz",
+            MIRRORS,
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        ),
+        Remote::md5(
+            "fashion-mnist/train-labels-idx1-ubyte.gz",
+            MIRRORS,
+            "25c81989df183df01b3e8a0aad5dffbe",
+        ),
+        Remote::md5(
+            "fashion-mnist/t10k-images-idx3-ubyte.gz",
+            MIRRORS,
+            "bef4ecab320f06d8554ea6380940ec79",
+        ),
+        Remote::md5(
+            "fashion-mnist/t10k-labels-idx1-ubyte.gz",
+            MIRRORS,
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+    ],
+    sample: None,
 };

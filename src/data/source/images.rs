@@ -1,9 +1,10 @@
 //! Data sets of one file an image: from a listing to training and test set, through the cache.
 
-use super::cub;
-use super::layout::{Encoding, Form, Loaded, Located};
+use super::LoadOptions;
+use super::layout::{Form, Loaded, Located};
+use super::shuffle::numpy_shuffle;
+use super::spec::DataName;
 use super::verify::FileReport;
-use super::{LoadOptions, Source, mini_imagenet, notmnist};
 use crate::data::cache::Entry;
 use crate::data::error::DataError;
 use crate::data::format::picture::Resize;
@@ -54,21 +55,20 @@ type Usage = fn(&str) -> Use;
 /// What the files of a listing mean.
 type Planner = fn(&Listing) -> Result<Plan, DataError>;
 
-/// What the files of an encoding are for and mean; `None` for encodings of few files.
-pub(super) fn planner(encoding: Encoding) -> Option<(Usage, Planner)> {
-    match encoding {
-        Encoding::NotMnist => Some((notmnist::usage, notmnist::plan)),
-        Encoding::MiniImageNetImages => Some((mini_imagenet::usage, mini_imagenet::plan)),
-        Encoding::Cub => Some((cub::usage, cub::plan)),
-        _ => None,
-    }
+/// How a data set of one file an image is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Files {
+    /// What cached images were made by; part of a cache entry's key.
+    pub(super) how: &'static str,
+    pub(super) usage: Usage,
+    pub(super) plan: Planner,
 }
 
 /// Reads a located tree. Its one file report (if asked for) is of the archive or of the folder as a whole.
 pub(super) fn read(
-    source: &Source,
+    source: DataName,
     located: &Located,
-    (usage, plan): (Usage, Planner),
+    Files { how, usage, plan }: Files,
     hash: bool,
     options: &LoadOptions<'_>,
 ) -> Result<Loaded, DataError> {
@@ -76,7 +76,7 @@ pub(super) fn read(
         Form::Folder => Tree::Folder(located.path.clone()),
         Form::Archive => Tree::Archive(located.path.clone(), located.layout().folder().to_owned()),
     };
-    let cached = options.cache.filter(|_| source.is_cached());
+    let cached = options.cache.filter(|_| source.is_cached);
     let content = if hash || cached.is_some() {
         Some(tree.sha256(&usage, options.watch)?)
     } else {
@@ -89,14 +89,14 @@ pub(super) fn read(
     });
     let files = files.into_iter().collect();
     let entry = cached.zip(content.as_ref()).map(|(folder, (sha256, _))| {
-        let how = format!("{} {:?}", source.shape, located.layout().encoding);
-        Entry::new(folder, source.name.as_str(), sha256, &how)
+        let how = format!("{} {how}", source.shape);
+        Entry::new(folder, source.name, sha256, &how)
     });
     let dataset = through_cache(entry.as_ref(), options.watch, || {
         let plan = plan(&tree.list(&usage)?)?;
         let (train, test, notes) = sets(&tree, plan, options.watch)?;
         let note = super::layout::note(source, &train, &test, notes);
-        Dataset::new(source.name.as_str(), train, test, note)
+        Dataset::new(source.name, train, test, note)
     })?;
     Ok(Loaded { dataset, files })
 }
@@ -193,7 +193,7 @@ pub(crate) fn sets(
     let labels: Vec<u16> = items.iter().map(|item| item.label).collect();
     if pooled {
         let all = ImageSet::new(shape, pixels, labels, classes)?;
-        let mut order = notmnist::numpy_shuffle(all.len());
+        let mut order = numpy_shuffle(all.len());
         let mut train = order.split_off(all.len() / 10);
         // The order of the images within a set does not matter to training, which shuffles them by its own seed.
         order.sort_unstable();

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
-use super::images::{Broken, Item, Part, Plan};
+use super::images::{Broken, Files, Item, Part, Plan};
 use super::layout::{Encoding, Layout, Member, Role, Split};
-use super::{DataName, Source};
+use super::spec::DataSpec;
 use crate::data::error::DataError;
 use crate::data::format::mini_imagenet::ClassImages;
 use crate::data::format::picture::Resize;
+use crate::data::format::{self, MAX_FILE_BYTES, read_bounded};
 use crate::data::image_set::{ImageSet, ImageShape};
 use crate::data::tree::{Listing, Use};
 
@@ -27,8 +28,9 @@ const fn member(role: Role, names: &'static [&'static str]) -> Member {
     }
 }
 
-pub(super) const SOURCE: Source = Source {
-    name: DataName::MiniImageNet,
+/// See [`DataSpec`].
+pub static MINI_IMAGENET: DataSpec = DataSpec {
+    name: "mini-imagenet",
     description: "objects and animals from ImageNet: 100 classes, 48000 + 12000 images, 3x84x84",
     licence: "ImageNet's terms: non-commercial research; cite Vinyals et al. 2016, Ravi and Larochelle 2017",
     homepage: "https://github.com/yaoyao-liu/mini-imagenet-tools",
@@ -40,7 +42,12 @@ pub(super) const SOURCE: Source = Source {
     // `imagenet` is where the released code keeps the pickles.
     layouts: &[
         Layout {
-            encoding: Encoding::MiniImageNetPickle,
+            encoding: Encoding::Classes {
+                read: |reader, file| {
+                    format::mini_imagenet::read(&read_bounded(reader, MAX_FILE_BYTES, file)?, file)
+                },
+                join,
+            },
             folders: &["mini-imagenet", "imagenet", "miniImagenet", ""],
             archives: &["mini-imagenet", "mini-imagenet-cache"],
             members: &[
@@ -50,7 +57,11 @@ pub(super) const SOURCE: Source = Source {
             ],
         },
         Layout {
-            encoding: Encoding::MiniImageNetImages,
+            encoding: Encoding::Files(Files {
+                how: "MiniImageNetImages",
+                usage,
+                plan,
+            }),
             folders: &["mini-imagenet", "miniImagenet", ""],
             archives: &[],
             members: &[
@@ -62,6 +73,9 @@ pub(super) const SOURCE: Source = Source {
         },
     ],
     checksums: &[],
+    is_cached: true,
+    remotes: &[],
+    sample: None,
 };
 
 /// How many of a class's images are for training.
@@ -84,7 +98,7 @@ fn notes(counts: &[usize]) -> Vec<String> {
         .iter()
         .filter(|&&count| 0 < count && count < PER_CLASS)
         .count();
-    let absent: Vec<_> = (0..SOURCE.classes)
+    let absent: Vec<_> = (0..MINI_IMAGENET.classes)
         .filter(|&c| counts.get(c).is_none_or(|&n| n == 0))
         .map(|c| c.to_string())
         .collect();
@@ -105,12 +119,12 @@ fn notes(counts: &[usize]) -> Vec<String> {
 }
 
 /// The pickles, in the order of the layout's members, as one data set.
-pub(super) fn join(
+fn join(
     parts: Vec<ClassImages>,
     file: &str,
 ) -> Result<(ImageSet, ImageSet, Vec<String>), DataError> {
     let mut halves = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
-    let mut counts = vec![0; SOURCE.classes];
+    let mut counts = vec![0; MINI_IMAGENET.classes];
     for (part, (name, first, classes)) in parts.into_iter().zip(PARTS) {
         if part.classes.len() > classes {
             return Err(too_many(
@@ -119,11 +133,11 @@ pub(super) fn join(
                 part.classes.len(),
             ));
         }
-        if part.shape != SOURCE.shape {
+        if part.shape != MINI_IMAGENET.shape {
             return Err(DataError::mismatch(
                 file,
                 "image shape",
-                SOURCE.shape.to_string(),
+                MINI_IMAGENET.shape.to_string(),
                 part.shape.to_string(),
             ));
         }
@@ -147,12 +161,12 @@ pub(super) fn join(
     }
     let [train, test] = halves;
     let set = |(pixels, labels): (Vec<u8>, Vec<u16>)| {
-        ImageSet::new(SOURCE.shape, pixels, labels, SOURCE.classes)
+        ImageSet::new(MINI_IMAGENET.shape, pixels, labels, MINI_IMAGENET.classes)
     };
     Ok((set(train)?, set(test)?, notes(&counts)))
 }
 
-pub(super) fn usage(path: &str) -> Use {
+fn usage(path: &str) -> Use {
     match path {
         "train.csv" | "test.csv" | "val.csv" => Use::Text,
         _ if path.starts_with("images/") => Use::Image,
@@ -161,7 +175,7 @@ pub(super) fn usage(path: &str) -> Use {
 }
 
 /// Classes are numbered in the order in which each list first names them.
-pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
+fn plan(listing: &Listing) -> Result<Plan, DataError> {
     let mut classes: Vec<(u16, Vec<String>)> = Vec::new();
     let mut missing = Vec::new();
     for (part, first, most) in PARTS {
@@ -209,7 +223,7 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
             }
         }
     }
-    let mut counts = vec![0; SOURCE.classes];
+    let mut counts = vec![0; MINI_IMAGENET.classes];
     let mut items = Vec::new();
     for (label, paths) in classes {
         if let Some(count) = counts.get_mut(usize::from(label)) {
@@ -235,8 +249,8 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
     }
     Ok(Plan {
         items,
-        shape: SOURCE.shape,
-        classes: SOURCE.classes,
+        shape: MINI_IMAGENET.shape,
+        classes: MINI_IMAGENET.classes,
         resize: Resize::Smooth,
         broken: Broken::Refused,
         notes,

@@ -1,7 +1,8 @@
 //! MNIST: handwritten digits, in four idx files.
 
 use super::layout::{Encoding, Layout, Member, Role, Split};
-use super::{DataName, Source};
+use super::spec::{DataSpec, Remote};
+use crate::data::embedded::MNIST_SAMPLE;
 use crate::data::image_set::ImageShape;
 
 /// The four files. Some mirrors write a dot for the second dash.
@@ -28,8 +29,15 @@ pub(super) const MEMBERS: &[Member] = &[
     },
 ];
 
-pub(super) const SOURCE: Source = Source {
-    name: DataName::Mnist,
+const MIRRORS: &[&str] = &[
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "http://yann.lecun.com/exdb/mnist/",
+];
+
+/// See [`DataSpec`].
+pub static MNIST: DataSpec = DataSpec {
+    name: "mnist",
     description: "handwritten digits: 10 classes, 60000 + 10000 images, 1x28x28",
     licence: "CC BY-SA 3.0 (Yann LeCun, Corinna Cortes)",
     homepage: "http://yann.lecun.com/exdb/mnist/",
@@ -63,4 +71,28 @@ pub(super) const SOURCE: Source = Source {
             "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         ),
     ],
+    is_cached: false,
+    remotes: &[
+        Remote::md5(
+            "mnist/train-images-idx3-ubyte.gz",
+            MIRRORS,
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        ),
+        Remote::md5(
+            "mnist/train-labels-idx1-ubyte.gz",
+            MIRRORS,
+            "d53e105ee54ea40749a09fcbcd1e9432",
+        ),
+        Remote::md5(
+            "mnist/t10k-images-idx3-ubyte.gz",
+            MIRRORS,
+            "9fb629c4189551a2d022fa330f9573f3",
+        ),
+        Remote::md5(
+            "mnist/t10k-labels-idx1-ubyte.gz",
+            MIRRORS,
+            "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+    ],
+    sample: Some(&MNIST_SAMPLE),
 };

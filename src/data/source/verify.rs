@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::layout::{self, Form, Located, ReadOptions};
-use super::{DataName, Source};
+use super::spec::DataName;
 use crate::data::error::DataError;
 use crate::data::image_set::ImageSet;
 
@@ -68,7 +68,7 @@ impl VerifyReport {
 
 /// Reads everything, and copies it unpacked to `copy_to` on the way if that is given.
 pub(super) fn verify(
-    source: &Source,
+    source: DataName,
     located: &Located,
     copy_to: Option<&Path>,
 ) -> Result<VerifyReport, DataError> {
@@ -99,7 +99,7 @@ pub(super) fn verify(
         }
     }
     Ok(VerifyReport {
-        name: source.name,
+        name: source,
         form: located.form,
         path: located.path.clone(),
         files: read.files,

@@ -290,7 +290,7 @@ impl Settings {
         config.stream().check_classes(config.images().0)?;
         model.check_images(config.images().1)?;
         if config.data == DataChoice::Embedded
-            && benchmark.sources() != [crate::data::DataName::Mnist]
+            && !matches!(benchmark.sources(), [name] if name.sample.is_some())
         {
             return Err(self.range("data", "a data folder: only MNIST has an embedded sample"));
         }
