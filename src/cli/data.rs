@@ -145,6 +145,10 @@ fn print_report(report: &VerifyReport, printer: &Printer) {
         ));
     }
     printer.data(&format!("  sha256 of images and labels: {}", report.sha256));
+    printer.data(&format!(
+        "  images and labels are {}",
+        report.content.text()
+    ));
     if let Some(note) = &report.note {
         printer.data(&format!("  note: {note}"));
     }

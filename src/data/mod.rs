@@ -25,6 +25,7 @@ pub mod image_set;
 pub mod resample;
 pub mod source;
 mod tree;
+mod walk;
 pub mod watch;
 
 #[cfg(test)]
@@ -33,8 +34,8 @@ mod testing;
 pub use error::DataError;
 pub use image_set::{Dataset, ImageSet, ImageShape};
 pub use source::{
-    DATA_SETS, DataName, DataSpec, FileReport, Form, ImportReport, LoadOptions, Located, SetReport,
-    Status, VerifyReport, import, load, load_with, locate, status, verify,
+    Content, DATA_SETS, DataName, DataSpec, FileReport, Form, ImportReport, LoadOptions, Located,
+    SetReport, Status, VerifyReport, import, load, load_with, locate, status, verify,
 };
 #[cfg(feature = "cli")]
 pub use source::{Elsewhere, GetReport, get};

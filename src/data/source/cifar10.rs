@@ -1,6 +1,7 @@
 //! CIFAR-10: five training batches and one test batch, binary or pickled.
 
 use super::layout::{Encoding, Layout, Member, Role, Split};
+use super::official::{Half, Official, Order};
 use super::spec::{DataSpec, Remote};
 use crate::data::format::cifar::{self, CifarKind, SHAPE};
 use crate::data::format::{MAX_FILE_BYTES, cifar_python, read_bounded};
@@ -22,6 +23,18 @@ pub static CIFAR10: DataSpec = DataSpec {
     get: "cifar-10-binary.tar.gz (or cifar-10-python.tar.gz)",
     shape: SHAPE,
     classes: 10,
+    class_names: &[
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ],
     train: 50_000,
     test: 10_000,
     layouts: &[
@@ -60,7 +73,20 @@ pub static CIFAR10: DataSpec = DataSpec {
             ],
         },
     ],
-    checksums: &[],
+    official: Some(Official {
+        train: Half {
+            content: "f4a30ad3e79a07901fe2541954e64abc00f8abf2e24e20cc370aa6e5ade5d9bc",
+            order: Order::Sha256(
+                "b900f6d481f43ec74f87aefcca09fc0c8ffccbc8a7596bee32a9aa80a7cd333c",
+            ),
+        },
+        test: Half {
+            content: "f2128fa7038c2847afb9d4faee8f359cc8eb8c4329a457593d3a85dad91f8931",
+            order: Order::Sha256(
+                "b1b5f185b164a57fad0b64afb051d99f58412764c7d1237e524f1c93b758569e",
+            ),
+        },
+    }),
     is_cached: false,
     remotes: &[Remote::md5(
         "cifar-10-binary.tar.gz",

@@ -37,6 +37,8 @@ pub static CUB: DataSpec = DataSpec {
     get: "CUB_200_2011.tgz",
     shape: ImageShape::new(3, 224, 224),
     classes: 200,
+    // They stand in `classes.txt`.
+    class_names: &[],
     train: 5_994,
     test: 5_794,
     layouts: &[Layout {
@@ -55,7 +57,8 @@ pub static CUB: DataSpec = DataSpec {
             member(Role::Folder, &["images"]),
         ],
     }],
-    checksums: &[],
+    // The official files were not at hand.
+    official: None,
     is_cached: true,
     remotes: &[Remote::md5(
         "CUB_200_2011.tgz",
@@ -119,13 +122,17 @@ fn plan(listing: &Listing) -> Result<Plan, DataError> {
             .collect()
     };
     let (label_of, split_of) = (value_of(labels)?, value_of(splits)?);
-    let classes = pairs(listing, names)?.len();
-    if classes != CUB.classes {
+    // `001.Black_footed_Albatross`; they stand in the order of their numbers.
+    let class_names: Vec<String> = pairs(listing, names)?
+        .into_iter()
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    if class_names.len() != CUB.classes {
         return Err(DataError::mismatch(
             names,
             "number of classes",
             CUB.classes.to_string(),
-            classes.to_string(),
+            class_names.len().to_string(),
         ));
     }
     let (mut items, mut missing) = (Vec::new(), Vec::new());
@@ -176,6 +183,7 @@ fn plan(listing: &Listing) -> Result<Plan, DataError> {
         items,
         shape: CUB.shape,
         classes: CUB.classes,
+        class_names,
         resize: Resize::Bilinear,
         broken: Broken::Refused,
         notes,

@@ -2,6 +2,7 @@
 
 use super::layout::{Encoding, Layout};
 use super::mnist;
+use super::official::{Half, Official, Order};
 use super::spec::{DataSpec, Remote};
 use crate::data::image_set::ImageShape;
 
@@ -19,6 +20,18 @@ pub static FASHION_MNIST: DataSpec = DataSpec {
     get: "its four files {train,t10k}-{images-idx3,labels-idx1}-ubyte.gz",
     shape: ImageShape::new(1, 28, 28),
     classes: 10,
+    class_names: &[
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ],
     train: 60_000,
     test: 10_000,
     // The files are named as MNIST's, so they need a folder of their own; `FashionMNIST/raw` is
@@ -29,7 +42,20 @@ pub static FASHION_MNIST: DataSpec = DataSpec {
         archives: &[],
         members: mnist::MEMBERS,
     }],
-    checksums: &[],
+    official: Some(Official {
+        train: Half {
+            content: "30129cd6667be558e90eef549f4c2cf35929d72b94d66ce83e1341c10d6a5e3f",
+            order: Order::Sha256(
+                "ee4803e699d98fb7e816c3ab57b3ad1d233dd43ac4aab08b80e83e5811907876",
+            ),
+        },
+        test: Half {
+            content: "903241f6ce163e74db773cd55c783e4e7f49a90ffc517b231568748ebbc2c11e",
+            order: Order::Sha256(
+                "249e21db255babc89c49fd2c19c981ca836d0ecfbee0b6d69b623bfb03c11fa5",
+            ),
+        },
+    }),
     is_cached: false,
     remotes: &[
         Remote::md5(

@@ -1,10 +1,10 @@
 //! Data sets of one file an image: from a listing to training and test set, through the cache.
 
-use super::LoadOptions;
 use super::layout::{Form, Loaded, Located};
 use super::shuffle::numpy_shuffle;
 use super::spec::DataName;
 use super::verify::FileReport;
+use super::{LoadOptions, official};
 use crate::data::cache::Entry;
 use crate::data::error::DataError;
 use crate::data::format::picture::Resize;
@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) items: Vec<Item>,
     pub(crate) shape: ImageShape,
     pub(crate) classes: usize,
+    /// What each class is called.
+    pub(crate) class_names: Vec<String>,
     pub(crate) resize: Resize,
     pub(crate) broken: Broken,
     /// What is short of the complete data set.
@@ -94,9 +96,10 @@ pub(super) fn read(
     });
     let dataset = through_cache(entry.as_ref(), options.watch, || {
         let plan = plan(&tree.list(&usage)?)?;
+        let names = plan.class_names.clone();
         let (train, test, notes) = sets(&tree, plan, options.watch)?;
-        let note = super::layout::note(source, &train, &test, notes);
-        Dataset::new(source.name, train, test, note)
+        let note = official::note(source, &train, &test, notes);
+        Dataset::new(source.name, train, test, note)?.with_class_names(names)
     })?;
     Ok(Loaded { dataset, files })
 }
@@ -139,6 +142,7 @@ pub(crate) fn sets(
         mut items,
         shape,
         classes,
+        class_names,
         resize,
         broken,
         mut notes,
@@ -152,10 +156,10 @@ pub(crate) fn sets(
     // Training images first, so that the block of pixels is cut once.
     items.sort_by_key(|item| item.part == Part::Test);
     let paths: Vec<String> = items.iter().map(|item| item.path.clone()).collect();
-    let (mut pixels, mut failed) = tree.decode(&paths, shape, resize, watch)?;
+    let (mut pixels, failed) = tree.decode(&paths, shape, resize, watch)?;
     if !failed.is_empty() {
         if broken == Broken::Refused {
-            return Err(failed.swap_remove(0).1);
+            return Err(all_broken(tree, &items, &class_names, failed));
         }
         let names: Vec<_> = failed
             .iter()
@@ -209,4 +213,32 @@ pub(crate) fn sets(
         ImageSet::new(shape, test_pixels, test_labels.to_vec(), classes)?,
         notes,
     ))
+}
+
+/// One broken file as what is wrong with it, several as a list by class.
+fn all_broken(
+    tree: &Tree,
+    items: &[Item],
+    class_names: &[String],
+    mut failed: Vec<(usize, DataError)>,
+) -> DataError {
+    if failed.len() == 1 {
+        return failed.swap_remove(0).1;
+    }
+    let class_of = |index: usize| items.get(index).map_or(0, |item| usize::from(item.label));
+    failed.sort_by_key(|(index, _)| (class_of(*index), *index));
+    let lines = failed.iter().map(|(index, error)| {
+        let class = class_names.get(class_of(*index)).map_or("", String::as_str);
+        let path = items.get(*index).map_or("", |item| item.path.as_str());
+        let reason = match error {
+            DataError::Picture { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        };
+        format!("{class}: {path} ({reason})")
+    });
+    DataError::Pictures {
+        what: tree.name(""),
+        of: items.len(),
+        broken: lines.collect(),
+    }
 }

@@ -16,7 +16,8 @@ use super::spec::DataName;
 use super::verify::{self, VerifyReport};
 use crate::data::error::DataError;
 use crate::data::format::archive;
-use crate::data::tree::{self, Use};
+use crate::data::tree::Use;
+use crate::data::walk::walk;
 
 /// What [`import()`](super::import()) did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -127,8 +128,9 @@ fn keep_archive(located: &Located, staging: &Staging, folder: &Path) -> Result<P
 
 /// Copies the files that matter; their paths come from listing the folder, so none leads out of it.
 fn copy_folder(from: &Path, usage: &dyn Fn(&str) -> Use, to: &Path) -> Result<(), DataError> {
-    for path in tree::folder_files(from)? {
-        if usage(&path) != Use::Ignored {
+    let matters = |path: &str| usage(path) != Use::Ignored;
+    for path in walk(from, &matters)?.files {
+        if matters(&path) {
             let target = to.join(&path);
             if let Some(parent) = target.parent() {
                 fs::create_dir_all(parent).map_err(DataError::io("create", parent))?;

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::LoadOptions;
 use super::images::{self, Files};
 use super::spec::DataName;
 use super::verify::FileReport;
+use super::{LoadOptions, official};
 use crate::data::error::{DataError, LookedFor};
 use crate::data::format::compress::Unpacked;
 use crate::data::format::idx::IdxImages;
@@ -24,8 +24,17 @@ use crate::data::image_set::{Dataset, ImageSet, hex};
 
 /// Reads one file to its end; the text names it in errors.
 type Reader<T> = fn(&mut dyn Read, &str) -> Result<T, DataError>;
-/// What the files of [`Encoding::Classes`] are together: training set, test set, and what a reader of results must know.
-type Join = fn(Vec<ClassImages>, &str) -> Result<(ImageSet, ImageSet, Vec<String>), DataError>;
+/// What the files of [`Encoding::Classes`] are together.
+type Join = fn(Vec<ClassImages>, &str) -> Result<Joined, DataError>;
+
+/// A data set whose classes were read one by one.
+pub(super) struct Joined {
+    pub(super) train: ImageSet,
+    pub(super) test: ImageSet,
+    /// What a reader of results must know.
+    pub(super) notes: Vec<String>,
+    pub(super) class_names: Vec<String>,
+}
 
 /// How the files of a layout are encoded.
 #[derive(Debug, Clone, Copy)]
@@ -366,11 +375,12 @@ pub(super) fn read(
             Part::Classes(part) => classes.push(part),
         }
     }
-    let mut notes = Vec::new();
+    let (mut notes, mut class_names) = (Vec::new(), source.class_names());
     if let Encoding::Classes { join, .. } = layout.encoding {
         let name = located.path.display().to_string();
-        let (train, test, found) = join(classes, &name)?;
-        (halves, notes) = ([Some(train), Some(test)], found);
+        let joined = join(classes, &name)?;
+        halves = [Some(joined.train), Some(joined.test)];
+        (notes, class_names) = (joined.notes, joined.class_names);
     }
     let [Some(train), Some(test)] = halves else {
         return Err(DataError::NoImages {
@@ -385,34 +395,12 @@ pub(super) fn read(
             train.shape().to_string(),
         ));
     }
-    let note = note(source, &train, &test, notes);
-    let dataset = Dataset::new(source.name, train, test, note)?;
+    let note = official::note(source, &train, &test, notes);
+    let dataset = Dataset::new(source.name, train, test, note)?.with_class_names(class_names)?;
     Ok(Loaded {
         dataset,
         files: reports,
     })
-}
-
-/// What a reader of results must know: that images are missing (or too many), and what else was found.
-pub(super) fn note(
-    source: DataName,
-    train: &ImageSet,
-    test: &ImageSet,
-    found: Vec<String>,
-) -> Option<String> {
-    let mut notes = Vec::new();
-    if train.len() != source.train || test.len() != source.test {
-        notes.push(format!(
-            "not the complete {}: {} training and {} test images instead of {} and {}",
-            source.name,
-            train.len(),
-            test.len(),
-            source.train,
-            source.test
-        ));
-    }
-    notes.extend(found);
-    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// Reads all members in one pass over the archive, in whatever order they come.

@@ -19,6 +19,7 @@ mod layout;
 pub mod mini_imagenet;
 pub mod mnist;
 pub mod notmnist;
+mod official;
 mod shuffle;
 mod spec;
 pub mod svhn;
@@ -32,6 +33,7 @@ use serde::Serialize;
 pub use get::{Elsewhere, GetReport};
 pub use import::ImportReport;
 pub use layout::{Form, Located};
+pub use official::Content;
 pub use spec::{DataName, DataSpec, Sample};
 pub use verify::{FileReport, SetReport, VerifyReport};
 
@@ -85,8 +87,8 @@ pub struct Status {
     pub advice: Option<String>,
 }
 
-/// Loads a data set from a data folder. Counts that differ from the official ones are no error,
-/// but stand in the data set's note; [`verify()`] checks more.
+/// Loads a data set from a data folder. Images that are not the official ones, in content or number,
+/// are no error, but stand in the data set's note.
 ///
 /// # Errors
 ///

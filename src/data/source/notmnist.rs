@@ -6,6 +6,7 @@
 
 use super::images::{Broken, Files, Item, Part, Plan};
 use super::layout::{Encoding, Layout, Member, Role, Split};
+use super::official::{Half, Official, Order};
 use super::spec::{DataSpec, Known, Remote};
 use crate::data::error::DataError;
 use crate::data::format::picture::Resize;
@@ -31,6 +32,7 @@ pub static NOTMNIST: DataSpec = DataSpec {
     get: "notMNIST_small.tar.gz",
     shape: ImageShape::new(1, 28, 28),
     classes: 10,
+    class_names: &LETTERS,
     train: 16_852,
     test: 1_872,
     layouts: &[Layout {
@@ -54,7 +56,20 @@ pub static NOTMNIST: DataSpec = DataSpec {
             letter(&["J"]),
         ],
     }],
-    checksums: &[],
+    official: Some(Official {
+        train: Half {
+            content: "3f7d7a6c46c29342442d77c86818bda0cf23b82e9c1d92724fa4c0ccebba650b",
+            order: Order::Sha256(
+                "fbec7d7002990f07b872601ec168ae73d05c750617287c45dec7953178cd019e",
+            ),
+        },
+        test: Half {
+            content: "2c06d767f68511099d07e45a08a61b923259fef8e7a0e394a108dcec661849a1",
+            order: Order::Sha256(
+                "848c44cdbc56ddd33361a7a84e0ba6273a2597fec2f0d62e53ef8c560340eefa",
+            ),
+        },
+    }),
     is_cached: false,
     // No checksum is published: its images are compared with those of a copy whose numbers are the known ones (18,724
     // images, two broken files).
@@ -99,6 +114,7 @@ fn plan(listing: &Listing) -> Result<Plan, DataError> {
         items: listing.images.iter().filter_map(item).collect(),
         shape: NOTMNIST.shape,
         classes: NOTMNIST.classes,
+        class_names: NOTMNIST.class_names(),
         resize: Resize::Exact,
         broken: Broken::Skipped,
         notes: Vec::new(),

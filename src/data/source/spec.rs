@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::DATA_SETS;
 use super::layout::Layout;
+use super::official::Official;
 use crate::data::error::DataError;
 use crate::data::image_set::{Dataset, ImageShape};
 
@@ -35,14 +36,16 @@ pub struct DataSpec {
     pub shape: ImageShape,
     /// Number of classes.
     pub classes: usize,
+    /// What the classes are called; empty where they have no names or the files say them.
+    pub(super) class_names: &'static [&'static str],
     /// Official number of training images.
     pub train: usize,
     /// Official number of test images.
     pub test: usize,
     /// Forms it comes in, the preferred one first.
     pub(super) layouts: &'static [Layout],
-    /// SHA-256 of unpacked official files, by file name without `.gz`; only verified ones.
-    pub(super) checksums: &'static [(&'static str, &'static str)],
+    /// Checksums of the official images and labels, where the official data was at hand to compute them.
+    pub(super) official: Option<Official>,
     /// Whether decoded images are kept on disk: where decoding takes longer than reading them back.
     pub(super) is_cached: bool,
     /// Official downloads; empty where no address serves the files without a person's consent.
@@ -113,6 +116,15 @@ impl DataSpec {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.train, self.test)
+    }
+
+    /// What the classes are called, `[classes]`, as far as it is known without the files.
+    #[must_use]
+    pub fn class_names(&self) -> Vec<String> {
+        let name = |class: usize| self.class_names.get(class).map(|&name| name.to_owned());
+        (0..self.classes)
+            .map(|class| name(class).unwrap_or_else(|| class.to_string()))
+            .collect()
     }
 }
 

@@ -16,6 +16,8 @@ pub static SVHN: DataSpec = DataSpec {
     get: "train_32x32.mat and test_32x32.mat",
     shape: ImageShape::new(3, 32, 32),
     classes: 10,
+    // Digits: they are called by their numbers.
+    class_names: &[],
     train: 73_257,
     test: 26_032,
     // `SVHN` is where the released code keeps it.
@@ -38,7 +40,8 @@ pub static SVHN: DataSpec = DataSpec {
             },
         ],
     }],
-    checksums: &[],
+    // The official files were not at hand.
+    official: None,
     is_cached: false,
     remotes: &[
         Remote::md5(

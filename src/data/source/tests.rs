@@ -8,6 +8,7 @@ use super::cifar10::CIFAR10;
 use super::cifar100::CIFAR100;
 use super::fashion_mnist::FASHION_MNIST;
 use super::mnist::MNIST;
+use super::official::{Half, Official, Order};
 use super::spec::Known;
 use super::*;
 use crate::data::format::cifar::{self, CifarKind};
@@ -21,6 +22,16 @@ const FINE: CifarKind = CifarKind::Cifar100Fine;
 static TINY: DataSpec = DataSpec {
     train: 100,
     test: 100,
+    official: Some(Official {
+        train: Half {
+            content: "84370647badda2f2be2bb29db1136e039045d7efaabc03572ac02226b8cbb6e9",
+            order: Order::FirstLabels(&[0, 1, 2]),
+        },
+        test: Half {
+            content: "523c8f48478149f5741bea942dbf25105c1bce88dfbfd94f5043cede407f1474",
+            order: Order::FirstLabels(&[0, 1, 2]),
+        },
+    }),
     ..CIFAR100
 };
 
@@ -221,6 +232,7 @@ fn layouts_are_well_formed() {
 #[test]
 fn cifar100_from_every_form() {
     let expected = Dataset::new("cifar100", half(1), half(2), None).unwrap();
+    let expected = expected.with_class_names(CIFAR100.class_names()).unwrap();
     let python = tar(&[
         (
             "cifar-100-python/train",
@@ -428,18 +440,95 @@ fn verify_lists_problems() {
     );
     let report = verify(&CIFAR100, folder.path()).unwrap();
     assert_eq!(report.problems[0], "100 training images instead of 50000");
-    // Known checksums, and classes that do not occur.
+    // Classes that do not occur.
     put_idx(&folder.path().join("mnist"), 4, true);
     let problems = verify(&MNIST, folder.path()).unwrap().problems.join("\n");
     assert!(
         problems.contains("no training images of class 4, 5, 6, 7, 8, 9"),
         "{problems}"
     );
+}
+
+/// Of a data folder that holds these two files as CIFAR-100.
+fn verified(train: &ImageSet, test: &ImageSet) -> VerifyReport {
+    let folder = TempDir::new().unwrap();
+    for (name, set) in [("train.bin", train), ("test.bin", test)] {
+        put(
+            folder.path().join("cifar-100-binary").join(name),
+            &binary(set, FINE),
+        );
+    }
+    let located = layout::locate(&TINY, folder.path()).unwrap();
+    verify::verify(&TINY, &located, None).unwrap()
+}
+
+/// The checksums in `TINY` are Python's, from the same numbers.
+#[test]
+fn content_is_judged_whatever_its_order() {
+    let (train, test) = (half(1), half(2));
+    let report = verified(&train, &test);
+    assert_eq!((report.content, report.note), (Content::Official, None));
+    let backwards: Vec<usize> = (0..100).rev().collect();
+    let report = verified(&train.subset(&backwards).unwrap(), &test);
     assert_eq!(
-        problems.matches("the official file").count(),
-        4,
-        "{problems}"
+        (report.content, report.note),
+        (Content::OfficialInAnotherOrder, None)
     );
+    assert!(report.problems.is_empty());
+    let mut pixels = train.pixels().to_vec();
+    pixels[1234] ^= 1;
+    let changed = ImageSet::new(train.shape(), pixels, train.labels().to_vec(), 100).unwrap();
+    let mut labels = train.labels().to_vec();
+    labels.swap(3, 4);
+    let relabelled = ImageSet::new(train.shape(), train.pixels().to_vec(), labels, 100).unwrap();
+    for other in [&changed, &relabelled, &half(3)] {
+        let report = verified(other, &test);
+        assert_eq!(report.content, Content::NotOfficial);
+        let note = report.note.unwrap();
+        assert_eq!(
+            note,
+            "the training images or labels are not the official ones of cifar100"
+        );
+        assert_eq!(report.problems, [note]);
+    }
+    let report = verified(&train, &train);
+    assert!(
+        report.problems[0].starts_with("the test images or labels"),
+        "{:?}",
+        report.problems
+    );
+}
+
+/// Every file of this data set is the other's, which has the same names and sizes.
+#[test]
+fn real_mnist_is_no_fashion_mnist() {
+    let Some(folder) = shared_data() else { return };
+    let data = TempDir::new().unwrap();
+    let error = import(&FASHION_MNIST, &folder.join("mnist"), data.path()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("not the official ones of fashion-mnist, but those of mnist"),
+        "{error}"
+    );
+    fs::create_dir(data.path().join("fashion-mnist")).unwrap();
+    for entry in fs::read_dir(folder.join("mnist")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(
+            &path,
+            data.path()
+                .join("fashion-mnist")
+                .join(path.file_name().unwrap()),
+        )
+        .unwrap();
+    }
+    let report = verify(&FASHION_MNIST, data.path()).unwrap();
+    assert_eq!(
+        (report.content, report.problems.len()),
+        (Content::NotOfficial, 2)
+    );
+    let note = load(&FASHION_MNIST, data.path()).unwrap().note.unwrap();
+    assert!(note.contains("those of mnist"), "{note}");
 }
 
 #[test]
@@ -581,6 +670,7 @@ fn real_mnist() {
     let Some(folder) = shared_data() else { return };
     let report = timed("verify MNIST", || verify(&MNIST, &folder).unwrap());
     assert!(report.is_ok(), "{:?}", report.problems);
+    assert_eq!(report.content, Content::Official);
     assert!((report.train.channel_means[0] - 0.1307).abs() < 5e-5);
     let loaded = timed("load MNIST", || load(&MNIST, &folder).unwrap());
     assert_eq!(
@@ -609,6 +699,8 @@ fn real_cifar100() {
             "0a461fe056ff790976e062999cac885d156286cf74ad18be5c859d1add45017e"
         ]
     );
+    assert_eq!(report.verified.content, Content::OfficialInAnotherOrder);
+    assert_eq!(report.verified.note, None);
     assert_eq!(report.verified.train.class_counts, [500; 100]);
     assert_eq!(report.verified.test.class_counts, [100; 100]);
     for (mean, known) in report
