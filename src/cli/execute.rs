@@ -50,7 +50,7 @@ pub(super) fn load(
         (DataChoice::Embedded, _) => Path::new(""),
         (DataChoice::Full, Some(folder)) => folder,
         (DataChoice::Full, None) => {
-            let embedded = if sources == [data::DataName::Mnist] {
+            let embedded = if matches!(sources, [name] if name.sample.is_some()) {
                 ", or --data embedded for the sample in the program"
             } else {
                 ""

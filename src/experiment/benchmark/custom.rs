@@ -10,7 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::data::combine::{combine, select_classes};
 use crate::data::image_set::hex;
-use crate::data::source::folders::{ClassFolders, class_folders, load_folders, load_idx, load_npz};
+use crate::data::source::folders::{
+    ClassFolders, Found, class_folders, load_folders, load_idx, load_npz,
+};
 use crate::data::{self, DataError, DataName, Dataset, ImageShape, LoadOptions};
 use crate::model::{MLP, ModelSpec};
 use crate::settings::{Named as _, SettingError, find};
@@ -275,10 +277,7 @@ impl Images {
             (None | Some("unit"), None, None) => Ok(CustomScaling::Unit),
             (Some("signed"), None, None) => Ok(CustomScaling::Signed),
             (None, Some(mean), Some(std)) => {
-                let right = [mean, std].iter().all(|v| v.len() == self.channels && v.iter().all(|x| x.is_finite()));
-                if !right || !std.iter().all(|&x| x > 0.0) {
-                    return Err("images.mean and images.std must be one number a channel, std above 0".to_owned());
-                }
+                check_normalisation(mean, std, self.channels)?;
                 Ok(CustomScaling::Normalised { mean: mean.clone(), std: std.clone() })
             }
             _ => Err("images.scaling must be \"unit\" or \"signed\", or images.mean and images.std given without it".to_owned()),
@@ -286,7 +285,53 @@ impl Images {
     }
 }
 
+/// Refuses what cannot be the mean and standard deviation of values from 0 to 1: networks learn badly or not at all from
+/// inputs so far from 0.
+fn check_normalisation(mean: &[f32], std: &[f32], channels: usize) -> Result<(), String> {
+    let right = |values: &[f32]| values.len() == channels && values.iter().all(|x| x.is_finite());
+    if !right(mean) || !right(std) || !std.iter().all(|&x| x > 0.0) {
+        return Err(
+            "images.mean and images.std must be one number a channel, std above 0".to_owned(),
+        );
+    }
+    let outside = |values: &[f32]| values.iter().any(|&x| !(0.0..=1.0).contains(&x));
+    // A standard deviation of values from 0 to 1 is at most a half; 1 leaves the scale as it is.
+    if outside(mean) || outside(std) {
+        let divided = |values: &[f32]| {
+            let texts: Vec<_> = values.iter().map(|x| format!("{:.4}", x / 255.0)).collect();
+            texts.join(", ")
+        };
+        let bytes = |values: &[f32]| values.iter().all(|&x| (0.0..=255.0).contains(&x));
+        let remedy = if bytes(mean) && bytes(std) {
+            format!(
+                "; where they are of bytes from 0 to 255, divide them by 255: mean = [{}], std = [{}]",
+                divided(mean),
+                divided(std)
+            )
+        } else {
+            String::new()
+        };
+        return Err(format!(
+            "images.mean = {mean:?} and images.std = {std:?} must be from 0 to 1, of values from 0 to 1{remedy}"
+        ));
+    }
+    // Less than one step between bytes: inputs would reach beyond 255.
+    if let Some(small) = std.iter().find(|&&x| x < 1.0 / 255.0) {
+        return Err(format!(
+            "images.std has {small}, less than the step between two bytes (1/255 = 0.0039): it must be of values from 0 \
+             to 1, and was perhaps divided by 255 twice"
+        ));
+    }
+    Ok(())
+}
+
 impl Source {
+    /// Names of the classes beside their numbers, where the data set has some.
+    fn known_names(&self) -> Vec<String> {
+        let known: Result<DataName, _> = self.format.parse();
+        known.map(|data| data.class_names()).unwrap_or_default()
+    }
+
     /// Names of the classes.
     fn class_names(&self, root: &Path) -> Result<Vec<String>, String> {
         let only = |key: &str, is_set: bool, format: &str| {
@@ -308,23 +353,23 @@ impl Source {
         }
         match (self.format.as_str(), self.class_count) {
             ("folders", _) => {
-                let (names, split) =
-                    class_folders(&root.join(&self.path)).map_err(|error| error.to_string())?;
-                match self.test_share {
-                    Some(share) if split => Err(format!(
-                        "source {}: test_share = {share} has no effect, the folder has train and test; leave it out",
+                let Found { classes, halves } = class_folders(&root.join(&self.path))
+                    .map_err(|error| format!("source {}: {error}", self.name))?;
+                match (self.test_share, halves) {
+                    (Some(share), Some([train, test])) => Err(format!(
+                        "source {}: test_share = {share} has no effect, the folder has {train} and {test}; leave it out",
                         self.name
                     )),
-                    None if !split => Err(format!(
+                    (None, None) => Err(format!(
                         "source {}: {} has no train and test folders, so test_share must be set, e.g. 0.2",
                         self.name,
                         self.path.display()
                     )),
-                    Some(share) if !(share > 0.0 && share < 1.0) => Err(format!(
+                    (Some(share), None) if !(share > 0.0 && share < 1.0) => Err(format!(
                         "source {}: test_share = {share} must be between 0 and 1",
                         self.name
                     )),
-                    _ => Ok(names),
+                    _ => Ok(classes),
                 }
             }
             ("idx", Some(count @ 1..=65_536)) if self.files.is_some() => {
@@ -347,7 +392,7 @@ impl Source {
                         self.name
                     )
                 })?;
-                Ok((0..name.classes()).map(|c| c.to_string()).collect())
+                Ok((0..name.classes).map(|c| c.to_string()).collect())
             }
         }
     }
@@ -385,7 +430,12 @@ impl Source {
                 let (train, test) = load_npz(&path, classes.len())?;
                 Dataset::new(&*self.name, train, test, None)
             }
-            (format, _) => data::load_with(format.parse()?, &path, options),
+            (format, _) => {
+                let mut dataset = data::load_with(format.parse()?, &path, options)?;
+                // Its classes are `SOURCE/CLASS` as in `tasks.classes`.
+                dataset.name.clone_from(&self.name);
+                Ok(dataset)
+            }
         }
     }
 }
@@ -441,6 +491,26 @@ fn resolve(path: &Path) -> Result<Resolved, String> {
     })
 }
 
+/// What each class of the joined sources may be called in `tasks.classes`: `SOURCE/NUMBER` or `SOURCE/NAME` first.
+fn names_of(sources: &[Source], classes: &[Vec<String>]) -> Vec<Vec<String>> {
+    let of_source = |(source, classes): (&Source, &Vec<String>)| {
+        let known = source.known_names();
+        let of_class = |(index, class): (usize, &String)| {
+            let known = known.get(index).filter(|name| *name != class);
+            let names = std::iter::once(class).chain(known);
+            names
+                .flat_map(|name| [format!("{}/{name}", source.name), name.clone()])
+                .collect()
+        };
+        classes
+            .iter()
+            .enumerate()
+            .map(of_class)
+            .collect::<Vec<Vec<String>>>()
+    };
+    sources.iter().zip(classes).flat_map(of_source).collect()
+}
+
 /// The classes in the order of the head, the number of tasks, and whether that is fixed.
 fn tasks_of(
     tasks: &Tasks,
@@ -453,39 +523,37 @@ fn tasks_of(
             Ok(counts.len())
         }
         _ => Err(format!(
-            "{what} must have the same number of classes each, at least one; they have {counts:?}"
+            "{what} must have the same number of classes each, at least two; they have {counts:?}"
         )),
     };
+    let several = |classes: usize, tasks: usize| {
+        if tasks > 0 && classes == tasks {
+            return Err(format!(
+                "{tasks} tasks of {classes} classes are tasks of one class: whatever a network answers within such a \
+                 task is right, so that its accuracy is 100 % and its loss 0; a task needs at least two classes"
+            ));
+        }
+        Ok(())
+    };
     match (tasks.count, tasks.by.as_deref(), &tasks.classes) {
-        (Some(count), None, None) => Ok(((0..total).collect(), count, false)),
+        (Some(count), None, None) => {
+            several(total, count)?;
+            Ok(((0..total).collect(), count, false))
+        }
         (None, Some("source"), None) => {
             let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
-            Ok((
-                (0..total).collect(),
-                same(&counts, "sources that make a task each")?,
-                true,
-            ))
+            let count = same(&counts, "sources that make a task each")?;
+            several(total, count)?;
+            Ok(((0..total).collect(), count, true))
         }
         (None, None, Some(lists)) => {
             let counts: Vec<usize> = lists.iter().map(Vec::len).collect();
             let count = same(&counts, "tasks.classes")?;
-            let names: Vec<(String, &str)> = sources
-                .iter()
-                .zip(classes)
-                .flat_map(|(source, classes)| {
-                    classes
-                        .iter()
-                        .map(|c| (format!("{}/{c}", source.name), c.as_str()))
-                })
-                .collect();
+            let names = names_of(sources, classes);
             let mut order = Vec::new();
             for wanted in lists.iter().flatten() {
                 let found: Vec<usize> = (0..names.len())
-                    .filter(|&i| {
-                        names
-                            .get(i)
-                            .is_some_and(|(full, short)| full == wanted || short == wanted)
-                    })
+                    .filter(|&i| names.get(i).is_some_and(|names| names.contains(wanted)))
                     .collect();
                 match found.as_slice() {
                     [class] if !order.contains(class) => order.push(*class),
@@ -494,7 +562,7 @@ fn tasks_of(
                         let known: Vec<_> = names
                             .iter()
                             .take(30)
-                            .map(|(full, _)| full.as_str())
+                            .filter_map(|names| names.first().map(String::as_str))
                             .collect();
                         return Err(format!(
                             "tasks.classes: there is no class `{wanted}`; known: {}",
@@ -508,6 +576,7 @@ fn tasks_of(
                     }
                 }
             }
+            several(order.len(), count)?;
             Ok((order, count, true))
         }
         _ => Err(

@@ -1,7 +1,12 @@
 //! Five data sets of ten classes, a task each.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates, StableSgd};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::cifar10::CIFAR10;
+use crate::data::source::fashion_mnist::FASHION_MNIST;
+use crate::data::source::mnist::MNIST;
+use crate::data::source::notmnist::NOTMNIST;
+use crate::data::source::svhn::SVHN;
 
 /// The benchmark.
 pub(super) static FIVE_DATASET: BenchmarkSpec = BenchmarkSpec {
@@ -9,13 +14,7 @@ pub(super) static FIVE_DATASET: BenchmarkSpec = BenchmarkSpec {
     paper_name: "5-dataset",
     description: "CIFAR-10, MNIST, SVHN, notMNIST and Fashion-MNIST, one after the other, at 32x32 in colour.",
     kind: BenchmarkKind::Split,
-    sources: &[
-        DataName::Cifar10,
-        DataName::Mnist,
-        DataName::Svhn,
-        DataName::NotMnist,
-        DataName::FashionMnist,
-    ],
+    sources: &[&CIFAR10, &MNIST, &SVHN, &NOTMNIST, &FASHION_MNIST],
     classes: 50,
     shape: ImageShape::new(3, 32, 32),
     inputs: InputRange::Unit,

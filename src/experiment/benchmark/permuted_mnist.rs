@@ -1,7 +1,8 @@
 //! MNIST under pixel permutations.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates, StableSgd};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::mnist::MNIST;
 
 /// The benchmark.
 pub(super) static PERMUTED_MNIST: BenchmarkSpec = BenchmarkSpec {
@@ -9,7 +10,7 @@ pub(super) static PERMUTED_MNIST: BenchmarkSpec = BenchmarkSpec {
     paper_name: "Permuted MNIST",
     description: "MNIST under another pixel permutation in every task; 10 tasks.",
     kind: BenchmarkKind::Permuted,
-    sources: &[DataName::Mnist],
+    sources: &[&MNIST],
     classes: 10,
     shape: ImageShape::new(1, 28, 28),
     inputs: InputRange::Unit,

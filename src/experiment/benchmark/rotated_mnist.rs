@@ -1,7 +1,8 @@
 //! MNIST under rotations: Figure 5a.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates, StableSgd};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::mnist::MNIST;
 
 /// The benchmark.
 pub(super) static ROTATED_MNIST: BenchmarkSpec = BenchmarkSpec {
@@ -9,7 +10,7 @@ pub(super) static ROTATED_MNIST: BenchmarkSpec = BenchmarkSpec {
     paper_name: "Rotated MNIST",
     description: "MNIST turned by another angle in every task; 10 tasks (Figure 5a of the paper).",
     kind: BenchmarkKind::Rotated,
-    sources: &[DataName::Mnist],
+    sources: &[&MNIST],
     classes: 10,
     shape: ImageShape::new(1, 28, 28),
     inputs: InputRange::Unit,

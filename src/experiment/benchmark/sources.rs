@@ -60,11 +60,11 @@ pub fn load_benchmark(
         ));
     }
     if let [name] = names {
-        return data::load_with(*name, folder, options);
+        return data::load_with(name, folder, options);
     }
     let missing: Vec<_> = names
         .iter()
-        .filter_map(|name| data::locate(*name, folder).err())
+        .filter_map(|name| data::locate(name, folder).err())
         .collect();
     if !missing.is_empty() {
         let name = benchmark.name.to_owned();
@@ -72,7 +72,7 @@ pub fn load_benchmark(
     }
     let parts = names
         .iter()
-        .map(|name| data::load_with(*name, folder, options));
+        .map(|name| data::load_with(name, folder, options));
     data::combine::combine(benchmark.name, benchmark.shape, parts)
 }
 

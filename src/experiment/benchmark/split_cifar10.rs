@@ -1,7 +1,8 @@
 //! CIFAR-10 split by class.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::cifar10::CIFAR10;
 
 /// The benchmark.
 pub(super) static SPLIT_CIFAR10: BenchmarkSpec = BenchmarkSpec {
@@ -9,7 +10,7 @@ pub(super) static SPLIT_CIFAR10: BenchmarkSpec = BenchmarkSpec {
     paper_name: "Split-CIFAR10",
     description: "CIFAR-10 split by class; 5 tasks of 2 classes.",
     kind: BenchmarkKind::Split,
-    sources: &[DataName::Cifar10],
+    sources: &[&CIFAR10],
     classes: 10,
     shape: ImageShape::new(3, 32, 32),
     inputs: InputRange::Unit,

@@ -1,7 +1,8 @@
 //! CIFAR-100 split by class: the stream of the paper's Table 1 and of most of its figures.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates, StableSgd};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::cifar100::CIFAR100;
 
 /// The benchmark.
 pub(super) static SPLIT_CIFAR100: BenchmarkSpec = BenchmarkSpec {
@@ -9,7 +10,7 @@ pub(super) static SPLIT_CIFAR100: BenchmarkSpec = BenchmarkSpec {
     paper_name: "Split-CIFAR100",
     description: "CIFAR-100 split by class; 20 tasks of 5 classes in the paper.",
     kind: BenchmarkKind::Split,
-    sources: &[DataName::Cifar100],
+    sources: &[&CIFAR100],
     classes: 100,
     shape: ImageShape::new(3, 32, 32),
     inputs: InputRange::Unit,

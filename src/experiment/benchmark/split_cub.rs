@@ -1,7 +1,8 @@
 //! CUB-200-2011 split by class. The released loader leaves out a last batch that is not full.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates, StableSgd};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::cub::CUB;
 
 /// The benchmark.
 pub(super) static SPLIT_CUB: BenchmarkSpec = BenchmarkSpec {
@@ -9,7 +10,7 @@ pub(super) static SPLIT_CUB: BenchmarkSpec = BenchmarkSpec {
     paper_name: "Split-CUB",
     description: "CUB-200-2011 (birds) split by class; 20 tasks of 10 classes at 224x224.",
     kind: BenchmarkKind::Split,
-    sources: &[DataName::Cub],
+    sources: &[&CUB],
     classes: 200,
     shape: ImageShape::new(3, 224, 224),
     inputs: InputRange::Set,

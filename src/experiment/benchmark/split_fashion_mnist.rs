@@ -1,7 +1,8 @@
 //! Fashion-MNIST split by class.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::fashion_mnist::FASHION_MNIST;
 
 /// The benchmark.
 pub(super) static SPLIT_FASHION_MNIST: BenchmarkSpec = BenchmarkSpec {
@@ -9,7 +10,7 @@ pub(super) static SPLIT_FASHION_MNIST: BenchmarkSpec = BenchmarkSpec {
     paper_name: "Split-Fashion-MNIST",
     description: "Fashion-MNIST split by class; 5 tasks of 2 classes.",
     kind: BenchmarkKind::Split,
-    sources: &[DataName::FashionMnist],
+    sources: &[&FASHION_MNIST],
     classes: 10,
     shape: ImageShape::new(1, 28, 28),
     inputs: InputRange::Unit,

@@ -1,7 +1,8 @@
 //! mini-ImageNet split by class. The released loader leaves out a last batch that is not full.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates, StableSgd};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::mini_imagenet::MINI_IMAGENET;
 
 /// The benchmark.
 pub(super) static SPLIT_MINI_IMAGENET: BenchmarkSpec = BenchmarkSpec {
@@ -9,7 +10,7 @@ pub(super) static SPLIT_MINI_IMAGENET: BenchmarkSpec = BenchmarkSpec {
     paper_name: "Split-miniImageNet",
     description: "mini-ImageNet split by class; 20 tasks of 5 classes at 84x84.",
     kind: BenchmarkKind::Split,
-    sources: &[DataName::MiniImageNet],
+    sources: &[&MINI_IMAGENET],
     classes: 100,
     shape: ImageShape::new(3, 84, 84),
     inputs: InputRange::Signed,

@@ -1,7 +1,8 @@
 //! MNIST split by class.
 
 use super::{BenchmarkKind, BenchmarkSpec, InputRange, Rates};
-use crate::data::{DataName, ImageShape};
+use crate::data::ImageShape;
+use crate::data::source::mnist::MNIST;
 
 /// The benchmark.
 pub(super) static SPLIT_MNIST: BenchmarkSpec = BenchmarkSpec {
@@ -9,7 +10,7 @@ pub(super) static SPLIT_MNIST: BenchmarkSpec = BenchmarkSpec {
     paper_name: "Split-MNIST",
     description: "MNIST split by class; 5 tasks of 2 digits.",
     kind: BenchmarkKind::Split,
-    sources: &[DataName::Mnist],
+    sources: &[&MNIST],
     classes: 10,
     shape: ImageShape::new(1, 28, 28),
     inputs: InputRange::Unit,

@@ -84,6 +84,10 @@ fn classes_come_in_the_order_of_the_tasks() {
         data.train.image(index).unwrap()[0]
     };
     assert_eq!([0, 1, 2, 3].map(first), [200, 3, 10, 0]);
+    assert_eq!(
+        data.class_names,
+        ["shapes/dot", "digits/3", "shapes/bar", "digits/0"]
+    );
     let scaling = custom.scaling();
     assert_eq!(
         scaling,
@@ -114,7 +118,8 @@ fn tasks_by_number_and_by_source() {
             .map(|c| (c.classes, c.tasks, c.tasks_are_fixed))
             .map_err(|e| e.problem)
     };
-    assert_eq!(by("count = 7"), Ok((7, 7, false)));
+    // Which numbers divide the classes is judged with the other settings.
+    assert_eq!(by("count = 3"), Ok((7, 3, false)));
     let error = by("by = \"source\"").unwrap_err();
     assert!(error.contains("[3, 4]"), "{error}");
     for (tasks, words) in [
@@ -126,7 +131,10 @@ fn tasks_by_number_and_by_source() {
         ),
         ("classes = [[\"bar\"], [\"bar\"]]", "twice"),
         ("classes = [[\"bar\"], [\"dot\", \"line\"]]", "[1, 2]"),
-        ("classes = [[]]", "at least one"),
+        ("classes = [[]]", "at least two"),
+        ("count = 7", "7 tasks of 7 classes are tasks of one class"),
+        ("classes = [[\"bar\"], [\"dot\"]]", "tasks of one class"),
+        ("classes = [[\"bar\"]]", "tasks of one class"),
     ] {
         let error = by(tasks).unwrap_err();
         assert!(error.contains(words), "{error}");
@@ -140,6 +148,21 @@ fn every_slip_is_named() {
         ("height = 4", "height = 0", "1 to 1024"),
         ("channels = 1", "channels = 2", "1 or 3"),
         ("std = [0.25]", "std = [0.0]", "above 0"),
+        (
+            "mean = [0.5]\nstd = [0.25]",
+            "mean = [123.675]\nstd = [58.395]",
+            "divide them by 255: mean = [0.4850], std = [0.2290]",
+        ),
+        ("std = [0.25]", "std = [63.0]", "from 0 to 1"),
+        ("std = [0.25]", "std = [1.01]", "from 0 to 1"),
+        ("mean = [0.5]", "mean = [127.5]", "divide them by 255"),
+        (
+            "mean = [0.5]",
+            "mean = [-0.5]",
+            "must be from 0 to 1, of values from 0 to 1\n",
+        ),
+        ("mean = [0.5]", "mean = [nan]", "one number a channel"),
+        ("std = [0.25]", "std = [0.0009]", "divided by 255 twice"),
         ("std = [0.25]", "", "images.scaling must be"),
         ("std = [0.25]", "std = [1.0, 2.0]", "one number a channel"),
         ("name = \"two-kinds\"", "name = \"../x\"", "lower-case"),
@@ -162,7 +185,7 @@ fn every_slip_is_named() {
         let (_root, path) = make(&TWO.replacen(from, to, 1));
         let error = CustomBenchmark::read(&path).unwrap_err().to_string();
         assert!(
-            error.contains(words) && error.contains("benchmark.toml"),
+            format!("{error}\n").contains(words) && error.contains("benchmark.toml"),
             "{from}: {error}"
         );
     }
@@ -214,6 +237,12 @@ path = "."
 [tasks]
 by = "source"
 "#;
+    let named = text.replace(
+        "by = \"source\"",
+        "classes = [[\"c/cat\", \"dog\"], [\"m/7\", \"c/0\"]]",
+    );
+    let (_root, path) = make(&named);
+    assert_eq!(CustomBenchmark::read(&path).unwrap().classes, 4);
     let (_root, path) = make(text);
     let custom = CustomBenchmark::read(&path).unwrap();
     assert_eq!((custom.classes, custom.tasks), (20, 2));

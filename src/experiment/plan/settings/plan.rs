@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::execution::{ExecutionSettings, SeedList};
 use super::table::entries;
 use super::{SettingError, Settings};
-use crate::data::DataName;
 use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
 use crate::settings::{Profile, Resolver, SettingsOf as _};
 use crate::stream::StreamError;
@@ -162,7 +161,9 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
             config.model.name
         ),
     })?;
-    if config.data == DataChoice::Embedded && config.benchmark.sources() != [DataName::Mnist] {
+    if config.data == DataChoice::Embedded
+        && !matches!(config.benchmark.sources(), [name] if name.sample.is_some())
+    {
         return Err(range(
             r,
             "data",
