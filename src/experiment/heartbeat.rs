@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::RunError;
 use super::pool::Status;
 use super::runner::Event;
-use super::store::temporary_in;
+use crate::files::temporary_in;
 
 /// Name of the file.
 pub const FILE: &str = "status.json";

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::RunConfig;
 use super::provenance::Provenance;
-use super::store::{TEMPORARY, sync_folder, temporary_in};
+use crate::files::{TEMPORARY, sync_folder, temporary_in};
 use crate::optim::State;
 
 pub use interval::Interval;
