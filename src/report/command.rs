@@ -3,8 +3,9 @@
 //! Owns the shortest `tagcl run` whose resolved configuration is the given one: flags that only repeat a default are
 //! left out, found by resolving the settings without them. So a command is right by construction, or there is none.
 
+use super::identity::columns;
 use crate::experiment::config::RunConfig;
-use crate::experiment::settings::{KEYS, Origin, SettingError, Settings};
+use crate::experiment::settings::{Origin, SettingError, Settings};
 
 /// Flags that stay even where they repeat a default: they say what the run is, or their default is a published value.
 const ALWAYS: [&str; 5] = ["benchmark", "method", "optimizer", "lr", "profile"];
@@ -15,6 +16,9 @@ pub enum CommandError {
     /// Settings that cannot be resolved.
     #[error("this version of tagcl has no command for it: {0}")]
     Setting(#[from] SettingError),
+    /// A benchmark of one's own, whose file the results do not hold.
+    #[error("it is on `{0}`, a benchmark of one's own: name its file with --benchmark")]
+    Own(String),
     /// Settings that mean something else.
     #[error("this version of tagcl has no command for it: it would be another configuration")]
     Other,
@@ -26,6 +30,9 @@ pub enum CommandError {
 /// # Errors
 /// [`CommandError`] where no command resolves to this configuration, as for runs of other versions.
 pub fn command(config: &RunConfig, seeds: &[u64]) -> Result<String, CommandError> {
+    if config.custom.is_some() {
+        return Err(CommandError::Own(config.benchmark_name().to_string()));
+    }
     let mut flags = all_flags(config);
     // Keys that have no effect under the others are refused; they are nothing that the run depends on.
     loop {
@@ -68,34 +75,15 @@ fn first_seed(config: &RunConfig) -> RunConfig {
     }
 }
 
-/// Every setting of the configuration, by key.
+/// Every setting of the configuration, by key, as it is typed.
 fn all_flags(config: &RunConfig) -> Vec<(&'static str, String)> {
-    let value = serde_json::to_value(config).unwrap_or_default();
-    let parts: Vec<&serde_json::Value> = value
-        .as_object()
+    let mut flags: Vec<_> = columns(config)
         .into_iter()
-        .flat_map(|fields| fields.values())
-        .filter(|field| field.is_object())
+        .map(|(key, value)| (key, value.to_string()))
         .collect();
-    let find = |key: &str| {
-        value
-            .get(key)
-            .or_else(|| parts.iter().find_map(|part| part.get(key)))
-            .filter(|found| !found.is_null() && !found.is_object())
-    };
-    let text = |found: &serde_json::Value| match found {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Number(number) => number
-            .as_f64()
-            .map_or_else(|| number.to_string(), |x| x.to_string()),
-        other => other.to_string(),
-    };
-    KEYS.iter()
-        .map(|(key, _)| *key)
-        .filter(|key| !matches!(*key, "seeds" | "out" | "jobs" | "threads" | "init"))
-        .filter_map(|key| Some((key, text(find(key)?))))
-        .filter(|(key, value)| *key != "data" || value == "embedded")
-        .collect()
+    // Where the images lie is no setting of the run.
+    flags.retain(|(key, value)| *key != "data" || value == "embedded");
+    flags
 }
 
 fn resolve(flags: &[(&'static str, String)]) -> Result<Option<RunConfig>, SettingError> {

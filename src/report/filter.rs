@@ -2,11 +2,11 @@
 //!
 //! Owns conditions of the form `key=value` over configurations, with the keys of configuration files.
 
-use crate::experiment::benchmark::{Benchmark, MethodName, Named as _, OptimizerName};
+use crate::experiment::benchmark::{MethodName, OptimizerName};
 use crate::experiment::config::RunConfig;
 use crate::experiment::settings::{KEYS, SettingError, nearest, parse_name};
 
-use super::group::settings;
+use super::identity::{Value, columns};
 
 /// Conditions that a run must satisfy, all of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,7 +38,6 @@ impl Filter {
         let values: Vec<String> = values.split(',').map(|v| v.trim().to_string()).collect();
         for value in &values {
             match key.as_str() {
-                "benchmark" => drop(parse_name::<Benchmark>(value)?),
                 "method" => drop(parse_name::<MethodName>(value)?),
                 "optimizer" => drop(parse_name::<OptimizerName>(value)?),
                 _ => {}
@@ -62,30 +61,19 @@ impl Filter {
         self.require(key, value)
     }
 
-    /// Whether a configuration satisfies all conditions. Numbers are compared as numbers: `0.10` is `0.1`.
+    /// Whether a configuration satisfies all conditions. Numbers are compared as numbers: `0.10` is `0.1`. A benchmark of
+    /// one's own has the name in its file.
     #[must_use]
     pub fn accepts(&self, config: &RunConfig) -> bool {
         if self.conditions.is_empty() {
             return true;
         }
-        let all = settings(config);
+        let mut all = columns(config);
+        all.push(("seed", Value::Text(config.seed.to_string())));
         self.conditions.iter().all(|(key, values)| {
-            let found = match key.as_str() {
-                "benchmark" => Some(config.benchmark.name().to_string()),
-                "method" => Some(config.method.name().to_string()),
-                "optimizer" => Some(config.optimizer.name().to_string()),
-                "seed" => Some(config.seed.to_string()),
-                key => all.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone()),
-            };
-            found.is_some_and(|found| values.iter().any(|value| equal(&found, value)))
+            let found = all.iter().find(|(k, _)| k == key);
+            found.is_some_and(|(_, found)| values.iter().any(|value| found.is(value)))
         })
-    }
-}
-
-fn equal(a: &str, b: &str) -> bool {
-    match (a.parse::<f64>(), b.parse::<f64>()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => a == b,
     }
 }
 
@@ -132,7 +120,7 @@ mod tests {
                 .to_string()
                 .contains("key=value")
         );
-        filter.require("b", "5").unwrap();
+        filter.require("b", "5.0").unwrap();
         assert!(!filter.accepts(&config(&[], 1)));
         assert!(filter.accepts(&config(&[("optimizer", "tag-rmsprop")], 1)));
     }

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::identity::{Stream, Value, keys_of, settings, short_checksum};
 use super::load::{Run, Unfinished};
+use crate::experiment::benchmark::{MethodName, OptimizerName};
 use crate::experiment::config::{Evaluate, RunConfig, Schedule};
 use crate::metrics::mean_std;
 
@@ -55,6 +57,8 @@ pub struct GroupCost {
 pub struct Group {
     /// The configuration of the first run.
     pub config: RunConfig,
+    /// The stream that its runs learned; only groups of equal streams may be compared.
+    pub stream: Stream,
     /// Seeds, in the order of the results.
     pub seeds: Vec<u64>,
     /// Number of runs.
@@ -97,15 +101,17 @@ impl Group {
     }
 }
 
-/// Groups runs that differ only in their seeds, in the order of their first appearance. Seeds of a configuration that
-/// have no result are noted in its group.
+/// Groups runs that differ only in their seeds, in the order of their first appearance. Runs on other images or labels
+/// are another group, and both say so. Seeds of a configuration that have no result are noted in its first group.
 #[must_use]
 pub fn group_runs(runs: &[Run], unfinished: &[Unfinished]) -> Vec<Group> {
     let mut position = std::collections::HashMap::new();
     let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
     for (i, run) in runs.iter().enumerate() {
         let key = run.config.group_hash();
-        let at = *position.entry(key.clone()).or_insert(groups.len());
+        let at = *position
+            .entry((key.clone(), run.provenance.data_sha256.as_str()))
+            .or_insert(groups.len());
         match groups.get_mut(at) {
             Some((_, members)) => members.push(i),
             None => groups.push((key, vec![i])),
@@ -116,14 +122,37 @@ pub fn group_runs(runs: &[Run], unfinished: &[Unfinished]) -> Vec<Group> {
         let seeds = missing.entry(config.group_hash()).or_default();
         seeds.push(config.seed);
     }
-    groups
+    let mut groups: Vec<Group> = groups
         .into_iter()
         .filter_map(|(key, mut members)| {
             members.sort_by_key(|i| runs.get(*i).map(|run| run.config.seed));
             let missing = missing.remove(&key).unwrap_or_default();
             summarise(runs, members, missing)
         })
-        .collect()
+        .collect();
+    mark_other_data(&mut groups);
+    groups
+}
+
+/// Groups whose benchmark another group has with other images or labels say so.
+pub(super) fn mark_other_data(groups: &mut [Group]) {
+    let streams: std::collections::BTreeSet<Stream> =
+        groups.iter().map(|group| group.stream.clone()).collect();
+    for group in groups {
+        let stream = &group.stream;
+        if streams
+            .iter()
+            .any(|other| other.differs_in_data_alone(stream))
+        {
+            let mark = format!(
+                "images and labels with SHA-256 {}...: not comparable with runs on others",
+                short_checksum(&stream.data_sha256)
+            );
+            if !group.marks.contains(&mark) {
+                group.marks.push(mark);
+            }
+        }
+    }
 }
 
 fn summarise(runs: &[Run], members: Vec<usize>, mut missing: Vec<u64>) -> Option<Group> {
@@ -142,6 +171,7 @@ fn summarise(runs: &[Run], members: Vec<usize>, mut missing: Vec<u64>) -> Option
     }
     Some(Group {
         config: first.config.clone(),
+        stream: Stream::of(&first.config, &first.provenance.data_sha256),
         seeds: of.iter().map(|r| r.config.seed).collect(),
         n: of.len(),
         average_accuracy: spread(&|r| r.metrics.average_accuracy),
@@ -209,11 +239,6 @@ fn marks(of: &[&Run]) -> Vec<String> {
             marks.push(note.clone());
         }
     }
-    let sums = |run: &&&Run| run.provenance.data_sha256.clone();
-    let data: std::collections::BTreeSet<String> = of.iter().map(|run| sums(&run)).collect();
-    if data.len() > 1 {
-        marks.push("its runs were trained on different data (checksums differ)".to_string());
-    }
     marks
 }
 
@@ -226,9 +251,18 @@ fn percent(share: f64) -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SettingColumn {
     /// The key, as in configuration files.
-    pub key: String,
-    /// One value a group, as text; `None` where the setting does not exist.
-    pub values: Vec<Option<String>>,
+    pub key: &'static str,
+    /// One value a group; `None` where the setting does not exist.
+    pub values: Vec<Option<Value>>,
+}
+
+impl SettingColumn {
+    /// A group's value as tables show it.
+    #[must_use]
+    pub fn text(&self, group: usize) -> String {
+        let value = self.values.get(group).and_then(Option::as_ref);
+        value.map_or("–".to_string(), Value::short)
+    }
 }
 
 /// The settings by which groups differ, beyond benchmark, method and optimizer; the learning rate comes first, and
@@ -237,22 +271,18 @@ pub struct SettingColumn {
 /// A setting that exists for some methods only (TAG's b) differs if its values do, or if one of two groups of the same
 /// benchmark, method and optimizer has it.
 #[must_use]
-pub fn differing_settings(groups: &[Group]) -> Vec<SettingColumn> {
-    let flat: Vec<Vec<(String, String)>> = groups.iter().map(|g| settings(&g.config)).collect();
-    let mut keys: Vec<&str> = vec!["lr"];
-    for (key, _) in flat.iter().flatten() {
-        if !keys.contains(&key.as_str()) {
-            keys.push(key);
-        }
-    }
+pub fn differing_settings(groups: &[&Group]) -> Vec<SettingColumn> {
+    let all: Vec<_> = groups.iter().map(|g| settings(&g.config)).collect();
+    let mut keys: Vec<&'static str> = vec!["lr"];
+    keys.extend(keys_of(&all).into_iter().filter(|key| *key != "lr"));
     let columns = keys.into_iter().map(|key| {
-        let value = |of: &Vec<(String, String)>| {
-            let found = of.iter().find(|(k, _)| k == key);
+        let value = |of: &Vec<(&'static str, Value)>| {
+            let found = of.iter().find(|(k, _)| *k == key);
             found.map(|(_, value)| value.clone())
         };
         SettingColumn {
-            key: key.to_string(),
-            values: flat.iter().map(value).collect(),
+            key,
+            values: all.iter().map(value).collect(),
         }
     });
     columns
@@ -260,7 +290,7 @@ pub fn differing_settings(groups: &[Group]) -> Vec<SettingColumn> {
         .collect()
 }
 
-fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
+fn differs(groups: &[&Group], values: &[Option<Value>]) -> bool {
     let mut present = values.iter().flatten();
     let Some(first) = present.next() else {
         return false;
@@ -268,10 +298,10 @@ fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
     if present.any(|value| value != first) {
         return true;
     }
-    let kind = |group: &Group| {
+    fn kind(group: &Group) -> (&str, MethodName, OptimizerName) {
         let config = &group.config;
-        (config.benchmark, config.method, config.optimizer)
-    };
+        (&group.stream.benchmark, config.method, config.optimizer)
+    }
     let having: Vec<_> = groups
         .iter()
         .zip(values)
@@ -282,46 +312,6 @@ fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
         .iter()
         .zip(values)
         .any(|(group, value)| value.is_none() && having.contains(&kind(group)))
-}
-
-/// All settings but those that every table shows anyway, as text by key.
-#[must_use]
-pub fn settings(config: &RunConfig) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    if let Ok(value) = serde_json::to_value(config) {
-        flatten(&value, &mut all);
-    }
-    // Settings that files leave out at their first meaning.
-    if config.tag.is_some() && !all.iter().any(|(key, _)| key == "alpha") {
-        all.push(("alpha".to_string(), "cosine".to_string()));
-    }
-    if config.schedule == Schedule::Sequential {
-        all.push(("schedule".to_string(), "sequential".to_string()));
-    }
-    let shown = ["benchmark", "method", "optimizer", "seed"];
-    all.retain(|(key, _)| !shown.contains(&key.as_str()));
-    all
-}
-
-fn flatten(value: &serde_json::Value, into: &mut Vec<(String, String)>) {
-    let serde_json::Value::Object(fields) = value else {
-        return;
-    };
-    for (key, value) in fields {
-        match value {
-            serde_json::Value::Null => {}
-            serde_json::Value::Object(_) => flatten(value, into),
-            serde_json::Value::String(text) => into.push((key.clone(), text.clone())),
-            other => into.push((key.clone(), plain_number(other))),
-        }
-    }
-}
-
-/// `1` rather than `1.0`, as people write settings.
-fn plain_number(value: &serde_json::Value) -> String {
-    value
-        .as_f64()
-        .map_or_else(|| value.to_string(), |number| number.to_string())
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::plot::{Figure, PlotError, PlotKind, plots};
+use super::format::{FormatError, FormatSpec};
+use super::group::Group;
+use super::plot::{Figure, PLOTS, PlotError, PlotSpec, plots};
 use super::summary::Report;
 
 const STYLE: &str = include_str!("style.css");
@@ -19,11 +21,20 @@ const SCRIPT: &str = include_str!("script.js");
 /// Largest page, in bytes; plots that would make it larger are left out, and the page says so.
 pub const LARGEST: usize = 1_900_000;
 
+/// `html`.
+pub static HTML: FormatSpec = FormatSpec {
+    name: "html",
+    description: "One self-contained page with plots",
+    ending: "html",
+    write: |report, _| {
+        let page = Page { report };
+        page.render().map_err(|e| FormatError(e.to_string()))
+    },
+};
+
 /// What a page is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// Where the results come from, as the reader would write it.
-    pub source: &'a str,
     /// Everything that it says.
     pub report: &'a Report,
 }
@@ -43,11 +54,11 @@ impl Page<'_> {
     pub fn render(&self) -> Result<String, PlotError> {
         let labels = self.labels();
         let text = [
-            table::section(self, &labels),
-            details::data(self),
-            details::problems(self),
+            table::section(self.report, &labels),
+            details::data(self.report),
+            details::problems(self.report),
         ];
-        let groups: Vec<details::Group> = details::groups(self, &labels);
+        let groups: Vec<details::Group> = details::groups(self.report, &labels);
         let taken: usize = STYLE.len()
             + SCRIPT.len()
             + 4_000
@@ -93,7 +104,20 @@ impl Page<'_> {
 
     /// Names of the groups; those of one stream differ.
     fn labels(&self) -> Vec<String> {
-        super::plot::label::labels(&self.report.groups.iter().collect::<Vec<_>>())
+        let mut labels = vec![String::new(); self.report.groups.len()];
+        for stage in &self.report.stages {
+            let members = || {
+                let members = stage.stage.members.iter();
+                members.filter_map(|i| Some((*i, self.report.groups.get(*i)?)))
+            };
+            let groups: Vec<&Group> = members().map(|(_, group)| group).collect();
+            for ((i, _), label) in members().zip(super::plot::labels(&groups)) {
+                if let Some(slot) = labels.get_mut(i) {
+                    *slot = label;
+                }
+            }
+        }
+        labels
     }
 
     fn frame(&self, main: &Markup) -> Markup {
@@ -101,7 +125,7 @@ impl Page<'_> {
         let policy = format!(
             "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
         );
-        let title = format!("Results of {}", self.source);
+        let title = format!("Results of {}", self.report.source);
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -168,15 +192,8 @@ impl Page<'_> {
 
     /// The plots that compare configurations.
     fn overview(&self, budget: &mut Budget) -> Result<Markup, PlotError> {
-        let kinds = [
-            PlotKind::Curves,
-            PlotKind::Bars,
-            PlotKind::Forgetting,
-            PlotKind::Cost,
-            PlotKind::Sensitivity,
-        ];
         let mut all = Vec::new();
-        for kind in kinds {
+        for kind in PLOTS.iter().filter(|kind| !kind.of_one_group) {
             for figure in self.plots(kind)? {
                 all.extend(budget.figure(&figure));
             }
@@ -187,7 +204,7 @@ impl Page<'_> {
     /// The plots that belong to one configuration, by its number.
     fn plots_of_groups(&self, budget: &mut Budget) -> Result<Vec<Vec<Markup>>, PlotError> {
         let mut own: Vec<Vec<Markup>> = vec![Vec::new(); self.report.groups.len()];
-        for kind in [PlotKind::Matrix, PlotKind::Alpha, PlotKind::AlphaLayers] {
+        for kind in PLOTS.iter().filter(|kind| kind.of_one_group) {
             for figure in self.plots(kind)? {
                 let place = figure
                     .groups()
@@ -201,7 +218,7 @@ impl Page<'_> {
         Ok(own)
     }
 
-    fn plots(&self, kind: PlotKind) -> Result<Vec<Figure>, PlotError> {
+    fn plots(&self, kind: &PlotSpec) -> Result<Vec<Figure>, PlotError> {
         match plots(kind, &self.report.runs, &self.report.groups) {
             Err(PlotError::Lacking { .. }) => Ok(Vec::new()),
             other => other,
