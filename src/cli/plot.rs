@@ -39,12 +39,21 @@ pub(super) fn plot(args: &PlotArgs, printer: &Printer) -> Result<(), CliError> {
     }
     std::fs::create_dir_all(&args.out)
         .map_err(|e| CliError::Failed(format!("cannot create {}: {e}", args.out.display())))?;
-    for figure in &figures {
+    for figure in figures {
+        let figure = if args.no_title {
+            figure.without_heading()
+        } else {
+            figure
+        };
+        let scale = |usual: f64| {
+            args.width
+                .map_or(usual, |pixels| figure.scale_to(pixels.into()))
+        };
         let (extension, bytes) = match args.format {
-            PictureFormat::Svg => ("svg", figure.svg().into_bytes()),
+            PictureFormat::Svg => ("svg", figure.svg_at(scale(1.0)).into_bytes()),
             PictureFormat::Png => {
                 let bytes = figure
-                    .png(args.scale)
+                    .png(scale(args.scale))
                     .map_err(|e| CliError::Failed(e.to_string()))?;
                 ("png", bytes)
             }

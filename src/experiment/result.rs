@@ -175,7 +175,7 @@ fn difference(computed: &Metrics, stored: &Metrics) -> Option<String> {
     let found = stored.find(|(key, stored)| {
         let pair = computed
             .get(key.as_str())
-            .and_then(|x| x.as_f64())
+            .and_then(serde_json::Value::as_f64)
             .zip(stored.as_f64());
         !pair.is_some_and(|(a, b)| (a - b).abs() <= METRIC_TOLERANCE)
     });

@@ -290,6 +290,12 @@ pub fn differing_settings(groups: &[&Group]) -> Vec<SettingColumn> {
         .collect()
 }
 
+/// What says, on one benchmark, which settings a group has.
+fn kind(group: &Group) -> (&str, MethodName, OptimizerName) {
+    let config = &group.config;
+    (&group.stream.benchmark, config.method, config.optimizer)
+}
+
 fn differs(groups: &[&Group], values: &[Option<Value>]) -> bool {
     let mut present = values.iter().flatten();
     let Some(first) = present.next() else {
@@ -297,10 +303,6 @@ fn differs(groups: &[&Group], values: &[Option<Value>]) -> bool {
     };
     if present.any(|value| value != first) {
         return true;
-    }
-    fn kind(group: &Group) -> (&str, MethodName, OptimizerName) {
-        let config = &group.config;
-        (&group.stream.benchmark, config.method, config.optimizer)
     }
     let having: Vec<_> = groups
         .iter()

@@ -103,6 +103,8 @@ fn figures() -> Vec<Column<Group>> {
     all
 }
 
+type OfQuantity = fn(&QuantityComparison) -> String;
+
 fn published() -> Vec<Column<Comparison>> {
     let mut all: Vec<Column<Comparison>> = vec![
         column("published", |c: &Comparison| c.row.label.clone()),
@@ -116,7 +118,7 @@ fn published() -> Vec<Column<Comparison>> {
         column("published_source", |c: &Comparison| c.source.clone()),
         column("published_notes", |c: &Comparison| c.notes.join("; ")),
     ];
-    let of_quantity: [(&str, fn(&QuantityComparison) -> String); 9] = [
+    let of_quantity: [(&str, OfQuantity); 9] = [
         ("mean", |q| number(Some(q.published_mean))),
         ("std", |q| number(q.published_std)),
         ("n", |q| q.published_n.to_string()),

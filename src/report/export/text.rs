@@ -145,33 +145,26 @@ fn row(grid: &Grid, columns: &Part, cells: &[String], text: &mut String) {
 /// Words in lines no wider than `width`; a longer word is cut. At least one line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in text.split([' ', '\n']) {
-        let mut word = word;
-        loop {
-            let Some(line) = lines.last_mut() else { break };
-            let gap = usize::from(!line.is_empty());
-            if measure_text_width(line) + gap + measure_text_width(word) <= width {
-                line.push_str(if gap == 1 { " " } else { "" });
-                line.push_str(word);
-                break;
-            }
-            if line.is_empty() {
-                // Longer than a whole line: cut where the line ends.
-                let cut = word
-                    .char_indices()
-                    .nth(width)
-                    .map_or(word.len(), |(i, _)| i);
-                let (head, tail) = word.split_at(cut);
-                line.push_str(head);
-                if tail.is_empty() {
-                    break;
-                }
-                word = tail;
-            }
-            lines.push(String::new());
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for mut word in text.split([' ', '\n']) {
+        if !line.is_empty() && measure_text_width(&line) + 1 + measure_text_width(word) > width {
+            lines.push(std::mem::take(&mut line));
         }
+        while measure_text_width(word) > width {
+            let cut = word
+                .char_indices()
+                .nth(width)
+                .map_or(word.len(), |(i, _)| i);
+            let (head, tail) = word.split_at(cut);
+            lines.push(head.to_string());
+            word = tail;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
     }
+    lines.push(line);
     lines
 }
 

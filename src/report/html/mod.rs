@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::format::{FormatError, FormatSpec};
 use super::group::Group;
-use super::plot::{Figure, PLOTS, PlotError, PlotSpec, plots};
+use super::plot::{Figure, PLOTS, PlotError, PlotSpec, font_files, plots};
 use super::summary::Report;
 
 const STYLE: &str = include_str!("style.css");
@@ -27,8 +27,9 @@ pub static HTML: FormatSpec = FormatSpec {
     description: "One self-contained page with plots",
     ending: "html",
     write: |report, _| {
-        let page = Page { report };
-        page.render().map_err(|e| FormatError(e.to_string()))
+        Page { report }
+            .render()
+            .map_err(|e| FormatError(e.to_string()))
     },
 };
 
@@ -51,7 +52,7 @@ impl Page<'_> {
     ///
     /// # Errors
     /// [`PlotError::Alpha`] where a result's α cannot be read any more.
-    pub fn render(&self) -> Result<String, PlotError> {
+    pub fn render(self) -> Result<String, PlotError> {
         let labels = self.labels();
         let text = [
             table::section(self.report, &labels),
@@ -61,6 +62,7 @@ impl Page<'_> {
         let groups: Vec<details::Group> = details::groups(self.report, &labels);
         let taken: usize = STYLE.len()
             + SCRIPT.len()
+            + faces().len()
             + 4_000
             + text.iter().map(|part| part.0.len()).sum::<usize>()
             + groups.iter().map(details::Group::size).sum::<usize>();
@@ -103,7 +105,7 @@ impl Page<'_> {
     }
 
     /// Names of the groups; those of one stream differ.
-    fn labels(&self) -> Vec<String> {
+    fn labels(self) -> Vec<String> {
         let mut labels = vec![String::new(); self.report.groups.len()];
         for stage in &self.report.stages {
             let members = || {
@@ -120,10 +122,10 @@ impl Page<'_> {
         labels
     }
 
-    fn frame(&self, main: &Markup) -> Markup {
+    fn frame(self, main: &Markup) -> Markup {
         let hash = BASE64.encode(&Sha256::digest(SCRIPT));
         let policy = format!(
-            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
+            "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
         );
         let title = format!("Results of {}", self.report.source);
         html! {
@@ -136,7 +138,7 @@ impl Page<'_> {
                     meta name="generator" content={ "tagcl " (env!("CARGO_PKG_VERSION")) };
                     link rel="icon" href="data:,";
                     title { (title) }
-                    style { (PreEscaped(STYLE)) }
+                    style { (PreEscaped(STYLE)) (PreEscaped(faces())) }
                 }
                 body {
                     a.skip href="#results" { "Skip to the results" }
@@ -172,7 +174,7 @@ impl Page<'_> {
         }
     }
 
-    fn summary(&self) -> String {
+    fn summary(self) -> String {
         let runs = self.report.runs.len();
         let mut text = format!(
             "{runs} finished runs of {} configurations",
@@ -191,7 +193,7 @@ impl Page<'_> {
     }
 
     /// The plots that compare configurations.
-    fn overview(&self, budget: &mut Budget) -> Result<Markup, PlotError> {
+    fn overview(self, budget: &mut Budget) -> Result<Markup, PlotError> {
         let mut all = Vec::new();
         for kind in PLOTS.iter().filter(|kind| !kind.of_one_group) {
             for figure in self.plots(kind)? {
@@ -202,7 +204,7 @@ impl Page<'_> {
     }
 
     /// The plots that belong to one configuration, by its number.
-    fn plots_of_groups(&self, budget: &mut Budget) -> Result<Vec<Vec<Markup>>, PlotError> {
+    fn plots_of_groups(self, budget: &mut Budget) -> Result<Vec<Vec<Markup>>, PlotError> {
         let mut own: Vec<Vec<Markup>> = vec![Vec::new(); self.report.groups.len()];
         for kind in PLOTS.iter().filter(|kind| kind.of_one_group) {
             for figure in self.plots(kind)? {
@@ -218,12 +220,27 @@ impl Page<'_> {
         Ok(own)
     }
 
-    fn plots(&self, kind: &PlotSpec) -> Result<Vec<Figure>, PlotError> {
+    fn plots(self, kind: &PlotSpec) -> Result<Vec<Figure>, PlotError> {
         match plots(kind, &self.report.runs, &self.report.groups) {
             Err(PlotError::Lacking { .. }) => Ok(Vec::new()),
             other => other,
         }
     }
+}
+
+/// The plots' font, so that no title is wider than it was measured.
+fn faces() -> String {
+    let face = |(bytes, weight): (&[u8], &str)| {
+        let data = BASE64.encode(bytes);
+        format!(
+            "@font-face{{font-family:Plots;font-weight:{weight};src:url(data:font/ttf;base64,{data})}}"
+        )
+    };
+    font_files()
+        .into_iter()
+        .zip(["400", "700"])
+        .map(face)
+        .collect()
 }
 
 impl Budget {

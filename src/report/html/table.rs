@@ -154,14 +154,14 @@ fn row(
                 a href={ "#g" (number) } { (label) }
                 @for (mark, text) in marks.into_iter().flatten().zip(&group.marks) { " " span.mark title=(text) { "[" (mark) "]" } }
             }
-            td.num { (group.n) }
+            td.num data-h="n" { (group.n) }
             @for metric in METRICS { (figure(group, metric, published)) }
-            td.num data-v=(group.wall_s.mean) { (spread(group.wall_s, group.n, 1)) }
-            @if beside.method { td { (config.method.name()) } }
-            @if beside.optimizer { td { (config.optimizer.name()) } }
+            td.num data-h="s/run" data-v=(group.wall_s.mean) { (spread(group.wall_s, group.n, 1)) }
+            @if beside.method { td data-h="method" { (config.method.name()) } }
+            @if beside.optimizer { td data-h="optimizer" { (config.optimizer.name()) } }
             @for column in &beside.settings {
                 @let value = column.values.get(nth).and_then(Option::as_ref);
-                td data-v=(value.map_or(String::new(), Value::to_string)) { (value.map_or(String::new(), Value::short)) }
+                td data-h=(column.key) data-v=(value.map_or(String::new(), Value::to_string)) { (value.map_or(String::new(), Value::short)) }
             }
         }
     }
@@ -177,11 +177,11 @@ pub(super) fn published_beside(report: &Report, group: usize) -> Option<&Compari
 
 fn figure(group: &Group, metric: &MetricSpec, beside: Option<&Comparison>) -> Markup {
     let Some(value) = (metric.spread)(group) else {
-        return html! { td.num data-v="" { "–" } };
+        return html! { td.num data-h=(metric.heading) data-v="" { "–" } };
     };
     let digits = metric.digits;
     html! {
-        td.num data-v=(value.mean) {
+        td.num data-h=(metric.heading) data-v=(value.mean) {
             (spread(value, group.n, digits))
             @if let Some(beside) = beside {
                 @for found in beside.quantities.iter().filter(|q| Some(q.quantity) == metric.published) {

@@ -63,6 +63,9 @@ fn nothing_is_fetched_from_anywhere() {
     let page = page_of(folder.path());
     // Namespaces are names, not addresses.
     let text = page.replace("http://www.w3.org/2000/svg", "");
+    // The font is in the page.
+    assert_eq!(text.matches("url(data:font/ttf;base64,").count(), 2);
+    let text = text.replace("url(data:", "");
     for address in ["http://", "https://", "src=", "@import", "url("] {
         assert!(!text.contains(address), "{address}");
     }

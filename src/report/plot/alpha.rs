@@ -109,7 +109,11 @@ fn evolution(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
             line: true,
         });
     LinePlot {
-        name: file_name(&format!("alpha-course-{}-{}", entry.stream, entry.label)),
+        name: file_name(&format!(
+            "alpha-course-{}-{}",
+            entry.benchmark(),
+            entry.label
+        )),
         title: format!("α(t, τ) over the tasks: {}, {}", entry.label, entry.stream),
         note: sentences(&[
             &format!(
@@ -140,7 +144,7 @@ fn heat_map(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
     let mean = super::stats::mean(&values).unwrap_or(f64::NAN);
     HeatMap {
         group: entry.number,
-        name: file_name(&format!("alpha-{}-{}", entry.stream, entry.label)),
+        name: file_name(&format!("alpha-{}-{}", entry.benchmark(), entry.label)),
         title: format!("α(t, τ): {}, {}", entry.label, entry.stream),
         note: sentences(&[
             &format!("Mean over tensors and the steps of task t; {}", count(&[entry])),

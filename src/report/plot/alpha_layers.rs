@@ -51,7 +51,11 @@ fn by_layer(data: &Data<'_>) -> Result<Vec<Figure>, PlotError> {
         figures.push(
             HeatMap {
                 group: entry.number,
-                name: file_name(&format!("alpha-layers-{}-{}", entry.stream, entry.label)),
+                name: file_name(&format!(
+                    "alpha-layers-{}-{}",
+                    entry.benchmark(),
+                    entry.label
+                )),
                 title: format!("α by layer: {}, {}", entry.label, entry.stream),
                 note: sentences(&[
                     &format!(

@@ -43,6 +43,7 @@ fn bars(data: &Data<'_>) -> Vec<Figure> {
 fn figure(entries: &[Entry<'_>]) -> Figure {
     let all: Vec<&Entry<'_>> = entries.iter().collect();
     let name = all.first().map_or(String::new(), |e| e.stream.clone());
+    let benchmark = all.first().map_or("", |e| e.benchmark());
     let label_width = entries
         .iter()
         .map(|e| text_width(&e.label, TICK))
@@ -67,7 +68,7 @@ fn figure(entries: &[Entry<'_>]) -> Figure {
         &marks(&all),
     ]);
     let title = format!("Results: {name}");
-    let top = heading(&title, &note, width, &mut shapes);
+    let (top, heading) = heading(&title, &note, width, &mut shapes);
     let bottom = top + ROW * entries.len() as f64;
     for (row, entry) in entries.iter().enumerate() {
         let y = top + ROW * (row as f64 + 0.5);
@@ -86,12 +87,14 @@ fn figure(entries: &[Entry<'_>]) -> Figure {
         .map(|e| format!("{} {:.1}", e.label, e.group.average_accuracy.mean))
         .collect();
     Figure {
-        name: file_name(&format!("bars-{name}")),
+        name: file_name(&format!("bars-{benchmark}")),
         title,
         description: format!("Bars. Average accuracy in percent: {}.", values.join("; ")),
         group: None,
         width,
         height: bottom + 26.0 + LABEL + MARGIN,
+        top: 0.0,
+        heading,
         shapes,
     }
 }

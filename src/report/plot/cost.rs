@@ -65,7 +65,7 @@ fn cost(data: &Data<'_>) -> Vec<Figure> {
                 .collect();
             figures.push(
                 LinePlot {
-                    name: file_name(&format!("cost-{}{part}", first.stream)),
+                    name: file_name(&format!("cost-{}{part}", first.benchmark())),
                     title: format!("Accuracy against time: {}{part}", first.stream),
                     note: sentences(&[
                         &format!(

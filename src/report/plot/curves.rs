@@ -58,7 +58,7 @@ fn curves(data: &Data<'_>) -> Vec<Figure> {
                 .iter()
                 .filter_map(|(_, s)| Some(format!("{} {}", s.label, s.points.last()?.1.text(1))))
                 .collect();
-            let name = format!("curves-{}{part}", first.stream);
+            let name = format!("curves-{}{part}", first.benchmark());
             figures.push(
                 LinePlot {
                     name: file_name(&name),

@@ -29,6 +29,13 @@ pub(super) struct Entry<'a> {
     pub(super) stream: String,
 }
 
+impl Entry<'_> {
+    /// The benchmark's name, for names of files.
+    pub(super) fn benchmark(&self) -> &str {
+        &self.group.stream.benchmark
+    }
+}
+
 impl<'a> Data<'a> {
     pub(super) fn new(runs: &'a [Run], groups: &'a [Group]) -> Self {
         let all: Vec<&Group> = groups.iter().collect();

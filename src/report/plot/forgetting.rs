@@ -50,7 +50,7 @@ fn forgetting(data: &Data<'_>) -> Vec<Figure> {
                 .collect();
             figures.push(
                 LinePlot {
-                    name: file_name(&format!("forgetting-{}{part}", first.stream)),
+                    name: file_name(&format!("forgetting-{}{part}", first.benchmark())),
                     title: format!("Forgetting by task: {}{part}", first.stream),
                     note: sentences(&[
                         &format!(

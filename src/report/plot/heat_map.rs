@@ -66,7 +66,7 @@ impl HeatMap<'_> {
         // What the colour bar takes.
         let width = (left + wide + 120.0).max(460.0);
         let mut shapes = Vec::new();
-        let top = heading(&self.title, &self.note, width, &mut shapes);
+        let (top, heading) = heading(&self.title, &self.note, width, &mut shapes);
         let cells = Cells {
             x: left,
             y: top,
@@ -126,6 +126,8 @@ impl HeatMap<'_> {
             group: Some(self.group),
             width: width.max(right + MARGIN),
             height: top + high + 26.0 + LABEL + MARGIN,
+            top: 0.0,
+            heading,
             shapes,
         }
     }

@@ -1,6 +1,9 @@
 //! File names of plots.
 
-/// A part of a file name: lower case letters, digits and hyphens.
+/// Characters of a name at most; the title has all of it.
+const LONGEST: usize = 60;
+
+/// A file name without its ending: lower case letters, digits and hyphens, no longer than lists and command lines like.
 pub(super) fn file_name(text: &str) -> String {
     let mut name = String::new();
     for c in text.chars() {
@@ -13,5 +16,6 @@ pub(super) fn file_name(text: &str) -> String {
             _ => name.push('-'),
         }
     }
-    name.trim_end_matches('-').chars().take(120).collect()
+    let short: String = name.chars().take(LONGEST).collect();
+    short.trim_end_matches(['-', '.']).to_string()
 }

@@ -43,7 +43,7 @@ fn matrices(data: &Data<'_>) -> Vec<Figure> {
         figures.push(
             HeatMap {
                 group: entry.number,
-                name: file_name(&format!("matrix-{}-{}", entry.stream, entry.label)),
+                name: file_name(&format!("matrix-{}-{}", entry.benchmark(), entry.label)),
                 title: format!("{}: {}", entry.label, entry.stream),
                 note: sentences(&[
                     &format!("Accuracy on each task after each task; mean, {}", count(&[entry])),

@@ -27,6 +27,7 @@ mod stats;
 mod svg;
 
 pub(super) use data::labels;
+pub(super) use font::files as font_files;
 pub use scene::Figure;
 pub use spec::{PlotError, PlotSpec};
 

@@ -105,9 +105,10 @@ fn plot(
         return Vec::new();
     }
     let lines = lines(name, entries.len(), columns, column);
-    let Some(stream) = entries.first().map(|e| &e.stream) else {
+    let Some(first) = entries.first() else {
         return Vec::new();
     };
+    let stream = &first.stream;
     let log = low > 0.0 && high / low >= 5.0;
     let mut figures = Vec::new();
     for (chunk, part) in parts(&lines) {
@@ -161,9 +162,10 @@ fn plot(
             LinePlot {
                 name: file_name(&format!(
                     "sensitivity-{}-{name}-{}{part}",
-                    stream, column.key
+                    first.benchmark(),
+                    column.key
                 )),
-                title: format!("Accuracy against {key}: {name}, {}{part}", stream),
+                title: format!("Accuracy against {key}: {name}, {stream}{part}"),
                 note: sentences(&[
                     &format!(
                         "Average accuracy after the last task; {}{}",

@@ -87,9 +87,12 @@ fn drawn(kind: &PlotSpec, results: &[RunResult]) -> Result<Vec<Figure>, PlotErro
     plots(kind, &loaded.runs, &groups)
 }
 
+/// The lines of text of a file, whose letters are outlines.
 fn text_of<'a>(document: &'a roxmltree::Document<'_>) -> Vec<&'a str> {
-    let texts = document.descendants().filter(|n| n.has_tag_name("text"));
-    texts.filter_map(|n| n.text()).collect()
+    document
+        .descendants()
+        .filter_map(|n| n.attribute("aria-label"))
+        .collect()
 }
 
 #[test]
@@ -105,10 +108,33 @@ fn every_kind_draws_well_formed_svg_inside_its_page_and_png() {
             let root = document.root_element();
             assert!(root.children().any(|n| n.has_tag_name("title")), "{kind}");
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind}");
-            for text in document.descendants().filter(|n| n.has_tag_name("text")) {
-                inside(&text, &figure);
+            let inline = figure.inline_svg("f0");
+            let inline = roxmltree::Document::parse(&inline).unwrap();
+            let texts = inline.descendants().filter(|n| n.has_tag_name("text"));
+            let words: Vec<&str> = texts
+                .map(|text| {
+                    inside(&text, &figure);
+                    text.text().unwrap_or("")
+                })
+                .collect();
+            // A file has the same words as outlines, every one of which is defined.
+            assert_eq!(text_of(&document), words, "{kind}");
+            let ids: Vec<&str> = document
+                .descendants()
+                .filter_map(|n| n.attribute("id"))
+                .collect();
+            let xlink = "http://www.w3.org/1999/xlink";
+            for used in document
+                .descendants()
+                .filter_map(|n| n.attribute((xlink, "href")))
+            {
+                assert!(
+                    ids.contains(&used.trim_start_matches('#')),
+                    "{kind}: {used}"
+                );
             }
-            roxmltree::Document::parse(&figure.inline_svg("f0")).unwrap();
+            assert!(!svg.contains("<text"), "{kind}: text needs a font");
+            assert!(figure.name.len() <= 64, "{}", figure.name);
             let png = figure.png(1.0).unwrap();
             assert_eq!(png.get(..8).unwrap(), b"\x89PNG\r\n\x1a\n");
             assert!(
@@ -250,8 +276,8 @@ fn layers_are_in_the_order_of_the_network() {
     let figures = drawn(&alpha_layers::ALPHA_LAYERS, &results()).unwrap();
     let svg = figures[0].svg();
     let (first, last) = (
-        svg.find(">conv1.weight<").unwrap(),
-        svg.find(">linear.bias<").unwrap(),
+        svg.find("\"conv1.weight\"").unwrap(),
+        svg.find("\"linear.bias\"").unwrap(),
     );
     assert!(first < last);
     assert!(svg.contains("<title>conv1.weight, t = 2: 2.000</title>"));
@@ -365,5 +391,27 @@ fn the_same_results_give_the_same_bytes() {
             assert_eq!(a.svg(), b.svg());
             assert_eq!(a.png(1.0).unwrap(), b.png(1.0).unwrap());
         }
+    }
+}
+
+#[test]
+fn a_plot_for_a_paper_has_no_heading_and_the_width_that_was_asked_for() {
+    for spec in PLOTS {
+        let whole = drawn(spec, &results()).unwrap().remove(0);
+        let bare = whole.clone().without_heading();
+        let svg = bare.svg_at(bare.scale_to(340.0));
+        assert!(!svg.contains(&format!("aria-label=\"{}\"", svg::escape(&whole.title))));
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let root = document.root_element();
+        assert_eq!(root.attribute("width"), Some("340"), "{}", spec.name);
+        let height = |figure: &Figure| {
+            let png = figure.png(1.0).unwrap();
+            u32::from_be_bytes(png[20..24].try_into().unwrap())
+        };
+        assert!(
+            height(&bare) < height(&whole) && height(&bare) > 50,
+            "{}",
+            spec.name
+        );
     }
 }
