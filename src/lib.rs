@@ -56,6 +56,8 @@ pub mod cli;
 pub mod data;
 #[cfg(feature = "cli")]
 pub mod experiment;
+#[cfg(feature = "cli")]
+pub mod files;
 pub mod kernels;
 pub mod method;
 pub mod metrics;

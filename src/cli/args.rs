@@ -32,7 +32,7 @@ pub(super) enum Command {
     /// Test groups of runs against one another; ranks; accuracy against cost
     Compare(CompareArgs),
     /// Draw results: learning curves, heat maps, TAG's α, bars, costs, sensitivities
-    Plot(super::plot::PlotArgs),
+    Plot(PlotArgs),
     /// Results as files for TensorBoard, NumPy and data frames
     Export(ExportArgs),
     /// Execute one run of a manifest, by its number: a task of an array job

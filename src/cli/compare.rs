@@ -6,8 +6,9 @@ use super::CliError;
 use super::args::CompareArgs;
 use super::printer::Printer;
 use super::report::{filter, load_all};
-use crate::report::compare::{Metric, Side, compare};
+use crate::report::compare::{Side, compare};
 use crate::report::compare_text::text;
+use crate::report::metric::METRICS;
 
 /// A folder, or a folder and conditions: `runs:method=er,optimizer=sgd`.
 fn selection(operand: &str) -> (PathBuf, Vec<String>) {
@@ -32,13 +33,8 @@ fn selection(operand: &str) -> (PathBuf, Vec<String>) {
 }
 
 pub(super) fn run(args: &CompareArgs, printer: &Printer) -> Result<(), CliError> {
-    let Some((_, metric)) = Metric::ALL.iter().find(|(name, _)| *name == args.metric) else {
-        let known: Vec<&str> = Metric::ALL.iter().map(|(name, _)| *name).collect();
-        return Err(CliError::Usage(format!(
-            "unknown metric `{}`; known: {}",
-            args.metric,
-            known.join(", ")
-        )));
+    let Some(metric) = METRICS.iter().find(|metric| metric.name == args.metric) else {
+        return Err(CliError::Usage(format!("unknown metric `{}`", args.metric)));
     };
     let mut sides = Vec::new();
     for operand in std::iter::once(&args.a).chain(&args.b) {
@@ -55,13 +51,13 @@ pub(super) fn run(args: &CompareArgs, printer: &Printer) -> Result<(), CliError>
         }
         sides.push(Side::new(operand.clone(), loaded));
     }
-    let comparisons = compare(sides, *metric);
+    let comparisons = compare(sides, metric);
     if args.json {
         let json = serde_json::to_string_pretty(&comparisons)
             .map_err(|e| CliError::Failed(format!("cannot print as JSON: {e}")))?;
         printer.data(&json);
     } else {
-        printer.data(&text(&comparisons));
+        printer.data(&text(&comparisons, &printer.page()));
     }
     Ok(())
 }

@@ -132,7 +132,7 @@ pub(super) fn summary(
     if json {
         printer.data(&format!("{:#}", to_json(runs, statuses, &groups, out)));
     } else if !groups.is_empty() {
-        printer.data(&text_table(&groups));
+        printer.data(&text_table(&results, &printer.page()));
     }
     printer.note(&format!("results: {}", out.display()));
     let failed: Vec<_> = runs

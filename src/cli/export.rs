@@ -4,10 +4,7 @@ use super::CliError;
 use super::args::ExportArgs;
 use super::printer::Printer;
 use super::report::{filter, load_all};
-use crate::report::files::{
-    ExportError, evaluations::write_evaluations, npy::write_matrices,
-    tensorboard::write_tensorboard,
-};
+use crate::report::files::{EXPORTS, ExportError};
 
 impl From<ExportError> for CliError {
     fn from(error: ExportError) -> Self {
@@ -16,27 +13,21 @@ impl From<ExportError> for CliError {
 }
 
 pub(super) fn export(args: &ExportArgs, printer: &Printer) -> Result<(), CliError> {
-    if args.tensorboard.is_none() && args.csv.is_none() && args.npy.is_none() {
-        return Err(CliError::Usage(
-            "nothing to export: give --tensorboard DIR, --csv FILE or --npy DIR".to_string(),
-        ));
+    let targets = &args.targets.0;
+    if targets.is_empty() {
+        let flags = EXPORTS
+            .iter()
+            .map(|export| format!("--{} {}", export.name, export.target));
+        return Err(CliError::Usage(format!(
+            "nothing to export: give {}",
+            flags.collect::<Vec<_>>().join(" or ")
+        )));
     }
     let loaded = load_all(std::slice::from_ref(&args.folder), &filter(&args.filter)?)?;
     let runs = &loaded.runs;
-    if let Some(out) = &args.tensorboard {
-        write_tensorboard(runs, out)?;
-        printer.note(&format!(
-            "TensorBoard: tensorboard --logdir {}",
-            out.display()
-        ));
-    }
-    if let Some(path) = &args.csv {
-        write_evaluations(runs, path)?;
-        printer.note(&format!("evaluations: {}", path.display()));
-    }
-    if let Some(out) = &args.npy {
-        write_matrices(runs, out)?;
-        printer.note(&format!("matrices: {}", out.display()));
+    for (export, path) in targets {
+        (export.write)(runs, path)?;
+        printer.note(&format!("{} {}", export.done, path.display()));
     }
     let left = loaded.unfinished.len() + loaded.damaged.len() + loaded.duplicates.len();
     printer.note(&format!(

@@ -36,7 +36,7 @@ use crate::experiment::RunError;
 use crate::experiment::paper::replicate::ReplicateError;
 use crate::experiment::plan::settings::SettingError;
 use args::{Cli, Command};
-use printer::Printer;
+use printer::{Printer, stdout_was_closed};
 
 /// Why the program ends with a code other than 0.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,12 @@ impl From<RunError> for CliError {
     }
 }
 
+impl From<crate::files::WriteError> for CliError {
+    fn from(error: crate::files::WriteError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 impl From<crate::data::DataError> for CliError {
     fn from(error: crate::data::DataError) -> Self {
         Self::Failed(error.to_string())
@@ -91,8 +97,19 @@ impl From<crate::data::DataError> for CliError {
 /// Runs the program on the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version come this way, too.
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return match error.print() {
+                Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(1),
+                _ => ExitCode::from(code),
+            };
+        }
+    };
     let printer = Printer::new();
+    let closed = cli.command.only_prints() && stdout_was_closed();
     let done = match cli.command {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
@@ -111,13 +128,42 @@ pub fn main() -> ExitCode {
             Ok(())
         }
     };
-    let Err(error) = done else {
+    let code = match &done {
+        Ok(()) => 0,
+        Err(CliError::Usage(_)) => 2,
+        Err(CliError::Failed(_) | CliError::Runs { .. }) => 1,
+        Err(CliError::Interrupted) => 130,
+    };
+    if let Err(error) = done {
+        printer.note(&format!("error: {error}"));
+        return ExitCode::from(code);
+    }
+    let lost = if closed {
+        Some("it is closed".to_string())
+    } else {
+        printer.finish().err().map(|error| error.to_string())
+    };
+    let Some(why) = lost else {
         return ExitCode::SUCCESS;
     };
-    printer.note(&format!("error: {error}"));
-    ExitCode::from(match error {
-        CliError::Usage(_) => 2,
-        CliError::Failed(_) | CliError::Runs { .. } => 1,
-        CliError::Interrupted => 130,
-    })
+    Printer::new().note(&format!("error: cannot write to standard output: {why}"));
+    ExitCode::from(1)
+}
+
+impl Command {
+    /// Whether what it prints is all that it is for, so that it has failed where nobody can read it.
+    fn only_prints(&self) -> bool {
+        match self {
+            Self::Report(args) => args.output.is_none() && args.html.is_none(),
+            Self::Run(args) => args.dry_run,
+            Self::Replicate(args) => args.batch.dry_run,
+            Self::Sweep(args) => args.batch.dry_run,
+            Self::Status(_) | Self::Compare(_) | Self::Data(_) | Self::List(_) => true,
+            Self::Demo(_)
+            | Self::RunManifest(_)
+            | Self::Worker(_)
+            | Self::Export(_)
+            | Self::Plot(_) => false,
+        }
+    }
 }

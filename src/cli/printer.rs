@@ -1,17 +1,39 @@
 //! The one place that writes to standard output and standard error.
+//!
+//! Owns that nothing printed is lost in silence: the first failure of standard output is kept, and the program ends with
+//! it. A reader that has gone away (`| head`) is no failure.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use console::Term;
+
+use crate::report::format::Page;
+
+/// Narrowest and widest page that a terminal gets.
+const WIDTHS: (usize, usize) = (60, 200);
+
+/// What has become of standard output.
+#[derive(Debug)]
+enum Output {
+    Open,
+    /// Its reader has gone away.
+    Unread,
+    Failed(io::Error),
+}
 
 /// Writes for people and programs.
 #[derive(Debug)]
 pub(super) struct Printer {
     terminal: bool,
+    output: Mutex<Output>,
 }
 
 impl Printer {
     pub(super) fn new() -> Self {
         Self {
             terminal: io::stderr().is_terminal(),
+            output: Mutex::new(Output::Open),
         }
     }
 
@@ -20,12 +42,61 @@ impl Printer {
         self.terminal
     }
 
-    /// A line of data, to standard output. A reader that has gone away (`| head`) is no error.
-    #[expect(clippy::unused_self, reason = "all output goes through the printer")]
+    /// What tables are printed on: the terminal's columns, or a usual page.
+    #[expect(clippy::unused_self, reason = "the printer knows where output goes")]
+    pub(super) fn page(&self) -> Page {
+        if !io::stdout().is_terminal() {
+            return Page::default();
+        }
+        let (_, columns) = Term::stdout().size();
+        let (least, most) = WIDTHS;
+        Page {
+            width: usize::from(columns).clamp(least, most),
+        }
+    }
+
+    /// Lines of data, to standard output.
     pub(super) fn data(&self, text: &str) {
+        self.write(|out| writeln!(out, "{}", text.trim_end()));
+    }
+
+    /// Whatever a function writes, to standard output.
+    pub(super) fn write(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let mut state = self.output();
+        if !matches!(*state, Output::Open) {
+            return;
+        }
         let mut out = io::stdout().lock();
-        let _ = writeln!(out, "{}", text.trim_end());
-        let _ = out.flush();
+        if let Err(error) = content(&mut out).and_then(|()| out.flush()) {
+            *state = match error.kind() {
+                io::ErrorKind::BrokenPipe => Output::Unread,
+                _ => Output::Failed(error),
+            };
+        }
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether printing more is of use.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(*self.output(), Output::Open)
+    }
+
+    /// The first failure of standard output.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self
+            .output
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            Output::Open | Output::Unread => Ok(()),
+            Output::Failed(error) => Err(error),
+        }
     }
 
     /// A line for people, to standard error.
@@ -33,4 +104,18 @@ impl Printer {
     pub(super) fn note(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
+}
+
+/// Whether the program was started with standard output closed.
+///
+/// Before `main`, Rust's runtime opens `/dev/null`, for reading and writing, in the place of a closed descriptor, so that
+/// no file can get its number; what is printed then vanishes without an error. A shell's `> /dev/null` opens it for
+/// writing alone. (Some programs give their children `/dev/null` opened for both: they cannot be told apart, so this is
+/// asked only where the printed text is all that a command is for.)
+pub(super) fn stdout_was_closed() -> bool {
+    let link = std::fs::read_link("/proc/self/fd/1");
+    let info = std::fs::read_to_string("/proc/self/fdinfo/1").unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let mode = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    link.is_ok_and(|to| to.as_os_str() == "/dev/null") && mode.is_some_and(|mode| mode & 3 == 2)
 }

@@ -1,14 +1,13 @@
 //! `tagcl report`: tables of result folders.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::CliError;
-use super::args::{FilterArgs, ReportArgs, ReportFormat};
+use super::args::{FilterArgs, ReportArgs};
 use super::printer::Printer;
-use crate::experiment::run::store::write_atomically;
-use crate::report::export::{Csv, Exporter, Json, Latex, Markdown, Text};
+use crate::report::FORMATS;
 use crate::report::filter::Filter;
-use crate::report::html::Page;
+use crate::report::format::Page;
 use crate::report::load::{Loaded, load};
 use crate::report::summary::Report;
 
@@ -43,11 +42,22 @@ pub(super) fn load_all(folders: &[PathBuf], filter: &Filter) -> Result<Loaded, C
     for folder in folders {
         loaded.extend(load(folder)?);
     }
+    let mut benchmarks: Vec<String> = loaded
+        .configs()
+        .map(|c| c.benchmark.name().to_string())
+        .collect();
+    benchmarks.sort_unstable();
+    benchmarks.dedup();
     loaded.keep(|config| filter.accepts(config));
     if loaded.is_empty() {
         let names: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
+        let found = if benchmarks.is_empty() {
+            "a run folder has config.toml or result.json".to_string()
+        } else {
+            format!("those there are on {}", benchmarks.join(", "))
+        };
         return Err(CliError::Failed(format!(
-            "no run folders in {} (with these filters); a run folder has config.toml or result.json",
+            "no run folders in {} (with these filters); {found}",
             names.join(", ")
         )));
     }
@@ -61,37 +71,33 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
             "--margin {margin} is out of range: it must be a number of points above 0"
         )));
     }
-    let report = Report::new(load_all(&args.folders, &filter(&args.filter)?)?, margin);
-    if let Some(path) = &args.html {
-        let sources: Vec<String> = args
-            .folders
-            .iter()
-            .map(|f| f.display().to_string())
-            .collect();
-        let page = Page {
-            source: &sources.join(", "),
-            report: &report,
-        };
-        let text = page.render().map_err(|e| CliError::Failed(e.to_string()))?;
-        return give(&text, Some(path), printer);
-    }
-    let format: &dyn Exporter = match args.format {
-        _ if args.json => &Json,
-        ReportFormat::Text => &Text,
-        ReportFormat::Markdown => &Markdown,
-        ReportFormat::Latex => &Latex,
-        ReportFormat::Csv => &Csv,
-        ReportFormat::Json => &Json,
+    let mut report = Report::new(load_all(&args.folders, &filter(&args.filter)?)?, margin);
+    let sources = args
+        .folders
+        .iter()
+        .map(|folder| folder.display().to_string());
+    report.source = sources.collect::<Vec<_>>().join(", ");
+    let name = match (&args.html, args.json) {
+        (Some(_), _) => "html",
+        (None, true) => "json",
+        (None, false) => &args.format,
     };
-    give(&format.export(&report), args.output.as_deref(), printer)
-}
-
-/// To the file, or to standard output.
-pub(super) fn give(text: &str, file: Option<&Path>, printer: &Printer) -> Result<(), CliError> {
+    let Some(format) = FORMATS.iter().find(|format| format.name == name) else {
+        return Err(CliError::Usage(format!("unknown format `{name}`")));
+    };
+    let file = args.html.as_ref().or(args.output.as_ref());
+    let page = match (args.width, file) {
+        (Some(width), _) => Page {
+            width: width.into(),
+        },
+        (None, None) => printer.page(),
+        (None, Some(_)) => Page::default(),
+    };
+    let text = (format.write)(&report, &page).map_err(|e| CliError::Failed(e.to_string()))?;
     match file {
-        None => printer.data(text),
+        None => printer.data(&text),
         Some(path) => {
-            write_atomically(path, text.as_bytes())?;
+            crate::files::write(path, text.as_bytes())?;
             printer.note(&format!("written: {}", path.display()));
         }
     }

@@ -1,7 +1,7 @@
 //! `tagcl status`: a folder of runs from another terminal, or another machine.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,10 +50,8 @@ fn watch(args: &StatusArgs, printer: &Printer) -> Result<(), CliError> {
             // The size is asked for every time: the window may have been resized.
             let (rows, columns) = term.size();
             let text = fit(&show(&survey, args.all), rows.into(), columns.into());
-            let mut out = std::io::stdout().lock();
             // Home, the text with every line cleared to its end, and the rest of the screen cleared.
-            let _ = write!(out, "\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"));
-            let _ = out.flush();
+            printer.write(|out| write!(out, "\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")));
         } else {
             let line = counts(&survey);
             if line != last {
@@ -61,7 +59,7 @@ fn watch(args: &StatusArgs, printer: &Printer) -> Result<(), CliError> {
             }
             last = line;
         }
-        if survey.is_over() {
+        if survey.is_over() || !printer.is_read() {
             return Ok(());
         }
         std::thread::sleep(Duration::from_secs_f64(args.interval.clamp(0.1, 3600.0)));

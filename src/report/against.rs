@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::group::{Group, Spread};
 use super::load::Run;
+use super::metric::of_quantity;
 use super::statistics::{Sample, welch};
 use crate::experiment::paper::published::{Agreement, Quantity, Row, Values, matching};
 use crate::metrics::mean_std;
@@ -74,6 +75,17 @@ pub struct QuantityComparison {
     pub verdict: Verdict,
 }
 
+impl QuantityComparison {
+    /// The published value: `62.79 ± 0.29`, or the mean alone.
+    #[must_use]
+    pub fn published_text(&self, digits: usize) -> String {
+        match self.published_std {
+            Some(std) => format!("{:.digits$} ± {std:.digits$}", self.published_mean),
+            None => format!("{:.digits$}", self.published_mean),
+        }
+    }
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes fields by reference"
@@ -103,11 +115,7 @@ pub struct Comparison {
 /// A quantity of one of our runs, in the unit and by the definition of the published figure.
 #[must_use]
 pub fn quantity_of(run: &Run, quantity: Quantity) -> Option<f64> {
-    match quantity {
-        Quantity::Accuracy => Some(run.metrics.average_accuracy),
-        Quantity::Forgetting => run.metrics.forgetting_released,
-        Quantity::LearningAccuracy => run.metrics.learning_accuracy,
-    }
+    (of_quantity(quantity).of)(&run.metrics)
 }
 
 /// Every group beside every published row that has its configuration.

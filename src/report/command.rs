@@ -15,6 +15,9 @@ pub enum CommandError {
     /// Settings that cannot be resolved.
     #[error("this version of tagcl has no command for it: {0}")]
     Setting(#[from] SettingError),
+    /// A benchmark of one's own, whose file the results do not hold.
+    #[error("it is on `{0}`, a benchmark of one's own: name its file with --benchmark")]
+    Own(String),
     /// Settings that mean something else.
     #[error("this version of tagcl has no command for it: it would be another configuration")]
     Other,
@@ -26,6 +29,9 @@ pub enum CommandError {
 /// # Errors
 /// [`CommandError`] where no command resolves to this configuration, as for runs of other versions.
 pub fn command(config: &RunConfig, seeds: &[u64]) -> Result<String, CommandError> {
+    if config.benchmark.custom().is_some() {
+        return Err(CommandError::Own(config.benchmark.name().to_string()));
+    }
     let mut flags = texts(config);
     // Keys that have no effect under the others are refused; they are nothing that the run depends on.
     loop {

@@ -1,77 +1,25 @@
 //! Groups against groups: tests across seeds, ranks over benchmarks, accuracy against cost.
 //!
-//! Owns which groups are compared and how. Two groups are compared on the same *stage* only (benchmark, tasks, data,
-//! fraction and whatever else changes the task itself). With one side, every group meets every other; with two, every
+//! Owns which groups are compared and how. Two groups are compared on the same *stage* only
+//! ([`Stream`](super::identity::Stream)). With one side, every group meets every other; with two, every
 //! group of the first meets every group of the second, except that a group whose exact configuration the other side has
 //! meets only that one. Runs are paired where both groups have the same seeds, since a seed fixes initial weights and
 //! order of examples; otherwise Welch's test is used on all runs. P-values are corrected by Holm over all pairs shown.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::against::CONFIDENCE;
-use super::group::{Group, Spread, group_runs};
+use super::group::{Group, Spread, group_runs, mark_other_data};
 use super::load::{Damaged, Duplicate, Loaded, Run, Unfinished};
-use super::names::{approach, distinct_names};
+use super::metric::MetricSpec;
+use super::names::{approach, distinct_names, stages};
 use super::statistics::{
-    Difference, Effect, Sample, holm, independent_effect, paired, paired_effect,
+    Difference, Effect, Sample, holm, independent_effect, is_rounding, paired, paired_effect,
     ranks_from_highest, welch,
 };
 use super::summary::order;
-use crate::experiment::plan::config::{DataChoice, RunConfig};
-
-/// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// Average accuracy, percent.
-    Accuracy,
-    /// Forgetting as the paper defines it, fraction; less is better.
-    Forgetting,
-    /// Learning accuracy, percent.
-    LearningAccuracy,
-    /// Backward transfer, points.
-    BackwardTransfer,
-}
-
-impl Metric {
-    /// Names in settings, with the metrics.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("accuracy", Self::Accuracy),
-        ("forgetting", Self::Forgetting),
-        ("learning-accuracy", Self::LearningAccuracy),
-        ("backward-transfer", Self::BackwardTransfer),
-    ];
-
-    /// The metric's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, metric)| *metric == self)
-            .map_or("", |(name, _)| name)
-    }
-
-    fn of(self, run: &Run) -> Option<f64> {
-        match self {
-            Self::Accuracy => Some(run.metrics.average_accuracy),
-            Self::Forgetting => run.metrics.forgetting,
-            Self::LearningAccuracy => run.metrics.learning_accuracy,
-            Self::BackwardTransfer => run.metrics.backward_transfer,
-        }
-    }
-
-    /// The value such that more is better.
-    fn goodness(self, value: f64) -> f64 {
-        if self == Self::Forgetting {
-            -value
-        } else {
-            value
-        }
-    }
-}
 
 /// One of the things compared: a folder, or a selection of its runs.
 #[derive(Clone, Debug, Serialize)]
@@ -95,7 +43,7 @@ impl Side {
     #[must_use]
     pub fn new(name: String, loaded: Loaded) -> Self {
         let mut groups = group_runs(&loaded.runs, &loaded.unfinished);
-        groups.sort_by_key(order);
+        groups.sort_by(order);
         Self {
             name,
             groups,
@@ -180,7 +128,7 @@ pub struct CostRow {
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparisons {
     /// The metric.
-    pub metric: Metric,
+    pub metric: &'static MetricSpec,
     /// The sides.
     pub sides: Vec<Side>,
     /// Stages, in the order of the columns of the ranking.
@@ -191,44 +139,8 @@ pub struct Comparisons {
     pub ranking: Vec<Ranking>,
     /// Accuracy against cost, by stage and falling accuracy.
     pub cost: Vec<CostRow>,
-}
-
-/// What two configurations must share to be comparable: everything that makes the task.
-fn stage(config: &RunConfig, group: &Group, runs: &[Run]) -> String {
-    let mut text = format!("{}, {} tasks", config.benchmark.name(), config.tasks);
-    if config.data == DataChoice::Embedded {
-        text.push_str(", embedded sample");
-    }
-    if config.fraction < 1.0 {
-        let _ = write!(text, ", fraction {}", config.fraction);
-    }
-    if config.validation > 0.0 {
-        let _ = write!(text, ", validation {}", config.validation);
-    }
-    // Whatever else makes the task another one, where it is not as usual; some of these exist for some benchmarks only.
-    let named = super::group::settings(config);
-    for (key, usual) in [
-        ("class_order", "fixed"),
-        ("angles", "exact"),
-        ("evaluate", "test"),
-        ("classes", ""),
-        ("input_scaling", ""),
-    ] {
-        if let Some((_, value)) = named.iter().find(|(k, v)| k == key && v != usual) {
-            let _ = write!(text, ", {key} {value}");
-        }
-    }
-    let notes: BTreeSet<&String> = group
-        .members
-        .iter()
-        .filter_map(|i| runs.get(*i)?.provenance.data_note.as_ref())
-        .collect();
-    if config.data == DataChoice::Full {
-        for note in notes {
-            let _ = write!(text, ", {note}");
-        }
-    }
-    text
+    /// What a reader must know of the groups before comparing them, each with the group that it is about.
+    pub remarks: Vec<String>,
 }
 
 /// A group with everything needed to compare it.
@@ -242,8 +154,9 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    fn values(&self, metric: Metric) -> Option<Vec<f64>> {
-        self.group.values(self.runs, |run| metric.of(run))
+    fn values(&self, metric: &'static MetricSpec) -> Option<Vec<f64>> {
+        self.group
+            .values(self.runs, |run| (metric.of)(&run.metrics))
     }
 
     /// Whether two entries are the very same folders.
@@ -258,14 +171,14 @@ impl Entry<'_> {
 
 /// Compares the groups of one side with one another, or those of two sides.
 #[must_use]
-pub fn compare(sides: Vec<Side>, metric: Metric) -> Comparisons {
-    let entries = entries(&sides);
-    let mut stages: Vec<String> = Vec::new();
-    for entry in &entries {
-        if !stages.contains(&entry.stage) {
-            stages.push(entry.stage.clone());
-        }
-    }
+pub fn compare(mut sides: Vec<Side>, metric: &'static MetricSpec) -> Comparisons {
+    mark_between(&mut sides);
+    let (entries, stages) = entries(&sides);
+    let remarks = entries.iter().flat_map(|e| {
+        let of = |mark: &String| format!("{}, {}: {mark}", e.stage, e.name);
+        e.group.marks.iter().map(of)
+    });
+    let remarks = remarks.collect();
     let mut pairs = pairs(&entries, sides.len(), metric);
     correct(&mut pairs);
     let ranking = ranking(&entries, &stages, metric);
@@ -277,43 +190,54 @@ pub fn compare(sides: Vec<Side>, metric: Metric) -> Comparisons {
         pairs,
         ranking,
         cost,
+        remarks,
     }
 }
 
-fn entries(sides: &[Side]) -> Vec<Entry<'_>> {
-    let groups: Vec<Group> = sides.iter().flat_map(|side| side.groups.clone()).collect();
-    // Sides are named by letters where a name would not tell them apart.
-    let names = distinct_names(&groups, approach, |config| {
-        let whole: Vec<String> = [
-            config.benchmark.name().to_string(),
-            config.tasks.to_string(),
-        ]
-        .into();
-        whole.join(" ")
-    });
-    let mut names = names.into_iter();
-    let mut entries = Vec::new();
-    for (number, side) in sides.iter().enumerate() {
-        for group in &side.groups {
-            let name = names.next().unwrap_or_default();
-            entries.push(Entry {
-                side: number,
-                group,
-                runs: &side.runs,
-                stage: stage(&group.config, group, &side.runs),
-                name: match (sides.len(), number) {
-                    (1, _) => name,
-                    (_, 0) => format!("A: {name}"),
-                    _ => format!("B: {name}"),
-                },
-                key: group.config.group_hash(),
-            });
+/// A side's groups say that they are on other data than the other side's, too.
+fn mark_between(sides: &mut [Side]) {
+    let mut all: Vec<Group> = sides.iter().flat_map(|side| side.groups.clone()).collect();
+    mark_other_data(&mut all);
+    let mut marked = all.into_iter();
+    for group in sides.iter_mut().flat_map(|side| &mut side.groups) {
+        if let Some(with_marks) = marked.next() {
+            *group = with_marks;
         }
     }
-    entries
 }
 
-fn pairs(entries: &[Entry<'_>], sides: usize, metric: Metric) -> Vec<Pair> {
+/// Every group of every side with its name and its stage, and the stages' titles.
+fn entries(sides: &[Side]) -> (Vec<Entry<'_>>, Vec<String>) {
+    let groups: Vec<&Group> = sides.iter().flat_map(|side| &side.groups).collect();
+    let names = distinct_names(&groups, approach, &[]);
+    let stages = stages(&groups);
+    let owners = sides.iter().enumerate();
+    let owners = owners.flat_map(|(number, side)| side.groups.iter().map(move |_| (number, side)));
+    let all = groups.iter().zip(names).zip(owners).enumerate();
+    let entries = all.map(|(i, ((group, name), (number, side)))| Entry {
+        side: number,
+        group,
+        runs: &side.runs,
+        stage: stages
+            .iter()
+            .find(|stage| stage.members.contains(&i))
+            .map_or(String::new(), |stage| stage.title.clone()),
+        // Sides are named by letters where a name would not tell them apart.
+        name: match (sides.len(), number) {
+            (1, _) => name,
+            (_, 0) => format!("A: {name}"),
+            _ => format!("B: {name}"),
+        },
+        key: format!("{}-{}", group.config.group_hash(), group.stream.data_sha256),
+    });
+    let entries = entries.collect();
+    (
+        entries,
+        stages.into_iter().map(|stage| stage.title).collect(),
+    )
+}
+
+fn pairs(entries: &[Entry<'_>], sides: usize, metric: &'static MetricSpec) -> Vec<Pair> {
     let keys_of = |side: usize| -> BTreeSet<&String> {
         entries
             .iter()
@@ -342,7 +266,7 @@ fn pairs(entries: &[Entry<'_>], sides: usize, metric: Metric) -> Vec<Pair> {
 }
 
 /// `None` where one of the groups lacks the metric.
-fn test(a: &Entry<'_>, b: &Entry<'_>, metric: Metric) -> Option<Pair> {
+fn test(a: &Entry<'_>, b: &Entry<'_>, metric: &'static MetricSpec) -> Option<Pair> {
     let (values_a, values_b) = (a.values(metric)?, b.values(metric)?);
     let spread =
         |values: &[f64]| crate::metrics::mean_std(values).map(|(mean, std)| Spread { mean, std });
@@ -386,10 +310,10 @@ fn correct(pairs: &mut [Pair]) {
     }
 }
 
-fn ranking(entries: &[Entry<'_>], stages: &[String], metric: Metric) -> Vec<Ranking> {
+fn ranking(entries: &[Entry<'_>], stages: &[String], metric: &'static MetricSpec) -> Vec<Ranking> {
     let mean = |entry: &Entry<'_>| {
         let (mean, _) = crate::metrics::mean_std(&entry.values(metric)?)?;
-        Some(metric.goodness(mean))
+        Some(if metric.less_is_better { -mean } else { mean })
     };
     let ranks_of = |entries: &[&Entry<'_>]| -> BTreeMap<String, f64> {
         let with: Vec<(&String, f64)> = entries
@@ -452,8 +376,10 @@ fn cost(entries: &[Entry<'_>], stages: &[String]) -> Vec<CostRow> {
         let accuracy = |e: &Entry<'_>| e.group.average_accuracy.mean;
         let on_front = |e: &Entry<'_>, cost: &dyn Fn(&Entry<'_>) -> f64| {
             !on.iter().any(|other| {
-                let no_worse = accuracy(other) >= accuracy(e) && cost(other) <= cost(e);
-                no_worse && (accuracy(other) > accuracy(e) || cost(other) < cost(e))
+                let gain = accuracy(other) - accuracy(e);
+                let same = is_rounding(gain, accuracy(e));
+                let no_worse = (same || gain > 0.0) && cost(other) <= cost(e);
+                no_worse && (!same || cost(other) < cost(e))
             })
         };
         let mut of_stage: Vec<CostRow> = on

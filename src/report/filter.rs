@@ -2,12 +2,13 @@
 //!
 //! Owns conditions of the form `key=value` over configurations, with the keys of configuration files.
 
-use crate::experiment::benchmark::BenchmarkSpec;
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::plan::settings::{SettingError, entries};
 use crate::method::MethodSpec;
 use crate::optim::OptimizerSpec;
 use crate::settings::{parse_name, unknown};
+
+use super::identity::{Value, columns};
 
 /// Conditions that a run must satisfy, all of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +35,6 @@ impl Filter {
         let values: Vec<String> = values.split(',').map(|v| v.trim().to_string()).collect();
         for value in &values {
             match key.as_str() {
-                "benchmark" => drop(parse_name::<BenchmarkSpec>(value)?),
                 "method" => drop(parse_name::<MethodSpec>(value)?),
                 "optimizer" => drop(parse_name::<OptimizerSpec>(value)?),
                 _ => {}
@@ -58,27 +58,19 @@ impl Filter {
         self.require(key, value)
     }
 
-    /// Whether a configuration satisfies all conditions. Numbers are compared as numbers: `0.10` is `0.1`.
+    /// Whether a configuration satisfies all conditions. Numbers are compared as numbers: `0.10` is `0.1`. A benchmark of
+    /// one's own has the name in its file.
     #[must_use]
     pub fn accepts(&self, config: &RunConfig) -> bool {
         if self.conditions.is_empty() {
             return true;
         }
+        let mut all = columns(config);
+        all.push(("seed", Value::Whole(config.seed)));
         self.conditions.iter().all(|(key, values)| {
-            let found = match key.as_str() {
-                "benchmark" => Some(config.benchmark.name().to_string()),
-                "seed" => Some(config.seed.to_string()),
-                key => config.value(key).map(|value| value.to_string()),
-            };
-            found.is_some_and(|found| values.iter().any(|value| equal(&found, value)))
+            let found = all.iter().find(|(k, _)| k == key);
+            found.is_some_and(|(_, found)| values.iter().any(|value| found.is(value)))
         })
-    }
-}
-
-fn equal(a: &str, b: &str) -> bool {
-    match (a.parse::<f64>(), b.parse::<f64>()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => a == b,
     }
 }
 
@@ -125,7 +117,7 @@ mod tests {
                 .to_string()
                 .contains("key=value")
         );
-        filter.require("b", "5").unwrap();
+        filter.require("b", "5.0").unwrap();
         assert!(!filter.accepts(&config(&[], 1)));
         assert!(filter.accepts(&config(&[("optimizer", "tag-rmsprop")], 1)));
     }

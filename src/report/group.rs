@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::identity::{Stream, Value, keys_of, settings, short_checksum};
 use super::load::{Run, Unfinished};
 use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
 use crate::metrics::mean_std;
@@ -55,6 +56,8 @@ pub struct GroupCost {
 pub struct Group {
     /// The configuration of the first run.
     pub config: RunConfig,
+    /// The stream that its runs learned; only groups of equal streams may be compared.
+    pub stream: Stream,
     /// Seeds, in the order of the results.
     pub seeds: Vec<u64>,
     /// Number of runs.
@@ -97,15 +100,17 @@ impl Group {
     }
 }
 
-/// Groups runs that differ only in their seeds, in the order of their first appearance. Seeds of a configuration that
-/// have no result are noted in its group.
+/// Groups runs that differ only in their seeds, in the order of their first appearance. Runs on other images or labels
+/// are another group, and both say so. Seeds of a configuration that have no result are noted in its first group.
 #[must_use]
 pub fn group_runs(runs: &[Run], unfinished: &[Unfinished]) -> Vec<Group> {
     let mut position = std::collections::HashMap::new();
     let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
     for (i, run) in runs.iter().enumerate() {
         let key = run.config.group_hash();
-        let at = *position.entry(key.clone()).or_insert(groups.len());
+        let at = *position
+            .entry((key.clone(), run.provenance.data_sha256.as_str()))
+            .or_insert(groups.len());
         match groups.get_mut(at) {
             Some((_, members)) => members.push(i),
             None => groups.push((key, vec![i])),
@@ -116,14 +121,37 @@ pub fn group_runs(runs: &[Run], unfinished: &[Unfinished]) -> Vec<Group> {
         let seeds = missing.entry(config.group_hash()).or_default();
         seeds.push(config.seed);
     }
-    groups
+    let mut groups: Vec<Group> = groups
         .into_iter()
         .filter_map(|(key, mut members)| {
             members.sort_by_key(|i| runs.get(*i).map(|run| run.config.seed));
             let missing = missing.remove(&key).unwrap_or_default();
             summarise(runs, members, missing)
         })
-        .collect()
+        .collect();
+    mark_other_data(&mut groups);
+    groups
+}
+
+/// Groups whose benchmark another group has with other images or labels say so.
+pub(super) fn mark_other_data(groups: &mut [Group]) {
+    let streams: std::collections::BTreeSet<Stream> =
+        groups.iter().map(|group| group.stream.clone()).collect();
+    for group in groups {
+        let stream = &group.stream;
+        if streams
+            .iter()
+            .any(|other| other.differs_in_data_alone(stream))
+        {
+            let mark = format!(
+                "images and labels with SHA-256 {}...: not comparable with runs on others",
+                short_checksum(&stream.data_sha256)
+            );
+            if !group.marks.contains(&mark) {
+                group.marks.push(mark);
+            }
+        }
+    }
 }
 
 fn summarise(runs: &[Run], members: Vec<usize>, mut missing: Vec<u64>) -> Option<Group> {
@@ -142,6 +170,7 @@ fn summarise(runs: &[Run], members: Vec<usize>, mut missing: Vec<u64>) -> Option
     }
     Some(Group {
         config: first.config.clone(),
+        stream: Stream::of(&first.config, &first.provenance.data_sha256),
         seeds: of.iter().map(|r| r.config.seed).collect(),
         n: of.len(),
         average_accuracy: spread(&|r| r.metrics.average_accuracy),
@@ -209,11 +238,6 @@ fn marks(of: &[&Run]) -> Vec<String> {
             marks.push(note.clone());
         }
     }
-    let sums = |run: &&&Run| run.provenance.data_sha256.clone();
-    let data: std::collections::BTreeSet<String> = of.iter().map(|run| sums(&run)).collect();
-    if data.len() > 1 {
-        marks.push("its runs were trained on different data (checksums differ)".to_string());
-    }
     marks
 }
 
@@ -226,9 +250,27 @@ fn percent(share: f64) -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SettingColumn {
     /// The key, as in configuration files.
-    pub key: String,
-    /// One value a group, as text; `None` where the setting does not exist.
-    pub values: Vec<Option<String>>,
+    pub key: &'static str,
+    /// One value a group; `None` where the setting does not exist.
+    #[serde(serialize_with = "as_texts")]
+    pub values: Vec<Option<Value>>,
+}
+
+fn as_texts<S: serde::Serializer>(values: &[Option<Value>], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(
+        values
+            .iter()
+            .map(|value| value.as_ref().map(Value::to_string)),
+    )
+}
+
+impl SettingColumn {
+    /// A group's value as tables show it.
+    #[must_use]
+    pub fn text(&self, group: usize) -> String {
+        let value = self.values.get(group).and_then(Option::as_ref);
+        value.map_or("–".to_string(), Value::short)
+    }
 }
 
 /// The settings by which groups differ, beyond benchmark, method and optimizer; the learning rate comes first, and
@@ -237,22 +279,18 @@ pub struct SettingColumn {
 /// A setting that exists for some methods only (TAG's b) differs if its values do, or if one of two groups of the same
 /// benchmark, method and optimizer has it.
 #[must_use]
-pub fn differing_settings(groups: &[Group]) -> Vec<SettingColumn> {
-    let flat: Vec<Vec<(String, String)>> = groups.iter().map(|g| settings(&g.config)).collect();
-    let mut keys: Vec<&str> = vec!["lr"];
-    for (key, _) in flat.iter().flatten() {
-        if !keys.contains(&key.as_str()) {
-            keys.push(key);
-        }
-    }
+pub fn differing_settings(groups: &[&Group]) -> Vec<SettingColumn> {
+    let all: Vec<_> = groups.iter().map(|g| settings(&g.config)).collect();
+    let mut keys: Vec<&'static str> = vec!["lr"];
+    keys.extend(keys_of(&all).into_iter().filter(|key| *key != "lr"));
     let columns = keys.into_iter().map(|key| {
-        let value = |of: &Vec<(String, String)>| {
-            let found = of.iter().find(|(k, _)| k == key);
+        let value = |of: &Vec<(&'static str, Value)>| {
+            let found = of.iter().find(|(k, _)| *k == key);
             found.map(|(_, value)| value.clone())
         };
         SettingColumn {
-            key: key.to_string(),
-            values: flat.iter().map(value).collect(),
+            key,
+            values: all.iter().map(value).collect(),
         }
     });
     columns
@@ -260,7 +298,17 @@ pub fn differing_settings(groups: &[Group]) -> Vec<SettingColumn> {
         .collect()
 }
 
-fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
+/// What says, on one benchmark, which settings a group has.
+fn kind(group: &Group) -> (&str, &str, &str) {
+    let config = &group.config;
+    (
+        &group.stream.benchmark,
+        config.method.name,
+        config.optimizer.name,
+    )
+}
+
+fn differs(groups: &[&Group], values: &[Option<Value>]) -> bool {
     let mut present = values.iter().flatten();
     let Some(first) = present.next() else {
         return false;
@@ -268,10 +316,6 @@ fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
     if present.any(|value| value != first) {
         return true;
     }
-    let kind = |group: &Group| {
-        let config = &group.config;
-        (config.benchmark.clone(), config.method, config.optimizer)
-    };
     let having: Vec<_> = groups
         .iter()
         .zip(values)
@@ -282,17 +326,6 @@ fn differs(groups: &[Group], values: &[Option<String>]) -> bool {
         .iter()
         .zip(values)
         .any(|(group, value)| value.is_none() && having.contains(&kind(group)))
-}
-
-/// All settings but those that every table shows anyway, as text by key.
-#[must_use]
-pub fn settings(config: &RunConfig) -> Vec<(String, String)> {
-    let shown = ["benchmark", "method", "optimizer"];
-    let columns = config.columns().into_iter();
-    columns
-        .filter(|(key, _)| !shown.contains(key))
-        .map(|(key, value)| (key.to_string(), value.to_string()))
-        .collect()
 }
 
 #[cfg(test)]

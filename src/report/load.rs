@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::plan::settings::parse_config_toml;
 use crate::experiment::run::provenance::Provenance;
-use crate::experiment::run::result::{AlphaResult, Cost, RunResult, SCHEMA};
+use crate::experiment::run::result::{AlphaResult, Cost, RunResult, parse_without_alpha};
 use crate::experiment::run::store::RESULT;
 use crate::metrics::{Metrics, TaskMatrix};
 
@@ -32,8 +32,6 @@ const DEPTH: usize = 16;
 const LARGEST_RESULT: u64 = 256 << 20;
 /// How much of the end of an event log is read; the longest event has some kilobytes.
 const TAIL: u64 = 64 << 10;
-/// How far a stored metric may be from the one recomputed: far below what is printed, far above rounding.
-const METRIC_TOLERANCE: f64 = 1e-6;
 
 /// Names that are not UTF-8 are written as near as possible, where serde would refuse them.
 fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
@@ -65,7 +63,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// TAG's correlations, read from the folder; `None` for runs without TAG.
+    /// TAG's correlations, read from the folder; `None` for runs without TAG, and for one that was not read from a folder.
     ///
     /// # Errors
     /// A sentence that names the file, if it cannot be read.
@@ -73,6 +71,9 @@ impl Run {
         #[derive(Deserialize)]
         struct Only {
             alpha: Option<AlphaResult>,
+        }
+        if self.folder.as_os_str().is_empty() {
+            return Ok(None);
         }
         let path = self.folder.join(RESULT);
         let bytes = read(&path)?;
@@ -82,17 +83,17 @@ impl Run {
     }
 }
 
-impl From<&RunResult> for Run {
-    fn from(result: &RunResult) -> Self {
+impl From<RunResult> for Run {
+    fn from(result: RunResult) -> Self {
         Self {
             folder: PathBuf::new(),
-            run_id: result.run_id.clone(),
-            config: result.config.clone(),
+            run_id: result.run_id,
+            config: result.config,
             metrics: result.metrics,
-            accuracy_matrix: result.accuracy_matrix.clone(),
-            loss_matrix: result.loss_matrix.clone(),
-            cost: result.cost.clone(),
-            provenance: result.provenance.clone(),
+            accuracy_matrix: result.accuracy_matrix,
+            loss_matrix: result.loss_matrix,
+            cost: result.cost,
+            provenance: result.provenance,
         }
     }
 }
@@ -159,6 +160,12 @@ impl Loaded {
             && self.duplicates.is_empty()
     }
 
+    /// The configurations of all runs that have a readable one.
+    pub fn configs(&self) -> impl Iterator<Item = &RunConfig> {
+        let finished = self.runs.iter().map(|run| &run.config);
+        finished.chain(self.unfinished.iter().filter_map(|run| run.config.as_ref()))
+    }
+
     /// Drops the runs that do not satisfy a condition, finished or not. Damaged files have no configuration to judge by
     /// and stay.
     pub fn keep(&mut self, condition: impl Fn(&RunConfig) -> bool) {
@@ -181,7 +188,13 @@ impl Loaded {
         let mut kept: Vec<Run> = Vec::with_capacity(self.runs.len());
         for run in std::mem::take(&mut self.runs) {
             // The configuration, not the stored id: ids are short, and files can be edited.
-            let key = format!("{}-{}", run.config.group_hash(), run.config.seed);
+            // On other images it is another run, not the same one again.
+            let key = format!(
+                "{}-{}-{}",
+                run.config.group_hash(),
+                run.config.seed,
+                run.provenance.data_sha256
+            );
             if let Some(original) = first.get(&key).and_then(|i| kept.get(*i)) {
                 self.duplicates.push(Duplicate {
                     identical: original.accuracy_matrix == run.accuracy_matrix,
@@ -336,113 +349,12 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// What a result file must have. Fields that later versions add are passed over.
-#[derive(Deserialize)]
-struct Stored {
-    schema: Option<u64>,
-    run_id: String,
-    config: RunConfig,
-    metrics: Metrics,
-    accuracy_matrix: Vec<Vec<f64>>,
-    loss_matrix: Vec<Vec<f64>>,
-    cost: Cost,
-    provenance: Provenance,
-}
-
 /// A result file's content as a run without a folder.
 ///
 /// # Errors
-/// A sentence: not JSON, of another schema, a matrix of the wrong shape, or metrics that are not the matrix's.
+/// Those of [`parse_without_alpha`].
 pub fn parse(bytes: &[u8]) -> Result<Run, String> {
-    #[derive(Deserialize)]
-    struct Version {
-        schema: Option<u64>,
-    }
-    let stored: Stored = serde_json::from_slice(bytes).map_err(|error| {
-        // Another schema explains what is missing better than the first missing field.
-        match serde_json::from_slice::<Version>(bytes) {
-            Ok(Version { schema }) if schema != Some(u64::from(SCHEMA)) => other_schema(schema),
-            _ => format!("not a result file: {error}"),
-        }
-    })?;
-    if stored.schema != Some(u64::from(SCHEMA)) {
-        return Err(other_schema(stored.schema));
-    }
-    let tasks = stored.config.tasks;
-    let accuracy_matrix = matrix("accuracy_matrix", stored.accuracy_matrix, tasks)?;
-    let loss_matrix = matrix("loss_matrix", stored.loss_matrix, tasks)?;
-    let metrics = Metrics::of(&accuracy_matrix).ok_or("accuracy_matrix is empty")?;
-    if let Some(name) = difference(&metrics, &stored.metrics) {
-        return Err(format!("metrics.{name} is not that of accuracy_matrix"));
-    }
-    Ok(Run {
-        folder: PathBuf::new(),
-        run_id: stored.run_id,
-        config: stored.config,
-        metrics,
-        accuracy_matrix,
-        loss_matrix,
-        cost: stored.cost,
-        provenance: stored.provenance,
-    })
-}
-
-fn other_schema(schema: Option<u64>) -> String {
-    let found = schema.map_or("none".to_string(), |found| found.to_string());
-    format!("schema {found}, where this version reads schema {SCHEMA}")
-}
-
-/// A matrix with one row a task, or with the final row alone.
-fn matrix(name: &str, rows: Vec<Vec<f64>>, tasks: usize) -> Result<TaskMatrix, String> {
-    let only_final = rows.len() == 1 && tasks > 1;
-    let last = rows.last().map_or(0, Vec::len);
-    let matrix = if only_final {
-        TaskMatrix::only_final(rows.into_iter().next().unwrap_or_default())
-    } else {
-        TaskMatrix::new(rows)
-    };
-    let matrix = matrix.map_err(|e| format!("{name}: {e}"))?;
-    if last != tasks {
-        return Err(format!("{name}: {last} tasks at the end, not {tasks}"));
-    }
-    Ok(matrix)
-}
-
-/// The name of the first metric that differs.
-fn difference(a: &Metrics, b: &Metrics) -> Option<&'static str> {
-    let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
-        (Some(a), Some(b)) => (a - b).abs() <= METRIC_TOLERANCE,
-        // A file may lack a metric that came later, but not have one that does not exist.
-        (_, None) => true,
-        (None, Some(_)) => false,
-    };
-    let pairs = [
-        (
-            "average_accuracy",
-            Some(a.average_accuracy),
-            Some(b.average_accuracy),
-        ),
-        ("forgetting", a.forgetting, b.forgetting),
-        (
-            "forgetting_released",
-            a.forgetting_released,
-            b.forgetting_released,
-        ),
-        (
-            "learning_accuracy",
-            a.learning_accuracy,
-            b.learning_accuracy,
-        ),
-        (
-            "backward_transfer",
-            a.backward_transfer,
-            b.backward_transfer,
-        ),
-    ];
-    pairs
-        .into_iter()
-        .find(|(_, a, b)| !near(*a, *b))
-        .map(|(name, _, _)| name)
+    parse_without_alpha(bytes).map(Run::from)
 }
 
 /// What the event log of a run without a result says.

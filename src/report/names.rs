@@ -1,161 +1,171 @@
-//! What a configuration is called in tables.
+//! What a configuration is called.
 //!
-//! Owns two vocabularies: the program's own (`tag-rmsprop, α age`), in which terminals and files name a group, and the
-//! paper's (`TAGed ER (M=5)`), in which its tables do.
+//! Owns two vocabularies, and there are no others. The program's (`er tag-rmsprop, memory_per_class 5`) has the words that
+//! settings are typed with; terminals, files and comparisons use it. The paper's (`TAGed ER (M=5)`) is that of LaTeX, plots
+//! and the page.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 
 use super::group::{Group, differing_settings};
+use super::identity::{self, Stage, Value, is_of_the_stream, settings};
 use crate::experiment::plan::config::{RunConfig, Schedule};
 use crate::method::PLAIN;
 use crate::optim::{AlphaRule, SGD, TagSettings};
 
-/// The optimizer with what tells it apart from its plain form, but for the settings in `elsewhere`, which have columns
-/// of their own.
+/// What a configuration has beyond the plain form of its method and optimizer, as settings are typed: `alpha one`,
+/// `memory_per_class 5`, `schedule joint`.
 #[must_use]
-pub fn optimizer(config: &RunConfig, elsewhere: &[&str]) -> String {
-    let mut text = config.optimizer.name.to_string();
-    let shown = |key: &str| !elsewhere.contains(&key);
-    if shown("alpha") {
-        text.push_str(alpha_rule(config));
-    }
-    let stored = tag(config).and_then(|tag| tag.stored_gradients);
-    if let Some(b) = stored.filter(|_| shown("stored_gradients")) {
-        let _ = write!(text, ", B={b}");
-    }
-    if config.dropout > 0.0 && shown("dropout") {
-        let _ = write!(text, ", dropout {}", config.dropout);
-    }
-    if config.gamma < 1.0 && shown("gamma") {
-        let _ = write!(text, ", γ {}", config.gamma);
-    }
-    if let Some(momentum) = momentum(config).filter(|_| shown("momentum")) {
-        let _ = write!(text, ", momentum {momentum}");
-    }
-    text
+pub fn variant(config: &RunConfig) -> Vec<(&'static str, Value)> {
+    let plain = |key: &str, value: &Value| match (key, value) {
+        ("alpha", value) => value.is("cosine"),
+        ("schedule", value) => value.is("sequential"),
+        ("dropout" | "momentum", value) => value.is("0"),
+        ("gamma", value) => value.is("1"),
+        ("stored_gradients" | "memory_per_class", _) => false,
+        _ => true,
+    };
+    let mut all = settings(config);
+    all.retain(|(key, value)| !plain(key, value));
+    all
 }
 
-fn tag(config: &RunConfig) -> Option<&TagSettings> {
-    config.optimizer_settings.get()
+/// Settings as names have them: `lr 0.1, b 7`.
+fn typed<'a>(settings: impl IntoIterator<Item = (&'a str, &'a Value)>) -> String {
+    let typed = settings
+        .into_iter()
+        .map(|(key, value)| format!("{key} {}", value.short()));
+    typed.collect::<Vec<_>>().join(", ")
 }
 
-/// SGD's momentum, where it has any.
-pub(super) fn momentum(config: &RunConfig) -> Option<f64> {
-    let momentum = config.value("momentum")?.number()?;
-    (momentum > 0.0).then_some(momentum)
-}
-
-/// What a rule for α other than the paper's adds to an optimizer's name.
-pub(super) fn alpha_rule(config: &RunConfig) -> &'static str {
-    match tag(config).map(|tag| tag.alpha) {
-        None | Some(AlphaRule::Cosine) => "",
-        Some(AlphaRule::One) => ", α one",
-        Some(AlphaRule::Age) => ", α age",
-        Some(AlphaRule::Gradients) => ", α gradients",
-    }
-}
-
-/// The method's name, with its memory, and the order of the examples where it is not the usual one.
+/// The program's name: method and optimizer, and what tells variants of one method apart.
 #[must_use]
-pub fn method(config: &RunConfig, elsewhere: &[&str]) -> String {
-    let mut text = config.method.name.to_string();
-    if let Some(memory) = memory(config).filter(|_| !elsewhere.contains(&"memory_per_class")) {
-        let _ = write!(text, ", M={memory}");
+pub fn approach(config: &RunConfig) -> String {
+    let name = format!("{} {}", config.method.name, config.optimizer.name);
+    let variant = variant(config);
+    if variant.is_empty() {
+        return name;
     }
-    if !elsewhere.contains(&"schedule") {
-        match config.schedule {
-            Schedule::Sequential => {}
-            Schedule::Cyclic => text.push_str(", cyclic"),
-            Schedule::Joint => text.push_str(", joint"),
-        }
-    }
-    text
+    format!(
+        "{name}, {}",
+        typed(variant.iter().map(|(key, value)| (*key, value)))
+    )
+}
+
+/// A single run in one line, under the program's names; a configuration that cannot be read says so.
+#[must_use]
+pub fn run(config: Option<&RunConfig>) -> String {
+    config.map_or("configuration unreadable".to_string(), |config| {
+        let (benchmark, approach) = (config.benchmark.name(), approach(config));
+        format!(
+            "{benchmark} {approach}, lr {}, seed {}",
+            config.lr, config.seed
+        )
+    })
 }
 
 /// Remembered examples a class, for the methods that remember.
 fn memory(config: &RunConfig) -> Option<String> {
-    config.value("memory_per_class").map(|m| m.to_string())
+    let memory = config.value("memory_per_class")?;
+    Some(format!(" (M={memory})"))
 }
 
-/// The program's name of method and optimizer, with what tells variants of one method apart.
-#[must_use]
-pub fn approach(config: &RunConfig) -> String {
-    format!("{} {}", method(config, &[]), optimizer(config, &[]))
+/// The optimizer, with its rule for α where that is another than the paper's.
+fn optimizer_in_paper(config: &RunConfig) -> String {
+    let name = config.optimizer.paper_name;
+    let Some(tag) = config.optimizer_settings.get::<TagSettings>() else {
+        return name.to_string();
+    };
+    // The ablations of the paper's main method are called after TAG alone.
+    let base = if name == "TAG-RMSProp" { "TAG" } else { name };
+    match tag.alpha {
+        AlphaRule::Cosine => name.to_string(),
+        AlphaRule::One => format!("{base}-1"),
+        AlphaRule::Age => format!("{base}-age"),
+        AlphaRule::Gradients => format!("{base}-G (B={})", tag.stored_gradients.unwrap_or(1)),
+    }
 }
 
 /// The paper's name of the method, or one in its manner.
 #[must_use]
 pub fn in_paper(config: &RunConfig) -> String {
-    match config.schedule {
-        Schedule::Cyclic => return "MTL (cyclic)".to_string(),
-        Schedule::Joint => return "MTL (joint)".to_string(),
-        Schedule::Sequential => {}
-    }
-    let optimizer = match tag(config).map(|tag| (tag.alpha, tag.stored_gradients)) {
-        None | Some((AlphaRule::Cosine, _)) => config.optimizer.paper_name.to_string(),
-        Some((rule, b)) if config.optimizer.name == "tag-rmsprop" => match rule {
-            AlphaRule::One => "TAG-1".to_string(),
-            AlphaRule::Age => "TAG-age".to_string(),
-            _ => format!("TAG-G (B={})", b.unwrap_or(1)),
-        },
-        Some(_) => optimizer(config, &["dropout", "gamma", "momentum"]),
+    let optimizer = optimizer_in_paper(config);
+    let multi_task = match config.schedule {
+        Schedule::Sequential => None,
+        Schedule::Cyclic => Some("MTL (cyclic)"),
+        Schedule::Joint => Some("MTL (joint)"),
     };
-    if *config.method == PLAIN {
-        return match () {
-            () if *config.optimizer == SGD && config.gamma < 1.0 => "Stable SGD".to_string(),
-            () if config.optimizer.remembers_tasks => optimizer,
-            () => format!("Naive {optimizer}"),
-        };
-    }
-    let base = config.method.paper_name;
+    let base = match multi_task {
+        _ if *config.method != PLAIN => config.method.paper_name,
+        Some(_) => "",
+        None if *config.optimizer == SGD && config.gamma < 1.0 => return "Stable SGD".to_string(),
+        None if config.optimizer.remembers_tasks => return optimizer,
+        None => return format!("Naive {optimizer}"),
+    };
     let prefix = match optimizer.as_str() {
         "SGD" => String::new(),
         "TAG-RMSProp" => "TAGed ".to_string(),
         other => format!("{other} "),
     };
-    let memory = memory(config);
-    let memory = memory.map_or(String::new(), |m| format!(" (M={m})"));
-    format!("{prefix}{base}{memory}")
+    let memory = memory(config).unwrap_or_default();
+    let parts = [
+        &format!("{prefix}{base}{memory}"),
+        multi_task.unwrap_or_default(),
+    ];
+    let parts: Vec<&str> = parts
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join(" ")
 }
 
-/// A name for each group, such that groups of one column have different names.
+/// The stages of groups, in the order of their first appearance.
+#[must_use]
+pub fn stages(groups: &[&Group]) -> Vec<Stage> {
+    identity::stages(groups.iter().map(|group| {
+        let in_paper = group.config.benchmark.paper_name().to_string();
+        (&group.stream, in_paper)
+    }))
+}
+
+/// A name for each group, such that groups of one stage have different names.
 ///
-/// Groups that `name` calls the same within one `column` get their differing settings in parentheses, in every column
-/// where the name appears.
+/// Groups that `name` calls the same on one stage get their differing settings in parentheses, on every stage where the
+/// name appears, but for those in `elsewhere`, which have columns of their own.
 #[must_use]
 pub fn distinct_names(
-    groups: &[Group],
-    name: impl Fn(&RunConfig) -> String,
-    column: impl Fn(&RunConfig) -> String,
+    groups: &[&Group],
+    name: fn(&RunConfig) -> String,
+    elsewhere: &[&str],
 ) -> Vec<String> {
     let names: Vec<String> = groups.iter().map(|g| name(&g.config)).collect();
-    let columns: Vec<String> = groups.iter().map(|g| column(&g.config)).collect();
-    let mut seen = std::collections::BTreeSet::new();
-    let mut ambiguous = std::collections::BTreeSet::new();
-    for pair in names.iter().zip(&columns) {
+    let mut seen = BTreeSet::new();
+    let mut ambiguous = BTreeSet::new();
+    for pair in names.iter().zip(groups.iter().map(|g| &g.stream)) {
         if !seen.insert(pair) {
             ambiguous.insert(pair.0);
         }
     }
     let mut distinct = names.clone();
     for name in ambiguous {
-        let of_name: Vec<usize> = (0..groups.len())
-            .filter(|i| names.get(*i) == Some(name))
-            .collect();
-        let same: Vec<Group> = of_name
-            .iter()
-            .filter_map(|i| groups.get(*i))
-            .cloned()
-            .collect();
-        let settings = differing_settings(&same);
+        let namesakes = names.iter().zip(groups).enumerate();
+        let namesakes = namesakes.filter(|(_, (own, _))| *own == name);
+        let (of_name, same): (Vec<usize>, Vec<&Group>) =
+            namesakes.map(|(i, (_, group))| (i, *group)).unzip();
+        let mut settings = differing_settings(&same);
+        // What makes the stage is in its title, and the learning rate says nothing where it is the same.
+        settings.retain(|column| {
+            let first = column.values.first();
+            let differs = column.values.iter().any(|value| Some(value) != first);
+            differs && !is_of_the_stream(column.key) && !elsewhere.contains(&column.key)
+        });
         for (nth, i) in of_name.into_iter().enumerate() {
-            let values = settings.iter().filter_map(|setting| {
-                let value = setting.values.get(nth).cloned().flatten();
-                value.map(|value| format!("{} {value}", setting.key))
-            });
-            let values: Vec<String> = values.collect();
-            if let Some(slot) = distinct.get_mut(i) {
-                *slot = format!("{name} ({})", values.join(", "));
+            let values = settings
+                .iter()
+                .filter_map(|setting| Some((setting.key, setting.values.get(nth)?.as_ref()?)));
+            let values = typed(values);
+            if let Some(slot) = distinct.get_mut(i).filter(|_| !values.is_empty()) {
+                *slot = format!("{name} ({values})");
             }
         }
     }
@@ -200,13 +210,56 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_column_is_not_named_twice() {
-        let stable = config(&[("gamma", "0.9"), ("dropout", "0.1")], 1);
-        assert_eq!(optimizer(&stable, &[]), "sgd, dropout 0.1, γ 0.9");
-        assert_eq!(optimizer(&stable, &["dropout"]), "sgd, γ 0.9");
+    fn the_programs_names_have_the_words_that_are_typed() {
+        let name = |settings: &[(&str, &str)]| approach(&config(settings, 1));
+        assert_eq!(name(&[]), "plain sgd");
         assert_eq!(
-            method(&config(&[("schedule", "joint"), ("lr", "0.1")], 1), &[]),
-            "plain, joint"
+            name(&[("gamma", "0.9"), ("dropout", "0.1")]),
+            "plain sgd, dropout 0.1, gamma 0.9"
+        );
+        assert_eq!(
+            name(&[("schedule", "joint"), ("lr", "0.1")]),
+            "plain sgd, schedule joint"
+        );
+        let tag = ("optimizer", "tag-rmsprop");
+        assert_eq!(
+            name(&[("method", "agem"), tag, ("alpha", "one")]),
+            "agem tag-rmsprop, alpha one, memory_per_class 1"
+        );
+    }
+
+    /// Whatever method and optimizer: no two of them share a name, in either vocabulary.
+    #[test]
+    fn no_two_pairs_of_method_and_optimizer_share_a_name() {
+        let mut seen = BTreeSet::new();
+        let mut pairs = 0;
+        for method in crate::method::METHODS {
+            for optimizer in crate::optim::OPTIMIZERS {
+                let settings = [
+                    ("method", method.name),
+                    ("optimizer", optimizer.name),
+                    ("lr", "0.1"),
+                ];
+                let config = config(&settings, 1);
+                seen.extend([approach(&config), in_paper(&config)]);
+                pairs += 1;
+            }
+        }
+        assert_eq!(seen.len(), 2 * pairs, "{seen:?}");
+    }
+
+    #[test]
+    fn groups_of_one_name_are_told_apart_by_what_differs() {
+        let tag = ("optimizer", "tag-rmsprop");
+        let runs: Vec<_> = [vec![tag, ("lr", "0.1")], vec![tag, ("lr", "0.2")], vec![]]
+            .iter()
+            .map(|settings| crate::report::testing::run(config(settings, 1), 50.0, 1.0))
+            .collect();
+        let groups = crate::report::group_runs(&runs, &[]);
+        let groups: Vec<&Group> = groups.iter().collect();
+        assert_eq!(
+            distinct_names(&groups, in_paper, &[]),
+            ["TAG-RMSProp (lr 0.1)", "TAG-RMSProp (lr 0.2)", "Naive SGD"]
         );
     }
 }

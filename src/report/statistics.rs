@@ -16,6 +16,16 @@ use serde::Serialize;
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::function::gamma::ln_gamma;
 
+/// Differences below this share of the numbers themselves (of 1 for smaller ones, which are fractions) come from the
+/// order of additions: one image more or less changes a metric a thousand times more.
+const ROUNDING: f64 = 1e-10;
+
+/// Whether a difference between numbers of the size of `size` is no difference.
+#[must_use]
+pub fn is_rounding(difference: f64, size: f64) -> bool {
+    difference.abs() <= ROUNDING * size.abs().max(1.0)
+}
+
 /// Size, mean and variance of values; at least two of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
@@ -26,10 +36,15 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The sample of values; `None` for fewer than two or for values that are not finite.
+    /// The sample of values; `None` for fewer than two or for values that are not finite. Values that rounding alone
+    /// tells apart have no variance.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len() as f64;
+        let first = values.first()?;
+        if values.iter().all(|x| is_rounding(x - first, *first)) {
+            return Self::checked(n, *first, 0.0);
+        }
         let mean = values.iter().sum::<f64>() / n;
         let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
         Self::checked(n, mean, squares / (n - 1.0))
@@ -74,7 +89,7 @@ pub fn welch(a: &Sample, b: &Sample) -> Difference {
     let sum = va + vb;
     let degrees = sum.powi(2) / (va.powi(2) / (a.n - 1.0) + vb.powi(2) / (b.n - 1.0));
     Difference {
-        difference: a.mean - b.mean,
+        difference: difference(a.mean, b.mean),
         standard_error: sum.sqrt(),
         // Both variances are 0: every number of degrees gives the same.
         degrees_of_freedom: if degrees.is_finite() {
@@ -97,7 +112,17 @@ pub fn paired(a: &[f64], b: &[f64]) -> Option<Difference> {
 }
 
 fn differences(a: &[f64], b: &[f64]) -> Option<Vec<f64>> {
-    (a.len() == b.len()).then(|| a.iter().zip(b).map(|(a, b)| a - b).collect())
+    (a.len() == b.len()).then(|| a.iter().zip(b).map(|(a, b)| difference(*a, *b)).collect())
+}
+
+/// First minus second; exactly 0 where rounding alone tells them apart.
+#[must_use]
+pub fn difference(a: f64, b: f64) -> f64 {
+    if is_rounding(a - b, a.abs().max(b.abs())) {
+        0.0
+    } else {
+        a - b
+    }
 }
 
 impl Difference {
@@ -199,7 +224,12 @@ pub fn paired_effect(a: &[f64], b: &[f64]) -> Option<Effect> {
 #[must_use]
 pub fn independent_effect(a: &Sample, b: &Sample) -> Option<Effect> {
     let variance = f64::midpoint(a.variance, b.variance);
-    effect(EffectKind::GAv, a.mean - b.mean, variance, a.n + b.n - 2.0)
+    effect(
+        EffectKind::GAv,
+        difference(a.mean, b.mean),
+        variance,
+        a.n + b.n - 2.0,
+    )
 }
 
 fn effect(kind: EffectKind, difference: f64, variance: f64, degrees: f64) -> Option<Effect> {
@@ -220,8 +250,10 @@ pub fn ranks_from_highest(values: &[f64]) -> Vec<f64> {
     values
         .iter()
         .map(|x| {
-            let higher = values.iter().filter(|y| *y > x).count() as f64;
-            let equal = values.iter().filter(|y| *y == x).count() as f64;
+            let count = |fits: &dyn Fn(f64) -> bool| {
+                values.iter().filter(|y| fits(difference(**y, *x))).count() as f64
+            };
+            let (higher, equal) = (count(&|d| d > 0.0), count(&|d| d == 0.0));
             higher + f64::midpoint(equal, 1.0)
         })
         .collect()
@@ -331,6 +363,34 @@ mod tests {
             (0.0, 0.0, 1.0)
         );
         assert_eq!(independent_effect(&same, &other), None);
+    }
+
+    /// The same accuracies summed in another order: a spread and a difference at the level of rounding are none.
+    #[test]
+    fn rounding_is_no_effect() {
+        let noisy = |x: f64, steps: i32| x + f64::from(steps) * x * f64::EPSILON;
+        for x in [61.5, 100.0 / 3.0, 0.218, 1e-3] {
+            let a = [x, noisy(x, 1), noisy(x, -1)];
+            let b = [noisy(x, 2), x, noisy(x, 1)];
+            let (sa, sb) = (Sample::of(&a).unwrap(), Sample::of(&b).unwrap());
+            let independent = welch(&sa, &sb);
+            let dependent = paired(&a, &b).unwrap();
+            for test in [independent, dependent] {
+                assert_eq!((test.difference, test.standard_error), (0.0, 0.0));
+                assert_eq!((test.p(), test.interval(0.95)), (1.0, (0.0, 0.0)));
+            }
+            assert_eq!(independent_effect(&sa, &sb), None);
+            assert_eq!(paired_effect(&a, &b), None);
+            assert_eq!(ranks_from_highest(&a), [2.0; 3]);
+        }
+        // Forgetting of nothing: differences of accuracies that cancel, at 1e-16 around 0.
+        let (a, b) = ([0.0, 1e-16, -2e-16], [1e-17, 0.0, 3e-16]);
+        assert_eq!(paired(&a, &b).unwrap().p(), 1.0);
+        // One image of 10000 on one of 20 tasks is an effect.
+        let step = 100.0 / 10_000.0 / 20.0;
+        let (a, b) = ([60.0, 60.0 + step], [60.0 + 2.0 * step, 60.0 + 3.0 * step]);
+        assert!(paired(&a, &b).unwrap().difference < 0.0);
+        assert!(independent_effect(&Sample::of(&a).unwrap(), &Sample::of(&b).unwrap()).is_some());
     }
 
     #[test]

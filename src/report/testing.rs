@@ -80,7 +80,7 @@ pub(super) fn result(config: RunConfig, accuracy: f64, drop: f64) -> RunResult {
 
 /// The run of such a result.
 pub(super) fn run(config: RunConfig, accuracy: f64, drop: f64) -> Run {
-    Run::from(&result(config, accuracy, drop))
+    Run::from(result(config, accuracy, drop))
 }
 
 /// Writes a result into its run folder below `out`.

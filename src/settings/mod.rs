@@ -26,4 +26,4 @@ pub use kinds::{
 };
 pub use named::{Named, find, parse_name};
 pub use own::{NoSettings, Own, OwnSettings, Section, SettingsOf, SettingsSpec, typed};
-pub use value::Value;
+pub use value::{Value, short_checksum};

@@ -16,6 +16,8 @@ mod extension;
 mod golden_models;
 mod golden_optimizers;
 mod methods;
+#[cfg(unix)]
+mod outputs;
 mod plots;
 mod program;
 mod real_data;

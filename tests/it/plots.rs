@@ -39,7 +39,7 @@ fn plots_and_page_of_real_runs() {
     assert!(done.status.success(), "{}", stderr(&done));
     assert_eq!(fs::read_dir(dir.path().join("some")).unwrap().count(), 2);
     let svg = fs::read_to_string(stdout(&done).lines().next().unwrap()).unwrap();
-    assert!(svg.contains(">SGD<") && !svg.contains("TAG-RMSProp"));
+    assert!(svg.contains("aria-label=\"Naive SGD\"") && !svg.contains("TAG-RMSProp"));
 
     let done = run("report {}/runs --html {}/report.html", dir.path());
     assert!(done.status.success(), "{}", stderr(&done));

@@ -91,7 +91,7 @@ fn results_are_reported_filtered_compared_and_exported() {
 fn reports_can_be_written_to_files() {
     let dir = runs();
     for (format, start) in [
-        ("markdown", "## Results"),
+        ("markdown", "## Results: rotated-mnist"),
         ("latex", "% Needs"),
         ("csv", "status,"),
         ("text", "Results"),
@@ -134,4 +134,100 @@ fn bad_requests_are_refused() {
         &["speed", "backward-transfer"],
     );
     refuse("export {}/empty", 2, &["nothing to export", "--npy"]);
+}
+
+/// Two benchmarks of one's own with as many tasks and classes, one of them with two networks, neither of them the one
+/// that its file suggests.
+#[test]
+fn own_benchmarks_stay_apart_under_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let images = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/own-data/shapes");
+    let pairs = [
+        (
+            "corners",
+            r#"[["square", "triangle"], ["circle", "cross"]]"#,
+        ),
+        ("curves", r#"[["circle", "square"], ["cross", "triangle"]]"#),
+    ];
+    for (name, classes) in pairs {
+        let text = format!(
+            "name = \"{name}\"\nmodel = \"lenet\"\n[images]\nchannels = 3\nheight = 16\nwidth = 16\n\
+             [[source]]\nname = \"drawn\"\nformat = \"folders\"\npath = \"{images}\"\ntest_share = 0.25\n\
+             [tasks]\nclasses = {classes}\n"
+        );
+        fs::write(dir.path().join(format!("{name}.toml")), text).unwrap();
+    }
+    for (name, rest) in [
+        ("corners", "--model mlp --hidden 8"),
+        ("corners", "--model reduced-resnet18"),
+        ("curves", "--model mlp --hidden 8"),
+    ] {
+        let output = run(
+            &format!(
+                "run --benchmark {{}}/{name}.toml --optimizer sgd --lr 0.01 --epochs 1 --batch-size 8 --jobs 1 --seeds 1-2 \
+                 {rest} --out {{}}/runs"
+            ),
+            dir.path(),
+        );
+        assert!(output.status.success(), "{}", stderr(&output));
+        let printed = stdout(&output);
+        assert!(
+            printed.contains(&format!("Results: {name}, 2 tasks")),
+            "{printed}"
+        );
+    }
+    let long = |text: &str| {
+        let words = text.split(|c: char| !c.is_ascii_hexdigit());
+        words.map(str::len).max().unwrap_or(0) >= 64
+    };
+    for arguments in [
+        "report {}/runs",
+        "report {}/runs --format markdown",
+        "report {}/runs --format latex",
+        "compare {}/runs",
+    ] {
+        let text = stdout(&run(arguments, dir.path()));
+        for name in ["corners", "curves"] {
+            assert!(text.contains(name), "{arguments}: no {name} in {text}");
+        }
+        assert!(
+            !text.contains("custom") && !long(&text),
+            "{arguments}: {text}"
+        );
+    }
+    // The model of the row is the one that ran, so that each of the two is found by it, and lenet is not.
+    let groups = |condition: &str| {
+        let report = json(
+            &format!("report {{}}/runs --json --benchmark corners {condition}"),
+            dir.path(),
+        );
+        report["groups"].as_array().unwrap().len()
+    };
+    assert_eq!((groups(""), groups("--where model=mlp")), (2, 1));
+    refused(
+        &run("report {}/runs --where model=lenet", dir.path()),
+        1,
+        &["with these filters", "corners, curves"],
+    );
+    let report = json("report {}/runs --json", dir.path());
+    let titles: Vec<&str> = report["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stage| stage["title"].as_str().unwrap())
+        .collect();
+    assert_eq!(titles, ["corners, 2 tasks", "curves, 2 tasks"]);
+    // One pair, of the two networks on the one benchmark; none between the benchmarks.
+    let comparison = json("compare {}/runs --json", dir.path());
+    let pairs = comparison["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), 1, "{pairs:?}");
+    assert_eq!(pairs[0]["stage"], "corners, 2 tasks");
+    let output = run("plot {}/runs --out {}/plots --what bars", dir.path());
+    assert_eq!(stdout(&output).lines().count(), 2, "{}", stderr(&output));
+    let page = run("report {}/runs --format html", dir.path());
+    assert!(
+        stdout(&page).contains("name its file with --benchmark"),
+        "{}",
+        stderr(&page)
+    );
 }

@@ -14,7 +14,7 @@ use crate::experiment::RunError;
 use crate::experiment::run::execution::Status;
 use crate::experiment::run::provenance;
 use crate::experiment::run::runner::Event;
-use crate::experiment::run::store::temporary_in;
+use crate::files::temporary_in;
 
 /// Name of the file.
 pub const FILE: &str = "status.json";

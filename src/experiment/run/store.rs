@@ -1,8 +1,7 @@
 //! The run folder: configuration, events, weights, result.
 //!
-//! Owns how files are written: to a temporary in the same folder, flushed to disk, renamed. `result.json` comes last, so
-//! its presence means that the run is complete and its absence that nothing may be trusted but what a checkpoint vouches
-//! for.
+//! Owns what is in it and when it is written. `result.json` comes last, so its presence means that the
+//! run is complete and its absence that nothing may be trusted but what a checkpoint vouches for.
 //!
 //! ```text
 //! <run>/config.toml        every setting resolved
@@ -19,15 +18,13 @@ use std::path::{Path, PathBuf};
 
 use crate::experiment::RunError;
 use crate::experiment::plan::config::RunConfig;
-use crate::experiment::run::result::RunResult;
+use crate::experiment::run::result::{self, RunResult};
 use crate::experiment::run::runner::Event;
+use crate::files::TEMPORARY;
 
 /// Name of the result file in a run folder.
 pub const RESULT: &str = "result.json";
 const CONFIG: &str = "config.toml";
-/// How names of temporary files begin; a killed process may leave one.
-pub(super) const TEMPORARY: &str = ".tagcl-";
-
 /// A run's folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -46,49 +43,13 @@ pub(super) fn io_error<'a>(
     }
 }
 
-/// A temporary file that may become one of the folder's, readable by whom the user's mask lets.
-pub(super) fn temporary_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY).suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
-
-/// Makes a rename in this folder outlive a loss of power.
-#[cfg(unix)]
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    File::open(folder)?.sync_all()
-}
-
-/// Elsewhere folders cannot be opened; the rename itself is still atomic.
-#[cfg(not(unix))]
-pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Writes a whole file: temporary in the same folder, flush to disk, rename, flush the folder.
+/// Writes a whole file; see [`crate::files`].
 ///
 /// # Errors
 /// [`RunError::Io`] naming the file; the old content, if any, is still there then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut file = temporary_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        sync_folder(folder)
-    };
-    write().map_err(io_error("write", path))
+    let written = crate::files::write(path, bytes);
+    written.map_err(|error| io_error("write", path)(error.source))
 }
 
 impl RunFolder {
@@ -117,8 +78,7 @@ impl RunFolder {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(io_error("read", &path)(e)),
         };
-        let result: RunResult =
-            serde_json::from_slice(&bytes).map_err(|e| self.damaged(&path, &e.to_string()))?;
+        let result = result::parse(&bytes).map_err(|reason| self.damaged(&path, &reason))?;
         self.compare(&result.config, config)?;
         Ok(Some(result))
     }
@@ -329,17 +289,5 @@ mod tests {
         assert_eq!(text(&mut events, &["e"]), "a warning b resumed d e");
         events.keep(0).unwrap();
         assert_eq!(text(&mut events, &["f"]), "f");
-    }
-
-    #[test]
-    fn a_failed_write_keeps_the_old_file_and_leaves_no_temporary() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        write_atomically(&path, b"old").unwrap();
-        write_atomically(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = write_atomically(&folder.path().join("absent/file"), b"x").unwrap_err();
-        assert!(error.to_string().contains("absent/file"), "{error}");
     }
 }

@@ -2,19 +2,22 @@
 //!
 //! Runs without a usable result have lines of their own: the column `status` tells them apart.
 
-use std::collections::BTreeSet;
-
-use super::Exporter;
-use super::grid::brief;
-use crate::experiment::paper::published::{Agreement, Quantity};
+use crate::experiment::paper::published::Agreement;
 use crate::report::against::{Comparison, QuantityComparison};
-use crate::report::group::{Group, Spread, settings};
+use crate::report::format::FormatSpec;
+use crate::report::group::{Group, Spread};
+use crate::report::identity::{Value, columns, keys_of};
+use crate::report::metric::{COSTS, METRICS};
+use crate::report::names;
 use crate::report::summary::Report;
-use crate::settings::Named as _;
 
-/// One line a group.
-#[derive(Clone, Copy, Debug)]
-pub struct Csv;
+/// `csv`.
+pub static CSV: FormatSpec = FormatSpec {
+    name: "csv",
+    description: "One line a group, full precision",
+    ending: "csv",
+    write: |report, _| Ok(write(report)),
+};
 
 /// A field: quoted where it has a comma, a quote or a line break.
 #[must_use]
@@ -26,14 +29,21 @@ pub fn field(text: &str) -> String {
     }
 }
 
-fn line(fields: impl IntoIterator<Item = String>) -> String {
-    let mut line = fields
-        .into_iter()
-        .map(|f| field(&f))
-        .collect::<Vec<_>>()
-        .join(",");
-    line.push('\n');
-    line
+/// A line of fields.
+#[must_use]
+pub fn line(fields: impl IntoIterator<Item = String>) -> String {
+    let fields = fields.into_iter().map(|f| field(&f));
+    fields.collect::<Vec<_>>().join(",") + "\n"
+}
+
+/// The values of these keys; empty where a setting does not exist.
+#[must_use]
+pub fn values_of(own: &[(&'static str, Value)], keys: &[&str]) -> Vec<String> {
+    let value = |key: &&str| {
+        let found = own.iter().find(|(k, _)| k == key);
+        found.map_or(String::new(), |(_, value)| value.to_string())
+    };
+    keys.iter().map(value).collect()
 }
 
 fn number(value: Option<f64>) -> String {
@@ -42,149 +52,162 @@ fn number(value: Option<f64>) -> String {
         .map_or(String::new(), |x| x.to_string())
 }
 
-fn spread(spread: Option<Spread>) -> [String; 2] {
-    [
-        number(spread.map(|s| s.mean)),
-        number(spread.map(|s| s.std)),
+/// A column: its heading, and its value in a line.
+struct Column<T: ?Sized> {
+    heading: String,
+    of: Box<dyn Fn(&T) -> String>,
+}
+
+fn column<T: ?Sized>(heading: impl Into<String>, of: impl Fn(&T) -> String + 'static) -> Column<T> {
+    Column {
+        heading: heading.into(),
+        of: Box::new(of),
+    }
+}
+
+/// What a group is, before its settings.
+fn names() -> Vec<Column<Group>> {
+    let list = |items: &[String], separator: &str| items.join(separator);
+    vec![
+        column("n", |g: &Group| g.n.to_string()),
+        column("seeds", move |g: &Group| {
+            list(
+                &g.seeds.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                " ",
+            )
+        }),
+        column("marks", move |g: &Group| list(&g.marks, "; ")),
+        column("data_sha256", |g: &Group| g.stream.data_sha256.clone()),
     ]
 }
 
-const NAMES: [&str; 7] = [
-    "status",
-    "benchmark",
-    "method",
-    "optimizer",
-    "n",
-    "seeds",
-    "marks",
-];
-const METRICS: [&str; 12] = [
-    "average_accuracy_mean",
-    "average_accuracy_std",
-    "forgetting_mean",
-    "forgetting_std",
-    "forgetting_released_mean",
-    "forgetting_released_std",
-    "learning_accuracy_mean",
-    "learning_accuracy_std",
-    "backward_transfer_mean",
-    "backward_transfer_std",
-    "wall_s_mean",
-    "wall_s_std",
-];
-const COST: [&str; 8] = [
-    "train_s_mean",
-    "eval_s_mean",
-    "steps",
-    "samples",
-    "replayed_samples",
-    "optimizer_state_bytes",
-    "replay_bytes",
-    "peak_rss_bytes",
-];
-const QUANTITIES: [(&str, Quantity); 3] = [
-    ("accuracy", Quantity::Accuracy),
-    ("forgetting", Quantity::Forgetting),
-    ("learning_accuracy", Quantity::LearningAccuracy),
-];
-const PUBLISHED: [&str; 9] = [
-    "mean",
-    "std",
-    "n",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "equivalence_p",
-    "verdict",
-];
-
-impl Exporter for Csv {
-    fn export(&self, report: &Report) -> String {
-        let all: Vec<Vec<(String, String)>> =
-            report.groups.iter().map(|g| settings(&g.config)).collect();
-        let keys: BTreeSet<&String> = all.iter().flatten().map(|(key, _)| key).collect();
-        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut header = owned(&NAMES);
-        header.extend(keys.iter().map(ToString::to_string));
-        header.extend(owned(&METRICS));
-        header.extend(owned(&COST));
-        header.extend(owned(&[
-            "published",
-            "published_settings",
-            "published_source",
-            "published_notes",
-        ]));
-        for (quantity, _) in QUANTITIES {
-            header.extend(
-                PUBLISHED
-                    .iter()
-                    .map(|name| format!("published_{quantity}_{name}")),
-            );
-        }
-        header.extend(owned(&["path", "reason"]));
-        let width = header.len();
-        let mut text = line(header);
-        for (i, (group, own)) in report.groups.iter().zip(&all).enumerate() {
-            // A second published row of the same settings has a line of its own, with another status.
-            let mut rows: Vec<Option<&Comparison>> = report
-                .comparisons
-                .iter()
-                .filter(|c| c.group == i)
-                .map(Some)
-                .collect();
-            if rows.is_empty() {
-                rows.push(None);
-            }
-            for (nth, comparison) in rows.into_iter().enumerate() {
-                let status = if nth == 0 { "done" } else { "also-published" };
-                let mut fields = names(group, status);
-                fields.extend(keys.iter().map(|key| {
-                    let found = own.iter().find(|(k, _)| k == *key);
-                    found.map_or(String::new(), |(_, value)| value.clone())
-                }));
-                fields.extend(metrics(group));
-                fields.extend(published(comparison));
-                text.push_str(&line(padded(fields, width, "", "")));
-            }
-        }
-        for run in &report.unfinished {
-            let reason = format!(
-                "{}: {}; {} tasks done",
-                brief(run.config.as_ref()),
-                run.last_event.as_deref().unwrap_or("no event"),
-                run.tasks_done
-            );
-            let path = run.folder.display().to_string();
-            text.push_str(&line(padded(
-                vec!["unfinished".to_string()],
-                width,
-                &path,
-                &reason,
-            )));
-        }
-        for damaged in &report.damaged {
-            let path = damaged.path.display().to_string();
-            text.push_str(&line(padded(
-                vec!["damaged".to_string()],
-                width,
-                &path,
-                &damaged.reason,
-            )));
-        }
-        for duplicate in &report.duplicates {
-            let path = duplicate.folder.display().to_string();
-            let same = if duplicate.identical { "same" } else { "other" };
-            let reason = format!("{} counts; {same} accuracies", duplicate.first.display());
-            text.push_str(&line(padded(
-                vec!["duplicate".to_string()],
-                width,
-                &path,
-                &reason,
-            )));
-        }
-        text
+fn figures() -> Vec<Column<Group>> {
+    let mut all = Vec::new();
+    let mut spread = |key: &str, of: fn(&Group) -> Option<Spread>| {
+        all.push(column(format!("{key}_mean"), move |g| {
+            number(of(g).map(|s| s.mean))
+        }));
+        all.push(column(format!("{key}_std"), move |g| {
+            number(of(g).map(|s| s.std))
+        }));
+    };
+    for metric in METRICS {
+        spread(metric.key, metric.spread);
     }
+    spread("wall_s", |g| Some(g.wall_s));
+    all.extend(
+        COSTS
+            .iter()
+            .map(|cost| column(cost.key, |g| number((cost.of)(g)))),
+    );
+    all
+}
+
+type OfQuantity = fn(&QuantityComparison) -> String;
+
+fn published() -> Vec<Column<Comparison>> {
+    let mut all: Vec<Column<Comparison>> = vec![
+        column("published", |c: &Comparison| c.row.label.clone()),
+        column("published_settings", |c: &Comparison| {
+            match c.agreement {
+                Agreement::InForce => "in force",
+                Agreement::OnlyStated => "only stated",
+            }
+            .to_string()
+        }),
+        column("published_source", |c: &Comparison| c.source.clone()),
+        column("published_notes", |c: &Comparison| c.notes.join("; ")),
+    ];
+    let of_quantity: [(&str, OfQuantity); 9] = [
+        ("mean", |q| number(Some(q.published_mean))),
+        ("std", |q| number(q.published_std)),
+        ("n", |q| q.published_n.to_string()),
+        ("difference", |q| number(Some(q.difference))),
+        ("low", |q| number(q.interval.map(|(low, _)| low))),
+        ("high", |q| number(q.interval.map(|(_, high)| high))),
+        ("p", |q| number(q.p)),
+        ("equivalence_p", |q| number(q.equivalence_p)),
+        ("verdict", |q| q.verdict.name().to_string()),
+    ];
+    for metric in METRICS {
+        let Some(quantity) = metric.published else {
+            continue;
+        };
+        for (name, of) in of_quantity {
+            let value = move |c: &Comparison| {
+                let found = c.quantities.iter().find(|q| q.quantity == quantity);
+                found.map_or(String::new(), of)
+            };
+            all.push(column(
+                format!("published_{}_{name}", quantity.name()),
+                value,
+            ));
+        }
+    }
+    all
+}
+
+fn write(report: &Report) -> String {
+    let all: Vec<_> = report.groups.iter().map(|g| columns(&g.config)).collect();
+    let keys = keys_of(&all);
+    let (names, figures, published) = (names(), figures(), published());
+    let mut header = vec!["status".to_string()];
+    header.extend(keys.iter().map(ToString::to_string));
+    header.extend(names.iter().chain(&figures).map(|c| c.heading.clone()));
+    header.extend(published.iter().map(|c| c.heading.clone()));
+    header.extend(["path".to_string(), "reason".to_string()]);
+    let width = header.len();
+    let mut text = line(header);
+    for (i, (group, own)) in report.groups.iter().zip(&all).enumerate() {
+        // A second published row of the same settings has a line of its own, with another status.
+        let beside = report.comparisons.iter().filter(|c| c.group == i);
+        let mut rows: Vec<Option<&Comparison>> = beside.map(Some).collect();
+        if rows.is_empty() {
+            rows.push(None);
+        }
+        for (nth, comparison) in rows.into_iter().enumerate() {
+            let status = if nth == 0 { "done" } else { "also-published" };
+            let mut fields = vec![status.to_string()];
+            fields.extend(values_of(own, &keys));
+            fields.extend(names.iter().chain(&figures).map(|c| (c.of)(group)));
+            if let Some(comparison) = comparison {
+                fields.extend(published.iter().map(|c| (c.of)(comparison)));
+            }
+            text.push_str(&line(padded(fields, width, "", "")));
+        }
+    }
+    for (status, path, reason) in without_result(report) {
+        let fields = vec![status.to_string()];
+        text.push_str(&line(padded(fields, width, &path, &reason)));
+    }
+    text
+}
+
+/// Status, path and reason of everything that has no usable result.
+fn without_result(report: &Report) -> Vec<(&'static str, String, String)> {
+    let mut all = Vec::new();
+    for run in &report.unfinished {
+        let reason = format!(
+            "{}: {}; {} tasks done",
+            names::run(run.config.as_ref()),
+            run.last_event.as_deref().unwrap_or("no event"),
+            run.tasks_done
+        );
+        all.push(("unfinished", run.folder.display().to_string(), reason));
+    }
+    for damaged in &report.damaged {
+        all.push((
+            "damaged",
+            damaged.path.display().to_string(),
+            damaged.reason.clone(),
+        ));
+    }
+    for duplicate in &report.duplicates {
+        let same = if duplicate.identical { "same" } else { "other" };
+        let reason = format!("{} counts; {same} accuracies", duplicate.first.display());
+        all.push(("duplicate", duplicate.folder.display().to_string(), reason));
+    }
+    all
 }
 
 /// The fields, empty ones up to the last two, and those.
@@ -192,83 +215,4 @@ fn padded(mut fields: Vec<String>, width: usize, path: &str, reason: &str) -> Ve
     fields.resize(width.saturating_sub(2), String::new());
     fields.extend([path.to_string(), reason.to_string()]);
     fields
-}
-
-fn names(group: &Group, status: &str) -> Vec<String> {
-    let seeds: Vec<String> = group.seeds.iter().map(ToString::to_string).collect();
-    vec![
-        status.to_string(),
-        group.config.benchmark.name().to_string(),
-        group.config.method.name().to_string(),
-        group.config.optimizer.name().to_string(),
-        group.n.to_string(),
-        seeds.join(" "),
-        group.marks.join("; "),
-    ]
-}
-
-fn metrics(group: &Group) -> Vec<String> {
-    let cost = &group.cost;
-    let spreads = [
-        Some(group.average_accuracy),
-        group.forgetting,
-        group.forgetting_released,
-        group.learning_accuracy,
-        group.backward_transfer,
-        Some(group.wall_s),
-    ];
-    let mut fields: Vec<String> = spreads.into_iter().flat_map(spread).collect();
-    let costs = [
-        cost.train_s.mean,
-        cost.eval_s.mean,
-        cost.steps,
-        cost.samples,
-        cost.replayed_samples,
-        cost.optimizer_state_bytes,
-        cost.replay_bytes,
-    ];
-    fields.extend(costs.into_iter().map(|x| number(Some(x))));
-    fields.push(
-        cost.peak_rss_bytes
-            .map_or(String::new(), |bytes| bytes.to_string()),
-    );
-    fields
-}
-
-fn published(comparison: Option<&Comparison>) -> Vec<String> {
-    let Some(comparison) = comparison else {
-        return Vec::new();
-    };
-    let agreement = match comparison.agreement {
-        Agreement::InForce => "in force",
-        Agreement::OnlyStated => "only stated",
-    };
-    let mut fields = vec![
-        comparison.row.label.clone(),
-        agreement.to_string(),
-        comparison.source.clone(),
-        comparison.notes.join("; "),
-    ];
-    for (_, quantity) in QUANTITIES {
-        let found = comparison
-            .quantities
-            .iter()
-            .find(|q| q.quantity == quantity);
-        fields.extend(found.map_or_else(|| vec![String::new(); PUBLISHED.len()], of_quantity));
-    }
-    fields
-}
-
-fn of_quantity(quantity: &QuantityComparison) -> Vec<String> {
-    vec![
-        number(Some(quantity.published_mean)),
-        number(quantity.published_std),
-        quantity.published_n.to_string(),
-        number(Some(quantity.difference)),
-        number(quantity.interval.map(|(low, _)| low)),
-        number(quantity.interval.map(|(_, high)| high)),
-        number(quantity.p),
-        number(quantity.equivalence_p),
-        quantity.verdict.name().to_string(),
-    ]
 }

@@ -1,21 +1,14 @@
-//! JSON: the whole report, with every run's configuration, metrics, cost and provenance.
+//! JSON: the whole report, with every run's configuration, metrics, cost and provenance. Matrices stay in the run folders.
 
-use super::Exporter;
-use crate::report::summary::Report;
+use crate::report::format::{FormatError, FormatSpec};
 
-/// The [`Report`] as it is; matrices stay in the run folders.
-#[derive(Clone, Copy, Debug)]
-pub struct Json;
-
-impl Exporter for Json {
-    #[expect(
-        clippy::expect_used,
-        reason = "numbers, names and paths; paths are lossy where not UTF-8"
-    )]
-    fn export(&self, report: &Report) -> String {
-        let mut text =
-            serde_json::to_string_pretty(report).expect("the report has no map keys but text");
-        text.push('\n');
-        text
-    }
-}
+/// `json`.
+pub static JSON: FormatSpec = FormatSpec {
+    name: "json",
+    description: "Everything",
+    ending: "json",
+    write: |report, _| {
+        let text = serde_json::to_string_pretty(report).map_err(|e| FormatError(e.to_string()))?;
+        Ok(text + "\n")
+    },
+};

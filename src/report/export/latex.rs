@@ -1,25 +1,39 @@
-//! LaTeX (booktabs), in the layout of the paper's Table 1: a row a method, a group of columns a benchmark.
+//! LaTeX (booktabs), with the columns of the paper's Table 1: a table a benchmark, a row a method.
 //!
-//! Each group of columns has accuracy, forgetting and learning accuracy (LA). Forgetting is the released code's, as in
-//! the paper's tables. Where the authors published the same settings, their figures stand in the line below ours.
+//! Forgetting is the released code's, as in the paper's tables. Where the authors published the same settings, their
+//! figures stand in the line below ours.
 
 use std::fmt::Write as _;
 
-use super::Exporter;
-use super::grid::{brief, digits, interval, pair, published};
-use crate::experiment::paper::published::{Agreement, Quantity};
-use crate::experiment::plan::config::RunConfig;
+use super::tables::{against, missing};
+use crate::experiment::paper::published::Agreement;
 use crate::report::against::Comparison;
-use crate::report::group::{Group, Spread};
+use crate::report::format::FormatSpec;
+use crate::report::grid::{Grid, Row, pair};
+use crate::report::group::Group;
+use crate::report::identity::settings;
+use crate::report::metric::{ACCURACY, FORGETTING_RELEASED, LEARNING_ACCURACY, MetricSpec};
 use crate::report::names::{distinct_names, in_paper};
-use crate::report::summary::Report;
+use crate::report::statistics::difference;
+use crate::report::summary::{Report, ReportStage};
 
-/// Benchmarks side by side; the paper's page holds two.
-const ABREAST: usize = 2;
+/// `latex`: complete `table` environments; the preamble needs `booktabs`.
+pub static LATEX: FormatSpec = FormatSpec {
+    name: "latex",
+    description: "Tables for a paper (booktabs)",
+    ending: "tex",
+    write: |report, _| Ok(write(report)),
+};
 
-/// A complete `table` environment; the preamble needs `booktabs`.
-#[derive(Clone, Copy, Debug)]
-pub struct Latex;
+/// A figure's column: its heading, the metric, and the decimals that the paper prints.
+const FIGURES: [(&str, &MetricSpec, usize); 3] = [
+    ("Accuracy", &ACCURACY, 2),
+    ("Forgetting", &FORGETTING_RELEASED, 2),
+    ("LA", &LEARNING_ACCURACY, 2),
+];
+
+/// Settings that have columns, where a group of the benchmark has them.
+const SETTINGS: [(&str, &str); 2] = [("lr", "lr"), ("b", "$b$")];
 
 /// Text with nothing that LaTeX would take for markup, in ASCII but for letters.
 fn escape(text: &str) -> String {
@@ -38,6 +52,7 @@ fn escape(text: &str) -> String {
             '±' => out.push_str("$\\pm$"),
             'α' => out.push_str("$\\alpha$"),
             'γ' => out.push_str("$\\gamma$"),
+            '⁶' => out.push_str("$^6$"),
             '–' => out.push_str("--"),
             // In LaTeX's oldest font encoding this is a dash.
             '|' => out.push_str("$|$"),
@@ -48,280 +63,244 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// `62.79 $\pm$ 0.29`.
-fn figure(spread: Option<Spread>, n: usize, digits: usize) -> String {
-    escape(&pair(spread, n, digits))
-}
-
-/// What must agree for figures to stand in one group of columns.
-fn column_of(config: &RunConfig) -> (String, String) {
-    let title = config.benchmark.paper_name().to_string();
-    let epochs = match config.epochs {
-        1 => "1 epoch".to_string(),
-        n => format!("{n} epochs"),
+/// A label of letters, digits and hyphens.
+fn label(kind: &str, title: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
     };
-    let detail = format!("{} tasks, {epochs}", config.tasks);
-    (title, detail)
-}
-
-impl Exporter for Latex {
-    fn export(&self, report: &Report) -> String {
-        let mut text = String::from("% Needs \\usepackage{booktabs} in the preamble.\n");
-        if !report.groups.is_empty() {
-            results(report, &mut text);
-        }
-        if !report.comparisons.is_empty() {
-            text.push('\n');
-            against(report, &mut text);
-        }
-        missing(report, &mut text);
-        text
-    }
-}
-
-/// The group's or groups' distinct columns, in order.
-fn columns(groups: &[Group]) -> Vec<(String, String)> {
-    let mut columns = Vec::new();
-    for group in groups {
-        let column = column_of(&group.config);
-        if !columns.contains(&column) {
-            columns.push(column);
-        }
-    }
-    columns
-}
-
-fn results(report: &Report, text: &mut String) {
-    let (footnotes, numbers) = report.footnotes();
-    let names = distinct_names(&report.groups, in_paper, |config| {
-        let (title, detail) = column_of(config);
-        format!("{title} {detail}")
-    });
-    let all = columns(&report.groups);
-    text.push_str("\\begin{table}\n\\centering\n\\caption{Accuracy (\\%), forgetting (a fraction; the final accuracy ");
-    text.push_str("counts among the earlier ones) and learning accuracy (LA, \\%): mean $\\pm$ population standard ");
-    text.push_str("deviation over $n$ seeds.}\n");
-    for block in all.chunks(ABREAST) {
-        let _ = writeln!(
-            text,
-            "\\begin{{tabular}}{{l{}}}\n\\toprule",
-            "cccc".repeat(block.len())
-        );
-        for (i, (title, detail)) in block.iter().enumerate() {
-            let _ = write!(
-                text,
-                " & \\multicolumn{{4}}{{c}}{{\\textbf{{{}}} ({})}}",
-                escape(title),
-                escape(detail)
-            );
-            if i + 1 == block.len() {
-                text.push_str(" \\\\\n");
-            }
-        }
-        for i in 0..block.len() {
-            let _ = write!(text, "\\cmidrule(lr){{{}-{}}}", 2 + 4 * i, 5 + 4 * i);
-        }
-        text.push_str("\n\\textbf{Methods}");
-        text.push_str(&" & Accuracy & Forgetting & LA & $n$".repeat(block.len()));
-        text.push_str(" \\\\\n\\midrule\n");
-        let mut done: Vec<&String> = Vec::new();
-        for name in &names {
-            if done.contains(&name) {
-                continue;
-            }
-            done.push(name);
-            let cell = |column: &(String, String)| {
-                let found = |(_, (group, own)): &(usize, (&Group, &String))| {
-                    *own == name && column_of(&group.config) == *column
-                };
-                report.groups.iter().zip(&names).enumerate().find(found)
-            };
-            let of_block: Vec<_> = block.iter().map(cell).collect();
-            if of_block.iter().all(Option::is_none) {
-                continue;
-            }
-            text.push_str(&escape(name));
-            for found in &of_block {
-                text.push_str(&match found {
-                    None => " & -- & -- & -- & --".to_string(),
-                    Some((i, (group, _))) => ours(group, numbers.get(*i)),
-                });
-            }
-            text.push_str(" \\\\\n");
-            let theirs: Vec<Option<&Comparison>> = of_block
-                .iter()
-                .map(|found| {
-                    let (i, _) = found.as_ref()?;
-                    report
-                        .comparisons
-                        .iter()
-                        .find(|c| c.group == *i && c.agreement == Agreement::InForce)
-                })
-                .collect();
-            if theirs.iter().any(Option::is_some) {
-                text.push_str("\\quad published");
-                for comparison in theirs {
-                    text.push_str(&comparison.map_or(" & & & & ".to_string(), published_cells));
-                }
-                text.push_str(" \\\\\n");
-            }
-        }
-        text.push_str("\\bottomrule\n\\end{tabular}\n\n");
-    }
-    for (i, note) in footnotes.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "\\par{{\\footnotesize $^{{{}}}$ {}}}",
-            i + 1,
-            escape(note)
-        );
-    }
-    text.push_str("\\end{table}\n");
-}
-
-fn ours(group: &Group, notes: Option<&Vec<usize>>) -> String {
-    let numbers: Vec<String> = notes
+    let slug: String = title.chars().map(plain).collect();
+    let words = slug.split('-').filter(|word| !word.is_empty());
+    let words: Vec<&str> = [kind]
         .into_iter()
-        .flatten()
-        .map(ToString::to_string)
+        .filter(|kind| !kind.is_empty())
+        .chain(words)
         .collect();
-    let mark = if numbers.is_empty() {
-        String::new()
-    } else {
-        format!("$^{{{}}}$", numbers.join(","))
-    };
-    let n = group.n;
-    format!(
-        " & {}{mark} & {} & {} & {n}",
-        figure(Some(group.average_accuracy), n, 2),
-        figure(group.forgetting_released, n, 2),
-        figure(group.learning_accuracy, n, 2),
-    )
+    format!("tab:{}", words.join("-"))
 }
 
-fn published_cells(comparison: &Comparison) -> String {
-    let cell = |quantity: Quantity| {
+fn write(report: &Report) -> String {
+    let mut text = String::from("% Needs \\usepackage{booktabs} in the preamble.\n");
+    for stage in &report.stages {
+        results(report, stage, &mut text);
+    }
+    for grid in against(report) {
+        table(&grid, &mut text);
+    }
+    let missing: Vec<Grid> = missing(report)
+        .into_iter()
+        .filter(|grid| !grid.rows.is_empty())
+        .collect();
+    if !missing.is_empty() {
+        text.push_str("\\begin{itemize}\\footnotesize\n");
+        for grid in &missing {
+            items(grid, &mut text);
+        }
+        text.push_str("\\end{itemize}\n");
+    }
+    text
+}
+
+fn begin(caption: &str, label: &str, columns: &str, text: &mut String) {
+    let _ = writeln!(
+        text,
+        "\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\label{{{label}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule"
+    );
+}
+
+fn end<'a>(notes: impl IntoIterator<Item = &'a String>, text: &mut String) {
+    text.push_str("\\bottomrule\n\\end{tabular}\n\n");
+    for note in notes {
+        let _ = writeln!(text, "\\par{{\\footnotesize {note}}}");
+    }
+    text.push_str("\\end{table}\n\n");
+}
+
+/// The results on one stage.
+fn results(report: &Report, stage: &ReportStage, text: &mut String) {
+    let members: Vec<(usize, &Group)> = stage
+        .stage
+        .members
+        .iter()
+        .filter_map(|i| Some((*i, report.groups.get(*i)?)))
+        .collect();
+    let groups: Vec<&Group> = members.iter().map(|(_, group)| *group).collect();
+    let of_groups: Vec<_> = groups.iter().map(|group| settings(&group.config)).collect();
+    let has = |key: &str| of_groups.iter().flatten().any(|(k, _)| *k == key);
+    let shown: Vec<(&str, &str)> = SETTINGS.into_iter().filter(|(key, _)| has(key)).collect();
+    let keys: Vec<&str> = shown.iter().map(|(key, _)| *key).collect();
+    let names = distinct_names(&groups, in_paper, &keys);
+    let title = escape(&stage.stage.title_in_paper);
+    let caption = format!(
+        "{title}: accuracy (\\%), forgetting (a fraction; the final accuracy counts among the earlier ones) and learning \
+         accuracy (LA, \\%), mean $\\pm$ population standard deviation over $n$ seeds.{}",
+        if groups.len() > 1 {
+            " The best of ours is bold."
+        } else {
+            ""
+        }
+    );
+    let columns = format!("l{}{}r", "r".repeat(shown.len()), "c".repeat(FIGURES.len()));
+    begin(
+        &caption,
+        &label("results", &stage.stage.title),
+        &columns,
+        text,
+    );
+    text.push_str("\\textbf{Methods}");
+    for heading in shown
+        .iter()
+        .map(|(_, heading)| heading)
+        .chain(FIGURES.iter().map(|(h, _, _)| h))
+    {
+        let _ = write!(text, " & {heading}");
+    }
+    text.push_str(" & $n$ \\\\\n\\midrule\n");
+    let best = FIGURES.map(|(_, metric, _)| best(&groups, metric));
+    let (footnotes, numbers) = report.footnotes();
+    let mut used: Vec<usize> = Vec::new();
+    for (((i, group), name), own) in members.iter().zip(&names).zip(&of_groups) {
+        let marks = numbers.get(*i).cloned().unwrap_or_default();
+        let mark: Vec<String> = marks.iter().map(ToString::to_string).collect();
+        used.extend(marks);
+        text.push_str(&escape(name));
+        if !mark.is_empty() {
+            let _ = write!(text, "$^{{{}}}$", mark.join(","));
+        }
+        for key in &keys {
+            let value = own.iter().find(|(k, _)| k == key);
+            let value = value.map_or("--".to_string(), |(_, value)| escape(&value.to_string()));
+            let _ = write!(text, " & {value}");
+        }
+        for ((_, metric, digits), best) in FIGURES.iter().zip(best) {
+            let value = (metric.spread)(group);
+            let cell = escape(&pair(value, group.n, *digits));
+            let is_best = value
+                .zip(best)
+                .is_some_and(|(v, best)| difference(v.mean, best) == 0.0);
+            let _ = if is_best {
+                write!(
+                    text,
+                    " & \\textbf{{{}}}",
+                    cell.replace("$\\pm$", "$\\mathbf{\\pm}$")
+                )
+            } else {
+                write!(text, " & {cell}")
+            };
+        }
+        let _ = writeln!(text, " & {} \\\\", group.n);
+        let theirs = report.comparisons.iter();
+        if let Some(found) = theirs
+            .filter(|c| c.group == *i)
+            .find(|c| c.agreement == Agreement::InForce)
+        {
+            published(found, shown.len(), text);
+        }
+    }
+    used.sort_unstable();
+    used.dedup();
+    let notes = used.iter().filter_map(|number| {
+        let note = footnotes.get(number.checked_sub(1)?)?;
+        Some(format!("$^{{{number}}}$ {}", escape(note)))
+    });
+    end(&notes.collect::<Vec<_>>(), text);
+}
+
+/// The best mean of a metric; none where there is nothing to be better than.
+fn best(groups: &[&Group], metric: &MetricSpec) -> Option<f64> {
+    let means: Vec<f64> = groups
+        .iter()
+        .filter_map(|g| (metric.spread)(g))
+        .map(|s| s.mean)
+        .collect();
+    let better = |a: f64, b: f64| {
+        if metric.less_is_better {
+            a.min(b)
+        } else {
+            a.max(b)
+        }
+    };
+    means
+        .iter()
+        .copied()
+        .reduce(better)
+        .filter(|_| means.len() > 1)
+}
+
+/// The line of the authors' figures.
+fn published(comparison: &Comparison, settings: usize, text: &mut String) {
+    text.push_str("\\quad published");
+    text.push_str(&" &".repeat(settings));
+    for (_, metric, digits) in FIGURES {
         let found = comparison
             .quantities
             .iter()
-            .find(|q| q.quantity == quantity);
-        found.map_or("--".to_string(), |q| {
-            let digits = 2;
-            match q.published_std {
-                Some(std) => format!("{:.digits$} $\\pm$ {std:.digits$}", q.published_mean),
-                None => format!("{:.digits$}", q.published_mean),
-            }
-        })
-    };
+            .find(|q| Some(q.quantity) == metric.published);
+        let cell = found.map_or("--".to_string(), |q| escape(&q.published_text(digits)));
+        let _ = write!(text, " & {cell}");
+    }
     let n = comparison.quantities.first().map_or(0, |q| q.published_n);
-    format!(
-        " & {} & {} & {} & {n}",
-        cell(Quantity::Accuracy),
-        cell(Quantity::Forgetting),
-        cell(Quantity::LearningAccuracy)
-    )
+    let _ = writeln!(text, " & {n} \\\\");
 }
 
-fn against(report: &Report, text: &mut String) {
-    let margin = report.margin;
-    text.push_str("\\begin{table}\n\\centering\n\\caption{Ours minus published, 95\\% Welch interval, and the verdict of ");
-    let _ = writeln!(
+/// A grid as a table.
+fn table(grid: &Grid, text: &mut String) {
+    let columns = grid.header.len();
+    let kinds = (0..columns).map(|i| if i < grid.words { 'l' } else { 'r' });
+    begin(
+        &escape(&grid.title),
+        &label("", &grid.title),
+        &kinds.collect::<String>(),
         text,
-        "two one-sided Welch tests (5\\%) at a margin of $\\pm${margin} points ($\\pm${} for forgetting).}}",
-        margin / 100.0
     );
-    text.push_str("\\begin{tabular}{llllrl}\n\\toprule\nBenchmark & Published row & Quantity & Ours & Published & ");
-    text.push_str("Difference and verdict \\\\\n\\midrule\n");
-    let mut footnotes: Vec<&String> = Vec::new();
-    for comparison in &report.comparisons {
-        let Some(group) = report.groups.get(comparison.group) else {
-            continue;
+    let row = |cells: &[String]| {
+        cells
+            .iter()
+            .map(|cell| escape(cell))
+            .collect::<Vec<_>>()
+            .join(" & ")
+    };
+    let _ = writeln!(text, "{} \\\\\n\\midrule", row(&grid.header));
+    for line in &grid.rows {
+        let _ = match line {
+            Row::Cells(cells) => writeln!(text, "{} \\\\", row(cells)),
+            Row::Heading(heading) => {
+                writeln!(
+                    text,
+                    "\\multicolumn{{{columns}}}{{l}}{{\\textbf{{{}}}}} \\\\",
+                    escape(heading)
+                )
+            }
         };
-        let mut marks = Vec::new();
-        for note in &comparison.notes {
-            let at = footnotes.iter().position(|known| *known == note);
-            let at = at.unwrap_or_else(|| {
-                footnotes.push(note);
-                footnotes.len() - 1
-            });
-            marks.push((at + 1).to_string());
-        }
-        let mark = if marks.is_empty() {
-            String::new()
-        } else {
-            format!("$^{{{}}}$", marks.join(","))
-        };
-        for q in &comparison.quantities {
-            let digits = digits(q.quantity);
-            let range = match q.interval {
-                Some(_) => format!(" ${}$", interval(q)),
-                None => String::new(),
-            };
-            let name = match q.quantity {
-                Quantity::Accuracy => "Accuracy",
-                Quantity::Forgetting => "Forgetting",
-                Quantity::LearningAccuracy => "LA",
-            };
-            let _ = writeln!(
-                text,
-                "{} & {}{mark} & {name} & {} ({}) & {} ({}) & ${:+.digits$}${} {} \\\\",
-                escape(&comparison.row.dataset),
-                escape(&comparison.row.label),
-                figure(Some(q.ours), group.n, digits),
-                q.n,
-                escape(&published(q)),
-                q.published_n,
-                q.difference,
-                range,
-                q.verdict.name(),
-            );
-        }
     }
-    text.push_str("\\bottomrule\n\\end{tabular}\n\n");
-    for (i, note) in footnotes.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "\\par{{\\footnotesize $^{{{}}}$ {}}}",
-            i + 1,
-            escape(note)
-        );
-    }
-    text.push_str("\\end{table}\n");
+    end(
+        &grid
+            .notes
+            .iter()
+            .map(|note| escape(note))
+            .collect::<Vec<_>>(),
+        text,
+    );
 }
 
-/// Everything without a usable result, as a list below the tables.
-fn missing(report: &Report, text: &mut String) {
-    let mut items: Vec<String> = Vec::new();
-    for run in &report.unfinished {
-        items.push(format!(
-            "No result: {} ({}, {} tasks done; {})",
-            brief(run.config.as_ref()),
-            run.last_event.as_deref().unwrap_or("no event"),
-            run.tasks_done,
-            run.folder.display()
-        ));
+/// A grid as items of a list.
+fn items(grid: &Grid, text: &mut String) {
+    let mut heading = String::new();
+    for row in &grid.rows {
+        match row {
+            Row::Heading(words) => heading = format!("{}: ", escape(words)),
+            Row::Cells(cells) => {
+                let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
+                let _ = writeln!(
+                    text,
+                    "\\item {}: {heading}{}",
+                    escape(&grid.title),
+                    cells.join("; ")
+                );
+            }
+        }
     }
-    for damaged in &report.damaged {
-        items.push(format!(
-            "Cannot be used: {} ({})",
-            damaged.path.display(),
-            damaged.reason
-        ));
-    }
-    for duplicate in &report.duplicates {
-        let same = if duplicate.identical { "same" } else { "OTHER" };
-        items.push(format!(
-            "There twice: {} ({} counts; {same} accuracies)",
-            duplicate.folder.display(),
-            duplicate.first.display()
-        ));
-    }
-    if items.is_empty() {
-        return;
-    }
-    text.push_str("\n\\begin{itemize}\\footnotesize\n");
-    for item in items {
-        let _ = writeln!(text, "\\item {}", escape(&item));
-    }
-    text.push_str("\\end{itemize}\n");
 }

@@ -2,13 +2,24 @@
 
 use std::fmt::Write as _;
 
-use super::Exporter;
-use super::grid::grids;
-use crate::report::summary::Report;
+use super::tables::tables;
+use crate::report::format::FormatSpec;
+use crate::report::grid::{Grid, Row};
 
-/// Headings, pipe tables and lists of notes.
-#[derive(Clone, Copy, Debug)]
-pub struct Markdown;
+/// `markdown`.
+pub static MARKDOWN: FormatSpec = FormatSpec {
+    name: "markdown",
+    description: "Tables for a README or an issue",
+    ending: "md",
+    write: |report, _| {
+        let text = render(&tables(report));
+        Ok(if text.is_empty() {
+            "No runs.\n".to_string()
+        } else {
+            text
+        })
+    },
+};
 
 /// A cell: nothing in it ends the cell, the row, or becomes markup.
 fn cell(text: &str) -> String {
@@ -30,30 +41,32 @@ fn line(cells: impl Iterator<Item = String>) -> String {
     format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 
-impl Exporter for Markdown {
-    fn export(&self, report: &Report) -> String {
-        let mut text = String::new();
-        for grid in grids(report) {
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            let _ = writeln!(text, "## {}\n", grid.title);
-            text.push_str(&line(grid.header.iter().map(|name| cell(name))));
-            let rule = |i: usize| if i < grid.words { "---" } else { "---:" };
-            text.push_str(&line((0..grid.header.len()).map(|i| rule(i).to_string())));
-            for row in &grid.rows {
-                text.push_str(&line(row.iter().map(|value| cell(value))));
-            }
-            if !grid.notes.is_empty() {
-                text.push('\n');
-            }
-            for note in &grid.notes {
-                let _ = writeln!(text, "- {}", cell(note));
-            }
+fn render(grids: &[Grid]) -> String {
+    let mut text = String::new();
+    for grid in grids {
+        if !text.is_empty() {
+            text.push('\n');
         }
-        if text.is_empty() {
-            text.push_str("No runs.\n");
+        let columns = grid.header.len();
+        let _ = writeln!(text, "## {}\n", cell(&grid.title));
+        text.push_str(&line(grid.header.iter().map(|name| cell(name))));
+        let rule = |i: usize| if i < grid.words { "---" } else { "---:" };
+        text.push_str(&line((0..columns).map(|i| rule(i).to_string())));
+        for row in &grid.rows {
+            text.push_str(&match row {
+                Row::Cells(cells) => line(cells.iter().map(|value| cell(value))),
+                Row::Heading(heading) => {
+                    let rest = std::iter::repeat_n(String::new(), columns.saturating_sub(1));
+                    line(std::iter::once(format!("**{}**", cell(heading))).chain(rest))
+                }
+            });
         }
-        text
+        if !grid.notes.is_empty() {
+            text.push('\n');
+        }
+        for note in &grid.notes {
+            let _ = writeln!(text, "- {}", cell(note));
+        }
     }
+    text
 }

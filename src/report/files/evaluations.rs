@@ -1,47 +1,60 @@
 //! Every evaluation of every run as one tidy CSV: a line a number pair, a column a variable.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{ExportError, write};
-use crate::report::export::csv_field;
-use crate::report::group::settings;
+use super::spec::{ExportError, ExportSpec, write};
+use crate::report::export::csv::{line, values_of};
+use crate::report::identity::{columns, keys_of};
 use crate::report::load::Run;
-use crate::settings::Named as _;
+
+/// `--csv`.
+pub static CSV: ExportSpec = ExportSpec {
+    name: "csv",
+    description: "Write every evaluation of every run to this CSV file",
+    target: "FILE",
+    done: "evaluations:",
+    write: write_evaluations,
+};
 
 /// Writes the file: which run with which settings, after which task (from 1), on which task (from 1), accuracy in
 /// percent, loss in nats. Cells of settings that a run does not have are empty.
 ///
 /// # Errors
 /// [`ExportError`] naming the file.
-pub fn write_evaluations(runs: &[Run], path: &Path) -> Result<(), ExportError> {
+fn write_evaluations(runs: &[Run], path: &Path) -> Result<(), ExportError> {
     write(path, |out| write_to(runs, out))
 }
 
 fn write_to(runs: &[Run], out: &mut dyn Write) -> io::Result<()> {
-    let all: Vec<Vec<(String, String)>> = runs.iter().map(|run| settings(&run.config)).collect();
-    let keys: BTreeSet<&String> = all.iter().flatten().map(|(key, _)| key).collect();
-    write!(out, "run_id,benchmark,method,optimizer,seed,data_note")?;
-    for key in &keys {
-        write!(out, ",{}", csv_field(key))?;
-    }
-    writeln!(out, ",after_task,task,accuracy,loss")?;
+    let all: Vec<_> = runs.iter().map(|run| columns(&run.config)).collect();
+    let keys = keys_of(&all);
+    let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let header = [
+        words(&["run_id"]),
+        words(&keys),
+        words(&[
+            "seed",
+            "data_sha256",
+            "data_note",
+            "after_task",
+            "task",
+            "accuracy",
+            "loss",
+        ]),
+    ];
+    write!(out, "{}", line(header.concat()))?;
     for (run, own) in runs.iter().zip(&all) {
-        let config = &run.config;
-        let mut prefix = vec![
-            csv_field(&run.run_id),
-            config.benchmark.name().to_string(),
-            config.method.name().to_string(),
-            config.optimizer.name().to_string(),
-            config.seed.to_string(),
-            csv_field(run.provenance.data_note.as_deref().unwrap_or_default()),
-        ];
-        prefix.extend(keys.iter().map(|key| {
-            let found = own.iter().find(|(k, _)| k == *key);
-            found.map_or(String::new(), |(_, value)| csv_field(value))
-        }));
-        let prefix = prefix.join(",");
+        let mut fields = vec![run.run_id.clone()];
+        fields.extend(values_of(own, &keys));
+        let provenance = &run.provenance;
+        fields.extend([
+            run.config.seed.to_string(),
+            provenance.data_sha256.clone(),
+            provenance.data_note.clone().unwrap_or_default(),
+        ]);
+        let prefix = line(fields);
+        let prefix = prefix.trim_end_matches('\n');
         let rows = run
             .accuracy_matrix
             .rows()

@@ -6,9 +6,18 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{ExportError, folder_names, write};
+use super::spec::{ExportError, ExportSpec, folder_names, write};
 use crate::metrics::TaskMatrix;
 use crate::report::load::Run;
+
+/// `--npy`.
+pub static NPY: ExportSpec = ExportSpec {
+    name: "npy",
+    description: "Write the matrices of every run as NumPy arrays here, a folder a run",
+    target: "DIR",
+    done: "matrices:",
+    write: write_matrices,
+};
 
 /// Writes an array of doubles with this shape.
 ///
@@ -69,7 +78,7 @@ fn write_matrix(path: &Path, rows: &[Vec<f64>], tasks: usize) -> Result<(), Expo
 ///
 /// # Errors
 /// [`ExportError`] naming the file.
-pub fn write_matrices(runs: &[Run], out: &Path) -> Result<(), ExportError> {
+fn write_matrices(runs: &[Run], out: &Path) -> Result<(), ExportError> {
     for (run, name) in runs.iter().zip(folder_names(runs)) {
         let folder = out.join(name);
         let tasks = run.config.tasks;

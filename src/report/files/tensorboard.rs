@@ -9,8 +9,18 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use super::{ExportError, folder_names, write};
+use super::spec::{ExportError, ExportSpec, folder_names, write};
 use crate::report::load::Run;
+use crate::report::metric::METRICS;
+
+/// `--tensorboard`.
+pub static TENSORBOARD: ExportSpec = ExportSpec {
+    name: "tensorboard",
+    description: "Write TensorBoard event files here, a folder a run",
+    target: "DIR",
+    done: "TensorBoard: tensorboard --logdir",
+    write: write_tensorboard,
+};
 
 /// Writes one folder a run below `out`; TensorBoard shows each as a run.
 ///
@@ -19,7 +29,7 @@ use crate::report::load::Run;
 ///
 /// # Errors
 /// [`ExportError`] naming the file.
-pub fn write_tensorboard(runs: &[Run], out: &Path) -> Result<(), ExportError> {
+fn write_tensorboard(runs: &[Run], out: &Path) -> Result<(), ExportError> {
     for (run, name) in runs.iter().zip(folder_names(runs)) {
         let start = humantime::parse_rfc3339(&run.provenance.started)
             .ok()
@@ -58,16 +68,9 @@ fn write_run(run: &Run, start: f64, out: &mut dyn Write) -> io::Result<()> {
             }
         }
     }
-    let metrics = [
-        ("average_accuracy", Some(run.metrics.average_accuracy)),
-        ("forgetting", run.metrics.forgetting),
-        ("forgetting_released", run.metrics.forgetting_released),
-        ("learning_accuracy", run.metrics.learning_accuracy),
-        ("backward_transfer", run.metrics.backward_transfer),
-    ];
-    for (name, value) in metrics {
-        if let Some(value) = value {
-            scalar(end, tasks, &format!("metrics/{name}"), value)?;
+    for metric in METRICS {
+        if let Some(value) = (metric.of)(&run.metrics) {
+            scalar(end, tasks, &format!("metrics/{}", metric.key), value)?;
         }
     }
     Ok(())

@@ -42,8 +42,9 @@ fn columns_are_what_differs() {
             .iter()
             .map(|c| run(config(c, 1), 50.0, 1.0))
             .collect();
-        let columns = differing_settings(&group_runs(&runs, &[]));
-        columns.into_iter().map(|c| c.key).collect()
+        let groups = group_runs(&runs, &[]);
+        let columns = differing_settings(&groups.iter().collect::<Vec<_>>());
+        columns.into_iter().map(|c| c.key.to_string()).collect()
     };
     let tag = ("optimizer", "tag-rmsprop");
     // b exists for TAG alone and has one value: the optimizer says as much.
@@ -72,12 +73,20 @@ fn fractions_and_samples_are_marked() {
         groups[0].marks,
         ["7% of the training images", "embedded sample"]
     );
+}
+
+#[test]
+fn runs_on_other_images_are_another_group() {
     let mut other = run(config(&[], 2), 50.0, 1.0);
-    other.provenance.data_sha256 = "cd".to_string();
+    other.provenance.data_sha256 = "cd".repeat(32);
     let groups = group_runs(&[run(config(&[], 1), 50.0, 1.0), other], &[]);
-    assert!(
-        groups[0].marks[0].contains("checksums differ"),
-        "{:?}",
-        groups[0].marks
-    );
+    assert_eq!(groups.len(), 2);
+    assert_ne!(groups[0].stream, groups[1].stream);
+    for (group, sum) in groups.iter().zip(["abababab", "cdcdcdcd"]) {
+        let mark = &group.marks[0];
+        assert!(
+            mark.contains(sum) && mark.contains("not comparable"),
+            "{mark}"
+        );
+    }
 }

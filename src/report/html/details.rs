@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::Page;
-use super::table::{beside, published, spread};
-use crate::experiment::paper::published::Quantity;
-use crate::experiment::plan::config::RunConfig;
+use super::table::{published, published_beside, spread};
 use crate::report::against::Comparison;
 use crate::report::command::command;
-use crate::report::group::{self, settings};
+use crate::report::group;
+use crate::report::identity::{data_sets, settings};
 use crate::report::load::Run;
+use crate::report::metric::{METRICS, of_quantity};
+use crate::report::summary::Report;
 
 /// A configuration's details, before its plots are known.
 pub(super) struct Group {
@@ -41,18 +41,19 @@ impl Group {
 }
 
 /// One a configuration, in the order of the table.
-pub(super) fn groups(page: &Page<'_>, labels: &[String]) -> Vec<Group> {
-    let groups = page.report.groups.iter().enumerate();
+pub(super) fn groups(report: &Report, labels: &[String]) -> Vec<Group> {
+    let groups = report.groups.iter().enumerate();
     groups
         .map(|(number, group)| {
-            let runs = group
-                .members
-                .iter()
-                .filter_map(|i| page.report.runs.get(*i));
+            let runs = group.members.iter().filter_map(|i| report.runs.get(*i));
             Group {
                 number,
                 title: title(group, labels.get(number).map_or("", String::as_str)),
-                text: text(group, &runs.collect::<Vec<_>>(), beside(page, number)),
+                text: text(
+                    group,
+                    &runs.collect::<Vec<_>>(),
+                    published_beside(report, number),
+                ),
             }
         })
         .collect()
@@ -90,14 +91,16 @@ fn text(group: &group::Group, runs: &[&Run], found: Option<&Comparison>) -> Mark
         h3 { "Settings" }
         dl.set {
             @for (key, value) in settings(&group.config) {
-                div { dt { (key) } dd { (value) } }
+                div { dt { (key) } dd { (value.short()) } }
             }
         }
         h3 { "Runs" }
         div.scroll tabindex="0" role="region" aria-label="Runs of this configuration" {
             table {
                 thead { tr {
-                    @for title in ["Seed", "Accuracy %", "Forgetting", "Learning acc. %", "Seconds", "Peak memory", "Started (UTC)", "Build", "Machine", "Run folder"] {
+                    th scope="col" { "seed" }
+                    @for metric in METRICS { th scope="col" { (metric.heading) } }
+                    @for title in ["seconds", "peak memory", "started (UTC)", "build", "machine", "run folder"] {
                         th scope="col" { (title) }
                     }
                 } }
@@ -109,19 +112,15 @@ fn text(group: &group::Group, runs: &[&Run], found: Option<&Comparison>) -> Mark
 
 /// The published figures, where they stand and what is known of them.
 fn published_text(found: Option<&Comparison>) -> Markup {
-    let name = |quantity| match quantity {
-        Quantity::Accuracy => ("Accuracy %", 2),
-        Quantity::Forgetting => ("Forgetting (released)", 3),
-        Quantity::LearningAccuracy => ("Learning accuracy %", 2),
-    };
     html! {
         @if let Some(found) = found {
             h3 { "Published" }
             p { (found.row.dataset) ", " (found.row.label) ": " (found.source) }
             ul {
                 @for quantity in &found.quantities {
-                    @let (name, digits) = name(quantity.quantity);
-                    li { (name) " " (spread(quantity.ours, quantity.n, digits)) ", " (published(quantity, digits).join(", ")) }
+                    @let metric = of_quantity(quantity.quantity);
+                    @let digits = metric.digits;
+                    li { (metric.title) " " (spread(quantity.ours, quantity.n, digits)) ", " (published(quantity, digits).join(", ")) }
                 }
                 @for note in &found.notes { li { (note) } }
             }
@@ -139,9 +138,7 @@ fn run_row(run: &Run) -> Markup {
     html! {
         tr {
             th scope="row" { (run.config.seed) }
-            td.num { (format!("{:.2}", metrics.average_accuracy)) }
-            td.num { (optional(metrics.forgetting, 3)) }
-            td.num { (optional(metrics.learning_accuracy, 2)) }
+            @for metric in METRICS { td.num { (optional((metric.of)(metrics), metric.digits)) } }
             td.num { (format!("{:.1}", run.cost.wall_s)) }
             td.num { (memory.map_or("–".to_string(), |bytes| format!("{:.0} MB", bytes as f64 / 1e6))) }
             td { (provenance.started) }
@@ -155,25 +152,13 @@ fn run_row(run: &Run) -> Markup {
     }
 }
 
-/// The data sets of a configuration.
-fn data_names(config: &RunConfig) -> String {
-    if config.benchmark.custom().is_some() {
-        return "a benchmark of one's own".to_string();
-    }
-    let names = config.benchmark.sources().iter();
-    names
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 /// The data sets' checksums, with what they say of themselves.
-pub(super) fn data(page: &Page<'_>) -> Markup {
+pub(super) fn data(report: &Report) -> Markup {
     let mut sets: BTreeMap<(String, &str, &str), usize> = BTreeMap::new();
-    for run in &page.report.runs {
+    for run in &report.runs {
         let note = run.provenance.data_note.as_deref().unwrap_or("");
         let key = (
-            data_names(&run.config),
+            data_sets(&run.config),
             run.provenance.data_sha256.as_str(),
             note,
         );
@@ -204,17 +189,16 @@ pub(super) fn data(page: &Page<'_>) -> Markup {
 }
 
 /// What has no result, or one that cannot be used.
-pub(super) fn problems(page: &Page<'_>) -> Markup {
-    let loaded = page.report;
+pub(super) fn problems(report: &Report) -> Markup {
     let none =
-        loaded.unfinished.is_empty() && loaded.damaged.is_empty() && loaded.duplicates.is_empty();
+        report.unfinished.is_empty() && report.damaged.is_empty() && report.duplicates.is_empty();
     html! {
         section aria-labelledby="problems" {
             h2 #problems { "Failed and missing" }
             @if none {
                 p { "Nothing: every run folder has a readable result." }
             }
-            @if !loaded.unfinished.is_empty() {
+            @if !report.unfinished.is_empty() {
                 h3 { "Without a result" }
                 p.note { "Failed, interrupted or still running; the same command goes on with them." }
                 div.scroll tabindex="0" role="region" aria-label="Runs without a result" {
@@ -224,7 +208,7 @@ pub(super) fn problems(page: &Page<'_>) -> Markup {
                             th scope="col" { "At (UTC)" } th scope="col" { "Command" }
                         } }
                         tbody {
-                            @for run in &loaded.unfinished {
+                            @for run in &report.unfinished {
                                 tr {
                                     th scope="row" { code { (run.folder.display()) } }
                                     td.num {
@@ -246,15 +230,15 @@ pub(super) fn problems(page: &Page<'_>) -> Markup {
                     }
                 }
             }
-            @if !loaded.damaged.is_empty() {
+            @if !report.damaged.is_empty() {
                 h3 { "Unreadable" }
-                ul { @for damaged in &loaded.damaged { li { code { (damaged.path.display()) } ": " (damaged.reason) } } }
+                ul { @for damaged in &report.damaged { li { code { (damaged.path.display()) } ": " (damaged.reason) } } }
             }
-            @if !loaded.duplicates.is_empty() {
+            @if !report.duplicates.is_empty() {
                 h3 { "Twice" }
                 p.note { "Of the same configuration and seed only the first counts." }
                 ul {
-                    @for duplicate in &loaded.duplicates {
+                    @for duplicate in &report.duplicates {
                         li {
                             code { (duplicate.folder.display()) } " as " code { (duplicate.first.display()) } ": "
                             @if duplicate.identical { "the same accuracies" }

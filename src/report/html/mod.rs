@@ -11,7 +11,9 @@ use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::plot::{Figure, PlotError, PlotKind, plots};
+use super::format::{FormatError, FormatSpec};
+use super::group::Group;
+use super::plot::{Figure, PLOTS, PlotError, PlotSpec, font_files, plots};
 use super::summary::Report;
 
 const STYLE: &str = include_str!("style.css");
@@ -19,11 +21,21 @@ const SCRIPT: &str = include_str!("script.js");
 /// Largest page, in bytes; plots that would make it larger are left out, and the page says so.
 pub const LARGEST: usize = 1_900_000;
 
+/// `html`.
+pub static HTML: FormatSpec = FormatSpec {
+    name: "html",
+    description: "One self-contained page with plots",
+    ending: "html",
+    write: |report, _| {
+        Page { report }
+            .render()
+            .map_err(|e| FormatError(e.to_string()))
+    },
+};
+
 /// What a page is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
-    /// Where the results come from, as the reader would write it.
-    pub source: &'a str,
     /// Everything that it says.
     pub report: &'a Report,
 }
@@ -40,16 +52,17 @@ impl Page<'_> {
     ///
     /// # Errors
     /// [`PlotError::Alpha`] where a result's α cannot be read any more.
-    pub fn render(&self) -> Result<String, PlotError> {
+    pub fn render(self) -> Result<String, PlotError> {
         let labels = self.labels();
         let text = [
-            table::section(self, &labels),
-            details::data(self),
-            details::problems(self),
+            table::section(self.report, &labels),
+            details::data(self.report),
+            details::problems(self.report),
         ];
-        let groups: Vec<details::Group> = details::groups(self, &labels);
+        let groups: Vec<details::Group> = details::groups(self.report, &labels);
         let taken: usize = STYLE.len()
             + SCRIPT.len()
+            + faces().len()
             + 4_000
             + text.iter().map(|part| part.0.len()).sum::<usize>()
             + groups.iter().map(details::Group::size).sum::<usize>();
@@ -92,16 +105,29 @@ impl Page<'_> {
     }
 
     /// Names of the groups; those of one stream differ.
-    fn labels(&self) -> Vec<String> {
-        super::plot::label::labels(&self.report.groups.iter().collect::<Vec<_>>())
+    fn labels(self) -> Vec<String> {
+        let mut labels = vec![String::new(); self.report.groups.len()];
+        for stage in &self.report.stages {
+            let members = || {
+                let members = stage.stage.members.iter();
+                members.filter_map(|i| Some((*i, self.report.groups.get(*i)?)))
+            };
+            let groups: Vec<&Group> = members().map(|(_, group)| group).collect();
+            for ((i, _), label) in members().zip(super::plot::labels(&groups)) {
+                if let Some(slot) = labels.get_mut(i) {
+                    *slot = label;
+                }
+            }
+        }
+        labels
     }
 
-    fn frame(&self, main: &Markup) -> Markup {
+    fn frame(self, main: &Markup) -> Markup {
         let hash = BASE64.encode(&Sha256::digest(SCRIPT));
         let policy = format!(
-            "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
+            "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
         );
-        let title = format!("Results of {}", self.source);
+        let title = format!("Results of {}", self.report.source);
         html! {
             (DOCTYPE)
             html lang="en" {
@@ -112,7 +138,7 @@ impl Page<'_> {
                     meta name="generator" content={ "tagcl " (env!("CARGO_PKG_VERSION")) };
                     link rel="icon" href="data:,";
                     title { (title) }
-                    style { (PreEscaped(STYLE)) }
+                    style { (PreEscaped(STYLE)) (PreEscaped(faces())) }
                 }
                 body {
                     a.skip href="#results" { "Skip to the results" }
@@ -148,7 +174,7 @@ impl Page<'_> {
         }
     }
 
-    fn summary(&self) -> String {
+    fn summary(self) -> String {
         let runs = self.report.runs.len();
         let mut text = format!(
             "{runs} finished runs of {} configurations",
@@ -167,16 +193,9 @@ impl Page<'_> {
     }
 
     /// The plots that compare configurations.
-    fn overview(&self, budget: &mut Budget) -> Result<Markup, PlotError> {
-        let kinds = [
-            PlotKind::Curves,
-            PlotKind::Bars,
-            PlotKind::Forgetting,
-            PlotKind::Cost,
-            PlotKind::Sensitivity,
-        ];
+    fn overview(self, budget: &mut Budget) -> Result<Markup, PlotError> {
         let mut all = Vec::new();
-        for kind in kinds {
+        for kind in PLOTS.iter().filter(|kind| !kind.of_one_group) {
             for figure in self.plots(kind)? {
                 all.extend(budget.figure(&figure));
             }
@@ -185,9 +204,9 @@ impl Page<'_> {
     }
 
     /// The plots that belong to one configuration, by its number.
-    fn plots_of_groups(&self, budget: &mut Budget) -> Result<Vec<Vec<Markup>>, PlotError> {
+    fn plots_of_groups(self, budget: &mut Budget) -> Result<Vec<Vec<Markup>>, PlotError> {
         let mut own: Vec<Vec<Markup>> = vec![Vec::new(); self.report.groups.len()];
-        for kind in [PlotKind::Matrix, PlotKind::Alpha, PlotKind::AlphaLayers] {
+        for kind in PLOTS.iter().filter(|kind| kind.of_one_group) {
             for figure in self.plots(kind)? {
                 let place = figure
                     .groups()
@@ -201,12 +220,27 @@ impl Page<'_> {
         Ok(own)
     }
 
-    fn plots(&self, kind: PlotKind) -> Result<Vec<Figure>, PlotError> {
+    fn plots(self, kind: &PlotSpec) -> Result<Vec<Figure>, PlotError> {
         match plots(kind, &self.report.runs, &self.report.groups) {
             Err(PlotError::Lacking { .. }) => Ok(Vec::new()),
             other => other,
         }
     }
+}
+
+/// The plots' font, so that no title is wider than it was measured.
+fn faces() -> String {
+    let face = |(bytes, weight): (&[u8], &str)| {
+        let data = BASE64.encode(bytes);
+        format!(
+            "@font-face{{font-family:Plots;font-weight:{weight};src:url(data:font/ttf;base64,{data})}}"
+        )
+    };
+    font_files()
+        .into_iter()
+        .zip(["400", "700"])
+        .map(face)
+        .collect()
 }
 
 impl Budget {

@@ -26,8 +26,8 @@
   label();
 
   // Sorting: by data-v where a cell has one, numbers before texts, absent values last in both directions.
-  const table = $("#results");
-  if (table) {
+  const tables = $$("table.results");
+  for (const table of tables) {
     const body = table.tBodies[0];
     $$("thead th", table).forEach((th, column) => {
       const button = $("button", th);
@@ -53,14 +53,15 @@
 
   // Filters: rows, their details and their parts of the plots.
   const filters = $("#filters");
-  if (filters && table) {
+  if (filters && tables.length) {
     filters.hidden = false;
     const count = $("#count");
     const apply = () => {
       const chosen = $$("select", filters).map((s) => [s.name, s.value]);
       const words = $("input", filters).value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
-      for (const row of table.tBodies[0].rows) {
+      const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
+      for (const row of rows) {
         const text = row.textContent.toLowerCase();
         const fits = chosen.every(([name, value]) => value === "" || row.dataset[name] === value)
           && words.every((word) => text.includes(word));
@@ -73,9 +74,10 @@
       }
       $$("figure[data-groups]").forEach((figure) => {
         const ids = figure.dataset.groups.split(" ");
-        figure.hidden = ids.every((id) => $(`tr[data-group="${id}"]`, table)?.hidden);
+        figure.hidden = ids.every((id) => $(`tr[data-group="${id}"]`)?.hidden);
       });
-      count.textContent = `${shown} of ${table.tBodies[0].rows.length} configurations shown`;
+      $$(".stage").forEach((stage) => { stage.hidden = !$("tbody tr:not([hidden])", stage); });
+      count.textContent = `${shown} of ${rows.length} configurations shown`;
     };
     filters.addEventListener("input", apply);
     filters.addEventListener("reset", () => setTimeout(apply));
@@ -96,16 +98,16 @@
     tip.style.top = `${y - box.height - 12 < 4 ? y + 18 : y - box.height - 12}px`;
   };
   const hide = () => { tip.hidden = true; $$(".cursor").forEach((c) => c.remove()); };
-  const tables = new WeakMap();
+  const heatMaps = new WeakMap();
   const cellsOf = (g) => {
-    if (!tables.has(g)) {
-      tables.set(g, {
+    if (!heatMaps.has(g)) {
+      heatMaps.set(g, {
         values: g.dataset.values.split(";").map((row) => row.split(",")),
         rows: g.dataset.rows.split("|"),
         columns: g.dataset.columns.split("|"),
       });
     }
-    return tables.get(g);
+    return heatMaps.get(g);
   };
   const cellText = (g, i, j) => {
     const { values, rows, columns } = cellsOf(g);

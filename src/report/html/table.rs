@@ -2,108 +2,114 @@
 
 use maud::{Markup, html};
 
-use super::Page;
-use crate::experiment::paper::published::{Agreement, Quantity};
+use crate::experiment::paper::published::Agreement;
 use crate::report::against::{Comparison, QuantityComparison};
+use crate::report::grid::pair;
 use crate::report::group::{Group, SettingColumn, Spread};
-use crate::settings::Named as _;
+use crate::report::identity::Value;
+use crate::report::metric::{METRICS, MetricSpec};
+use crate::report::summary::{Report, ReportStage};
 
-/// A column of figures: its title, what it means, its value and its decimals.
-struct Column {
-    title: &'static str,
-    meaning: &'static str,
-    of: fn(&Group) -> Option<Spread>,
-    digits: usize,
-    published: Option<Quantity>,
-}
-
-const COLUMNS: [Column; 5] = [
-    Column {
-        title: "Accuracy %",
-        meaning: "mean accuracy over all tasks at the end",
-        of: |group| Some(group.average_accuracy),
-        digits: 2,
-        published: Some(Quantity::Accuracy),
-    },
-    Column {
-        title: "Forgetting",
-        meaning: "highest earlier accuracy minus final, a fraction; negative where later tasks helped",
-        of: |group| group.forgetting,
-        digits: 3,
-        published: Some(Quantity::Forgetting),
-    },
-    Column {
-        title: "Learning acc. %",
-        meaning: "mean accuracy on each task right after it was trained",
-        of: |group| group.learning_accuracy,
-        digits: 2,
-        published: Some(Quantity::LearningAccuracy),
-    },
-    Column {
-        title: "Backward transfer",
-        meaning: "final accuracy minus accuracy right after training, points",
-        of: |group| group.backward_transfer,
-        digits: 2,
-        published: None,
-    },
-    Column {
-        title: "s/run",
-        meaning: "wall-clock seconds of a run",
-        of: |group| Some(group.wall_s),
-        digits: 1,
-        published: None,
-    },
-];
-
-/// A spread as text, one run without its spread.
+/// A spread as text, with the sign that typography has.
 pub(super) fn spread(value: Spread, n: usize, digits: usize) -> String {
-    if n > 1 {
-        format!("{:.digits$} ± {:.digits$}", value.mean, value.std).replace('-', "−")
-    } else {
-        format!("{:.digits$}", value.mean).replace('-', "−")
-    }
+    pair(Some(value), n, digits).replace('-', "−")
 }
 
-/// Headings, filters, table.
-pub(super) fn section(page: &Page<'_>, labels: &[String]) -> Markup {
-    let settings = &page.report.settings;
-    let marks = all_marks(&page.report.groups);
+/// Headings, filters, a table a stage.
+pub(super) fn section(report: &Report, labels: &[String]) -> Markup {
+    let (footnotes, numbers) = report.footnotes();
     html! {
         section aria-labelledby="results-title" {
             h2 #results-title { "Results" }
-            @if page.report.unfinished.len() + page.report.damaged.len() > 0 {
+            @if report.unfinished.len() + report.damaged.len() > 0 {
                 p.warn {
-                    "Without a result: " (page.report.unfinished.len()) ". Unreadable: " (page.report.damaged.len())
+                    "Without a result: " (report.unfinished.len()) ". Unreadable: " (report.damaged.len())
                     ". See " a href="#problems" { "failed and missing" } "."
                 }
             }
-            @if page.report.groups.is_empty() {
+            @if report.groups.is_empty() {
                 p { "There are no finished runs." }
             } @else {
-                (filters(page))
-                div.scroll tabindex="0" role="region" aria-labelledby="caption" {
-                    table #results {
-                        caption #caption { "Mean ± population standard deviation over n seeds" }
-                        thead { tr {
-                            (heading("Configuration", false))
-                            (heading("Benchmark", false))
-                            (heading("n", true))
-                            @for column in &COLUMNS { (heading(column.title, true)) }
-                            (heading("Method", false))
-                            (heading("Optimizer", false))
-                            @for column in settings { (heading(&column.key, false)) }
-                        } }
-                        tbody {
-                            @for (i, group) in page.report.groups.iter().enumerate() {
-                                (row(page, (i, group), labels.get(i).map_or("", String::as_str), &marks))
-                            }
-                        }
+                (filters(report))
+                div #results {
+                    @for (nth, stage) in report.stages.iter().enumerate() {
+                        (table(report, (nth, stage), labels, &numbers))
                     }
                 }
-                (meanings(page))
-                @if !marks.is_empty() {
+                (meanings(report))
+                @if !footnotes.is_empty() {
                     ol.note {
-                        @for mark in &marks { li { (mark) } }
+                        @for mark in &footnotes { li { (mark) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a table's rows have beside their name and figures: only what differs among them.
+struct Beside<'a> {
+    method: bool,
+    optimizer: bool,
+    settings: Vec<&'a SettingColumn>,
+}
+
+impl<'a> Beside<'a> {
+    fn of(stage: &'a ReportStage, groups: &[&Group]) -> Self {
+        let differ = |name: fn(&Group) -> &'static str| {
+            groups
+                .windows(2)
+                .any(|pair| matches!(pair, [a, b] if name(a) != name(b)))
+        };
+        let settings = stage.settings.iter();
+        let settings = settings.filter(|column| {
+            column
+                .values
+                .iter()
+                .any(|value| Some(value) != column.values.first())
+        });
+        Self {
+            method: differ(|group| group.config.method.name),
+            optimizer: differ(|group| group.config.optimizer.name),
+            settings: settings.collect(),
+        }
+    }
+}
+
+/// The groups of one stage.
+fn table(
+    report: &Report,
+    (nth, stage): (usize, &ReportStage),
+    labels: &[String],
+    numbers: &[Vec<usize>],
+) -> Markup {
+    let members: Vec<(usize, &Group)> = stage
+        .stage
+        .members
+        .iter()
+        .filter_map(|i| Some((*i, report.groups.get(*i)?)))
+        .collect();
+    let groups: Vec<&Group> = members.iter().map(|(_, group)| *group).collect();
+    let beside = Beside::of(stage, &groups);
+    html! {
+        div.stage {
+            h3 #{ "stage" (nth) } { (stage.stage.title_in_paper) }
+            div.scroll tabindex="0" role="region" aria-labelledby={ "stage" (nth) } {
+                table.results {
+                    caption { "Mean ± population standard deviation over n seeds" }
+                    thead { tr {
+                        (heading("Configuration", false))
+                        (heading("n", true))
+                        @for metric in METRICS { (heading(metric.heading, true)) }
+                        (heading("s/run", true))
+                        @if beside.method { (heading("method", false)) }
+                        @if beside.optimizer { (heading("optimizer", false)) }
+                        @for column in &beside.settings { (heading(column.key, false)) }
+                    } }
+                    tbody {
+                        @for (nth, (i, group)) in members.iter().enumerate() {
+                            (row(report, (*i, group), (nth, &beside), labels.get(*i), numbers.get(*i)))
+                        }
                     }
                 }
             }
@@ -112,14 +118,13 @@ pub(super) fn section(page: &Page<'_>, labels: &[String]) -> Markup {
 }
 
 /// What the columns mean.
-fn meanings(page: &Page<'_>) -> Markup {
+fn meanings(report: &Report) -> Markup {
     html! {
         p.note {
-            @for column in &COLUMNS { (column.title) ": " (column.meaning) ". " }
-            @if !page.report.comparisons.is_empty() {
+            @for metric in METRICS { b { (metric.heading) } ": " (metric.meaning) ". " }
+            @if !report.comparisons.is_empty() {
                 "Published: the figure of the TAG paper or its logs for the same settings. Δ: ours minus published, with "
-                "its 95% Welch interval (forgetting: as the released code computes it). Verdict: equivalent within "
-                (page.report.margin) " points, different, or inconclusive."
+                "its 95% Welch interval. Verdict: equivalent within " (report.margin) " points, different, or inconclusive."
             }
         }
     }
@@ -131,58 +136,54 @@ fn heading(title: &str, number: bool) -> Markup {
     }
 }
 
-fn row(page: &Page<'_>, (number, group): (usize, &Group), label: &str, marks: &[String]) -> Markup {
-    let settings: &[SettingColumn] = &page.report.settings;
-    let beside = beside(page, number);
+fn row(
+    report: &Report,
+    (number, group): (usize, &Group),
+    (nth, beside): (usize, &Beside<'_>),
+    label: Option<&String>,
+    marks: Option<&Vec<usize>>,
+) -> Markup {
+    let published = published_beside(report, number);
     let config = &group.config;
-    let own: Vec<usize> = group
-        .marks
-        .iter()
-        .filter_map(|mark| marks.iter().position(|m| m == mark))
-        .collect();
+    let label = label.map_or("", String::as_str);
     html! {
-        tr data-group=(number) data-benchmark=(config.benchmark.name()) data-method=(config.method.name())
-            data-optimizer=(config.optimizer.name()) {
+        tr data-group=(number) data-benchmark=(group.stream.benchmark) data-method=(config.method.name)
+            data-optimizer=(config.optimizer.name) {
             th scope="row" data-v=(label) {
                 a href={ "#g" (number) } { (label) }
-                @for mark in own { " " span.mark title=(marks.get(mark).map_or("", String::as_str)) { "[" (mark + 1) "]" } }
+                @for (mark, text) in marks.into_iter().flatten().zip(&group.marks) { " " span.mark title=(text) { "[" (mark) "]" } }
             }
-            td { (config.benchmark.paper_name()) }
-            td.num { (group.n) }
-            @for column in &COLUMNS { (figure(group, column, beside)) }
-            td { (config.method.name()) }
-            td { (config.optimizer.name()) }
-            @for column in settings {
-                @let value = column.values.get(number).and_then(Option::as_deref);
-                td data-v=(value.unwrap_or("")) { (value.map_or("–", shortened)) }
+            td.num data-h="n" { (group.n) }
+            @for metric in METRICS { (figure(group, metric, published)) }
+            td.num data-h="s/run" data-v=(group.wall_s.mean) { (spread(group.wall_s, group.n, 1)) }
+            @if beside.method { td data-h="method" { (config.method.name) } }
+            @if beside.optimizer { td data-h="optimizer" { (config.optimizer.name) } }
+            @for column in &beside.settings {
+                @let value = column.values.get(nth).and_then(Option::as_ref);
+                td data-h=(column.key) data-v=(value.map_or(String::new(), Value::to_string)) { (value.map_or(String::new(), Value::short)) }
             }
         }
     }
 }
 
-/// A setting's value; a checksum only by its beginning.
-pub(super) fn shortened(text: &str) -> &str {
-    text.get(..12).filter(|_| text.len() > 40).unwrap_or(text)
-}
-
 /// The published row that stands beside a group: of the very settings, or else of those that were stated.
-pub(super) fn beside<'a>(page: &Page<'a>, group: usize) -> Option<&'a Comparison> {
-    let all = || page.report.comparisons.iter().filter(|c| c.group == group);
+pub(super) fn published_beside(report: &Report, group: usize) -> Option<&Comparison> {
+    let all = || report.comparisons.iter().filter(|c| c.group == group);
     all()
         .find(|c| c.agreement == Agreement::InForce)
         .or_else(|| all().next())
 }
 
-fn figure(group: &Group, column: &Column, beside: Option<&Comparison>) -> Markup {
-    let Some(value) = (column.of)(group) else {
-        return html! { td.num data-v="" { "–" } };
+fn figure(group: &Group, metric: &MetricSpec, beside: Option<&Comparison>) -> Markup {
+    let Some(value) = (metric.spread)(group) else {
+        return html! { td.num data-h=(metric.heading) data-v="" { "–" } };
     };
-    let digits = column.digits;
+    let digits = metric.digits;
     html! {
-        td.num data-v=(value.mean) {
+        td.num data-h=(metric.heading) data-v=(value.mean) {
             (spread(value, group.n, digits))
             @if let Some(beside) = beside {
-                @for found in beside.quantities.iter().filter(|q| Some(q.quantity) == column.published) {
+                @for found in beside.quantities.iter().filter(|q| Some(q.quantity) == metric.published) {
                     span.pub title=(beside.source) {
                         @for line in published(found, digits) { (line) br; }
                         @if beside.agreement == Agreement::OnlyStated { "from other settings" }
@@ -195,16 +196,14 @@ fn figure(group: &Group, column: &Column, beside: Option<&Comparison>) -> Markup
 
 /// `published 62.79 ± 0.29 (n 5)`, `Δ +0.93 [−1.76, +3.62]`, `inconclusive`.
 pub(super) fn published(found: &QuantityComparison, digits: usize) -> [String; 3] {
-    let std = found
-        .published_std
-        .map_or(String::new(), |std| format!(" ± {std:.digits$}"));
     let interval = found.interval.map_or(String::new(), |(low, high)| {
         format!(" [{}, {}]", signed(low, digits), signed(high, digits))
     });
     [
         format!(
-            "published {:.digits$}{std} (n {})",
-            found.published_mean, found.published_n
+            "published {} (n {})",
+            found.published_text(digits),
+            found.published_n
         ),
         format!("Δ {}{interval}", signed(found.difference, digits)),
         found.verdict.name().to_string(),
@@ -216,20 +215,10 @@ fn signed(x: f64, digits: usize) -> String {
     format!("{x:+.digits$}").replace('-', "−")
 }
 
-fn all_marks(groups: &[Group]) -> Vec<String> {
-    let mut marks: Vec<String> = Vec::new();
-    for mark in groups.iter().flat_map(|group| &group.marks) {
-        if !marks.contains(mark) {
-            marks.push(mark.clone());
-        }
-    }
-    marks
-}
-
-fn filters(page: &Page<'_>) -> Markup {
+fn filters(report: &Report) -> Markup {
     let values = |name: fn(&Group) -> &str| -> Vec<&str> {
         let mut values: Vec<&str> = Vec::new();
-        for value in page.report.groups.iter().map(name) {
+        for value in report.groups.iter().map(name) {
             if !values.contains(&value) {
                 values.push(value);
             }
@@ -237,16 +226,12 @@ fn filters(page: &Page<'_>) -> Markup {
         values
     };
     let selects = [
-        (
-            "benchmark",
-            "Benchmark",
-            values(|g| g.config.benchmark.name()),
-        ),
-        ("method", "Method", values(|g| g.config.method.name())),
+        ("benchmark", "Benchmark", values(|g| &g.stream.benchmark)),
+        ("method", "Method", values(|g| g.config.method.name)),
         (
             "optimizer",
             "Optimizer",
-            values(|g| g.config.optimizer.name()),
+            values(|g| g.config.optimizer.name),
         ),
     ];
     html! {

@@ -7,11 +7,7 @@ use crate::report::testing::{config, result, write};
 
 fn page_of(folder: &std::path::Path) -> String {
     let report = Report::new(load(folder).unwrap(), MARGIN);
-    let page = Page {
-        source: "runs",
-        report: &report,
-    };
-    page.render().unwrap()
+    Page { report: &report }.render().unwrap()
 }
 
 #[test]
@@ -67,6 +63,9 @@ fn nothing_is_fetched_from_anywhere() {
     let page = page_of(folder.path());
     // Namespaces are names, not addresses.
     let text = page.replace("http://www.w3.org/2000/svg", "");
+    // The font is in the page.
+    assert_eq!(text.matches("url(data:font/ttf;base64,").count(), 2);
+    let text = text.replace("url(data:", "");
     for address in ["http://", "https://", "src=", "@import", "url("] {
         assert!(!text.contains(address), "{address}");
     }
@@ -105,7 +104,9 @@ fn hostile_text_of_results_stays_text() {
         write(folder.path(), &bad);
         let mut loaded = load(folder.path()).unwrap();
         if loaded.runs.is_empty() {
-            loaded.runs.push(crate::report::load::Run::from(&bad));
+            loaded
+                .runs
+                .push(crate::report::load::Run::from(bad.clone()));
         }
         loaded.damaged.push(crate::report::load::Damaged {
             path: evil.into(),
@@ -113,12 +114,9 @@ fn hostile_text_of_results_stays_text() {
         });
         loaded
     };
-    let report = Report::new(loaded, MARGIN);
-    let page = Page {
-        source: evil,
-        report: &report,
-    };
-    let page = page.render().unwrap();
+    let mut report = Report::new(loaded, MARGIN);
+    report.source = evil.to_string();
+    let page = Page { report: &report }.render().unwrap();
     assert!(page.contains("&lt;script&gt;alert(1)"), "it is shown");
     assert_eq!(
         page.matches("<script>").count(),

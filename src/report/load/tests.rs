@@ -137,6 +137,34 @@ fn results_are_checked() {
             .contains("average_accuracy")
     );
     assert!(changed("\"tasks\": 2", "\"tasks\": 3").contains("2 tasks at the end, not 3"));
+    // Values that cannot be, though the metrics agree with them.
+    let impossible = |accuracy: f64, loss: f64| {
+        let mut result = result(config(&[], 1), accuracy, 0.0);
+        result.loss_matrix =
+            crate::metrics::TaskMatrix::new(vec![vec![0.5], vec![0.5, loss]]).unwrap();
+        let text = serde_json::to_string(&result).unwrap();
+        // One reader: what a report refuses, `tagcl run` refuses, too.
+        let by_run = crate::experiment::run::result::parse(text.as_bytes()).map(|_| ());
+        assert_eq!(by_run, parse(text.as_bytes()).map(|_| ()));
+        by_run
+    };
+    assert_eq!(impossible(100.0, 0.0), Ok(()));
+    assert!(
+        impossible(100.5, 0.5)
+            .unwrap_err()
+            .contains("100.5; values are 0 to 100")
+    );
+    assert!(
+        impossible(-1.0, 0.5)
+            .unwrap_err()
+            .contains("-1; values are 0 to 100")
+    );
+    assert!(
+        impossible(50.0, -0.5)
+            .unwrap_err()
+            .contains("loss_matrix: row 2 has -0.5")
+    );
+    assert!(changed("\"wall_s\": 12.5", "\"wall_s\": -12.5").contains("cost.wall_s is -12.5"));
     assert!(changed("64.0\n    ]", "64.0, 1.0\n    ]").contains("row 1"));
     assert!(changed("\"seed\": 1", "\"sed\": 1").contains("unknown field `sed`"));
     assert!(reason("[]").contains("not a result file"));

@@ -1,23 +1,35 @@
-//! TAG's correlations: α(t,τ) by task and by layer.
+//! TAG's correlations by task: α(t,τ).
 //!
-//! Owns the views of `alpha` in results. Its values are means over the steps of task t. The present task's own (τ = t),
-//! which is e^−b by definition, is not coloured: it would press all others into one end of the scale.
+//! Its values are means over the steps of task t. The present task's own (τ = t), which is e^−b by definition, is not
+//! coloured: it would press all others into one end of the scale.
 
 use super::axis::Axis;
 use super::colour::{Paint, Style};
-use super::label::{file_name, stream};
+use super::data::{Data, Entry, band, count, marks, sentences};
+use super::heat_map::{HeatMap, named, side, task_labels};
+use super::label::file_name;
 use super::layout::{LinePlot, Series};
-use super::matrix::{HeatMap, named, side, task_labels};
 use super::scene::Figure;
+use super::spec::{PlotError, PlotSpec};
 use super::stats::{Point, mean_alpha, over_runs, past_mean};
-use super::{Data, Entry, PlotError, band, count, marks, sentences};
 use crate::experiment::run::result::AlphaResult;
 
 /// What is lacking where there is no such plot.
-pub(super) const LACKING: &str =
+pub(super) const NO_ALPHA: &str =
     "no run recorded α of two or more tasks; only the TAG optimizers do (--optimizer tag-rmsprop)";
 
-fn of_group(data: &Data<'_>, entry: &Entry<'_>) -> Result<Vec<AlphaResult>, PlotError> {
+/// `alpha`.
+pub(super) static ALPHA: PlotSpec = PlotSpec {
+    name: "alpha",
+    description: "TAG's α(t,τ): its course over t, and as a heat map",
+    paper: "Figures 2, 3, 6-9",
+    of_one_group: true,
+    lacking: NO_ALPHA,
+    draw: by_task,
+};
+
+/// The recorded α of a group's runs.
+pub(super) fn of_group(data: &Data<'_>, entry: &Entry<'_>) -> Result<Vec<AlphaResult>, PlotError> {
     if !entry.group.config.value("alpha").is_some() {
         return Ok(Vec::new());
     }
@@ -30,7 +42,7 @@ fn of_group(data: &Data<'_>, entry: &Entry<'_>) -> Result<Vec<AlphaResult>, Plot
 }
 
 /// For each group with α: its course over t, and all of it as a heat map.
-pub(super) fn by_task(data: &Data<'_>) -> Result<Vec<Figure>, PlotError> {
+fn by_task(data: &Data<'_>) -> Result<Vec<Figure>, PlotError> {
     let mut figures = Vec::new();
     for entry in data.streams.iter().flatten() {
         let runs = of_group(data, entry)?;
@@ -43,7 +55,6 @@ pub(super) fn by_task(data: &Data<'_>) -> Result<Vec<Figure>, PlotError> {
 }
 
 fn evolution(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
-    let config = &entry.group.config;
     let pick = |f: &dyn Fn(usize, &[f64]) -> Option<f64>| -> Vec<Point> {
         let runs: Vec<Vec<f64>> = runs
             .iter()
@@ -98,12 +109,12 @@ fn evolution(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
             line: true,
         });
     LinePlot {
-        name: file_name(&format!("alpha-course-{}-{}", stream(config), entry.label)),
-        title: format!(
-            "α(t, τ) over the tasks: {}, {}",
-            entry.label,
-            stream(config)
-        ),
+        name: file_name(&format!(
+            "alpha-course-{}-{}",
+            entry.benchmark(),
+            entry.label
+        )),
+        title: format!("α(t, τ) over the tasks: {}, {}", entry.label, entry.stream),
         note: sentences(&[
             &format!(
                 "Mean over tensors and the steps of task t; {}{}",
@@ -127,15 +138,14 @@ fn evolution(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
 }
 
 fn heat_map(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
-    let config = &entry.group.config;
     let (table, _) = mean_alpha(runs);
     let tasks = table.len();
     let values: Vec<f64> = past_mean(&table);
     let mean = super::stats::mean(&values).unwrap_or(f64::NAN);
     HeatMap {
         group: entry.number,
-        name: file_name(&format!("alpha-{}-{}", stream(config), entry.label)),
-        title: format!("α(t, τ): {}, {}", entry.label, stream(config)),
+        name: file_name(&format!("alpha-{}-{}", entry.benchmark(), entry.label)),
+        title: format!("α(t, τ): {}, {}", entry.label, entry.stream),
         note: sentences(&[
             &format!("Mean over tensors and the steps of task t; {}", count(&[entry])),
             "Grey: the present task's own, not on the scale",
@@ -157,73 +167,4 @@ fn heat_map(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
         log: true,
     }
     .figure()
-}
-
-/// For each group with α: the mean over past tasks, by tensor and task.
-pub(super) fn by_layer(data: &Data<'_>) -> Result<Vec<Figure>, PlotError> {
-    let mut figures = Vec::new();
-    for entry in data.streams.iter().flatten() {
-        let runs = of_group(data, entry)?;
-        if runs.is_empty() {
-            continue;
-        }
-        let config = &entry.group.config;
-        let (_, tensors) = mean_alpha(&runs);
-        let rows: Vec<(String, Vec<f64>)> = tensors
-            .into_iter()
-            .map(|(name, table)| (name, past_mean(&table)))
-            .filter(|(_, row)| !row.is_empty())
-            .collect();
-        let columns = rows.iter().map(|(_, row)| row.len()).max().unwrap_or(0);
-        if columns == 0 {
-            continue;
-        }
-        // Room for the title of the colours beside few tensors.
-        let height = (220.0 / rows.len().max(1) as f64).clamp(14.0, 28.0);
-        let mean_of =
-            |(name, row): &(String, Vec<f64>)| Some((name.clone(), super::stats::mean(row)?));
-        let mut means: Vec<(String, f64)> = rows.iter().filter_map(mean_of).collect();
-        means.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let ends = match (means.first(), means.last()) {
-            (Some((a, x)), Some((b, y))) => {
-                format!("highest mean: {a}, {x:.2}; lowest: {b}, {y:.2}")
-            }
-            _ => String::new(),
-        };
-        figures.push(
-            HeatMap {
-                group: entry.number,
-                name: file_name(&format!("alpha-layers-{}-{}", stream(config), entry.label)),
-                title: format!("α by layer: {}, {}", entry.label, stream(config)),
-                note: sentences(&[
-                    &format!(
-                        "Mean over the past tasks τ < t and the steps of task t; {}",
-                        count(&[entry])
-                    ),
-                    &marks(&[entry]),
-                ]),
-                description: format!(
-                    "Heat map of TAG's correlation by parameter tensor and task; {ends}."
-                ),
-                x_title: "present task t",
-                y_title: "parameter tensor",
-                colour_title: "mean α(t, τ), logarithmic",
-                row_labels: rows.iter().map(|(name, _)| name.clone()).collect(),
-                row_names: rows.iter().map(|(name, _)| name.clone()).collect(),
-                rows: rows
-                    .into_iter()
-                    .map(|(_, row)| row.into_iter().map(Some).collect())
-                    .collect(),
-                grey: |_, _| false,
-                column_labels: task_labels(columns + 1).into_iter().skip(1).collect(),
-                column_names: named("t =", columns + 1).into_iter().skip(1).collect(),
-                cell: (side(columns).max(22.0), height),
-                painted: None,
-                digits: 3,
-                log: true,
-            }
-            .figure(),
-        );
-    }
-    Ok(figures)
 }

@@ -2,65 +2,48 @@
 
 use super::axis::{Axis, LABEL, TICK, rule};
 use super::colour::{Marker, Paint};
-use super::label::{file_name, stream};
+use super::data::{Data, Entry, count, marks, sentences};
+use super::label::file_name;
 use super::layout::{MARGIN, heading, whisker};
 use super::scene::{Anchor, Figure, Shape, Text, text_width};
-use super::{Data, Entry, count, marks, sentences};
-use crate::experiment::paper::published::Quantity;
+use super::spec::PlotSpec;
 use crate::report::beside;
 use crate::report::group::Spread;
+use crate::report::metric::{ACCURACY, FORGETTING_RELEASED, LEARNING_ACCURACY, MetricSpec};
+
+/// `bars`.
+pub(super) static BARS: PlotSpec = PlotSpec {
+    name: "bars",
+    description: "accuracy, forgetting and learning accuracy by group, beside the published figures of the same settings",
+    paper: "Figures 1, 4",
+    of_one_group: false,
+    lacking: "no group has an accuracy",
+    draw: |data| Ok(bars(data)),
+};
 
 const ROW: f64 = 26.0;
 const PANEL: f64 = 190.0;
 const GAP: f64 = 84.0;
 
-/// A metric: its title, its value in a group, and the decimals shown.
-struct Metric {
-    title: &'static str,
-    of: fn(&Entry<'_>) -> Option<Spread>,
-    digits: usize,
-    published: Quantity,
-}
-
-const METRICS: [Metric; 3] = [
-    Metric {
-        title: "average accuracy (%)",
-        of: |entry| Some(entry.group.average_accuracy),
-        digits: 1,
-        published: Quantity::Accuracy,
-    },
-    Metric {
-        title: "forgetting (fraction)",
-        // The maximum over all times, as the published figures have it.
-        of: |entry| entry.group.forgetting_released,
-        digits: 3,
-        published: Quantity::Forgetting,
-    },
-    Metric {
-        title: "learning accuracy (%)",
-        of: |entry| entry.group.learning_accuracy,
-        digits: 1,
-        published: Quantity::LearningAccuracy,
-    },
-];
+/// A panel each; forgetting is the maximum over all times, as the published figures have it.
+const PANELS: [&MetricSpec; 3] = [&ACCURACY, &FORGETTING_RELEASED, &LEARNING_ACCURACY];
 
 /// The published mean and standard deviation of the same settings.
-fn published(entry: &Entry<'_>, metric: &Metric) -> Option<(f64, Option<f64>)> {
-    let found = beside::published(&entry.group.config, metric.published)?;
+fn published(entry: &Entry<'_>, metric: &MetricSpec) -> Option<(f64, Option<f64>)> {
+    let found = beside::published(&entry.group.config, metric.published?)?;
     Some((found.mean, found.std))
 }
 
 /// One figure a stream: a row a group, a panel a metric.
-pub(super) fn bars(data: &Data<'_>) -> Vec<Figure> {
+fn bars(data: &Data<'_>) -> Vec<Figure> {
     let figures = data.streams.iter().filter(|entries| !entries.is_empty());
     figures.map(|entries| figure(entries)).collect()
 }
 
 fn figure(entries: &[Entry<'_>]) -> Figure {
     let all: Vec<&Entry<'_>> = entries.iter().collect();
-    let name = all
-        .first()
-        .map_or(String::new(), |e| stream(&e.group.config));
+    let name = all.first().map_or(String::new(), |e| e.stream.clone());
+    let benchmark = all.first().map_or("", |e| e.benchmark());
     let label_width = entries
         .iter()
         .map(|e| text_width(&e.label, TICK))
@@ -70,7 +53,7 @@ fn figure(entries: &[Entry<'_>]) -> Figure {
     let mut shapes = Vec::new();
     let any_published = entries
         .iter()
-        .any(|e| METRICS.iter().any(|m| published(e, m).is_some()));
+        .any(|e| PANELS.iter().any(|m| published(e, m).is_some()));
     let note = sentences(&[
         &format!(
             "Mean with a whisker of ± one population std; {}",
@@ -85,7 +68,7 @@ fn figure(entries: &[Entry<'_>]) -> Figure {
         &marks(&all),
     ]);
     let title = format!("Results: {name}");
-    let top = heading(&title, &note, width, &mut shapes);
+    let (top, heading) = heading(&title, &note, width, &mut shapes);
     let bottom = top + ROW * entries.len() as f64;
     for (row, entry) in entries.iter().enumerate() {
         let y = top + ROW * (row as f64 + 0.5);
@@ -95,7 +78,7 @@ fn figure(entries: &[Entry<'_>]) -> Figure {
             shapes: vec![label.anchor(Anchor::End).shape()],
         });
     }
-    for (i, metric) in METRICS.iter().enumerate() {
+    for (i, metric) in PANELS.iter().enumerate() {
         let x = left + i as f64 * (PANEL + GAP);
         panel(entries, metric, (x, top, bottom), &mut shapes);
     }
@@ -104,25 +87,27 @@ fn figure(entries: &[Entry<'_>]) -> Figure {
         .map(|e| format!("{} {:.1}", e.label, e.group.average_accuracy.mean))
         .collect();
     Figure {
-        name: file_name(&format!("bars-{name}")),
+        name: file_name(&format!("bars-{benchmark}")),
         title,
         description: format!("Bars. Average accuracy in percent: {}.", values.join("; ")),
         group: None,
         width,
         height: bottom + 26.0 + LABEL + MARGIN,
+        top: 0.0,
+        heading,
         shapes,
     }
 }
 
 fn panel(
     entries: &[Entry<'_>],
-    metric: &Metric,
+    metric: &MetricSpec,
     (left, top, bottom): (f64, f64, f64),
     shapes: &mut Vec<Shape>,
 ) {
     let own = entries
         .iter()
-        .filter_map(metric.of)
+        .filter_map(|entry| (metric.spread)(entry.group))
         .map(|v| (v.mean, v.std));
     let others = entries.iter().filter_map(|e| published(e, metric));
     let others = others.map(|(mean, std)| (mean, std.unwrap_or(0.0)));
@@ -140,7 +125,7 @@ fn panel(
     for (row, entry) in entries.iter().enumerate() {
         let y = top + ROW * (row as f64 + 0.5);
         let mut bar = Vec::new();
-        match (metric.of)(entry) {
+        match (metric.spread)(entry.group) {
             None => bar.push(
                 Text::new(place(0.0) + 4.0, y + 0.35 * TICK, TICK, "not measured")
                     .paint(Paint::Muted)
@@ -166,13 +151,14 @@ fn panel(
 
 fn draw(
     entry: &Entry<'_>,
-    metric: &Metric,
+    metric: &MetricSpec,
     value: Spread,
     y: f64,
     place: &dyn Fn(f64) -> f64,
     shapes: &mut Vec<Shape>,
 ) {
-    let digits = metric.digits;
+    // A decimal less than in tables: the bars are narrow.
+    let digits = if metric.digits == 2 { 1 } else { metric.digits };
     let (zero, end) = (place(0.0), place(value.mean));
     let several = entry.group.n > 1;
     // Whiskers of both kinds side by side.

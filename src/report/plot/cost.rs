@@ -2,14 +2,25 @@
 
 use super::axis::{Axis, bounds};
 use super::colour::Style;
-use super::label::{file_name, stream};
+use super::data::{Data, Entry, count, marks, parts, sentences};
+use super::label::file_name;
 use super::layout::{LinePlot, Series};
 use super::scene::Figure;
+use super::spec::PlotSpec;
 use super::stats::Point;
-use super::{Data, Entry, count, marks, parts, sentences};
+
+/// `cost`.
+pub(super) static COST: PlotSpec = PlotSpec {
+    name: "cost",
+    description: "accuracy against time",
+    paper: "",
+    of_one_group: false,
+    lacking: "no run has a measured time",
+    draw: |data| Ok(cost(data)),
+};
 
 /// One point a group; time on a logarithmic axis where it spans more than a factor of five.
-pub(super) fn cost(data: &Data<'_>) -> Vec<Figure> {
+fn cost(data: &Data<'_>) -> Vec<Figure> {
     let mut figures = Vec::new();
     for entries in &data.streams {
         let timed: Vec<&Entry<'_>> = entries
@@ -18,7 +29,6 @@ pub(super) fn cost(data: &Data<'_>) -> Vec<Figure> {
             .collect();
         for (shown, part) in parts(&timed) {
             let Some(first) = shown.first() else { continue };
-            let config = &first.group.config;
             let times: Vec<f64> = shown.iter().map(|e| e.group.wall_s.mean).collect();
             let (low, high) = bounds(times.iter().copied());
             let x = if high / low > 5.0 {
@@ -55,8 +65,8 @@ pub(super) fn cost(data: &Data<'_>) -> Vec<Figure> {
                 .collect();
             figures.push(
                 LinePlot {
-                    name: file_name(&format!("cost-{}{part}", stream(config))),
-                    title: format!("Accuracy against time: {}{part}", stream(config)),
+                    name: file_name(&format!("cost-{}{part}", first.benchmark())),
+                    title: format!("Accuracy against time: {}{part}", first.stream),
                     note: sentences(&[
                         &format!(
                             "Wall-clock seconds of a whole run, evaluation included; {}",

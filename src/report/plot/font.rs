@@ -1,14 +1,16 @@
-//! The font of the plots: widths for the layout, outlines for PNG.
+//! The font of the plots: widths for the layout, outlines for files.
 //!
-//! Owns the two embedded faces. They have Arial's widths, so a label measured here fits in an SVG that a browser draws
-//! with any of the fonts of [`FAMILY`].
+//! Owns the two embedded faces, which have Arial's widths. Files have their outlines and the page embeds them, so a label
+//! measured here fits wherever it is drawn.
 
 use std::sync::LazyLock;
 
 use ttf_parser::{Face, GlyphId};
 
-/// Fonts of the same widths, for SVG.
-pub(super) const FAMILY: &str = "Arimo, 'Liberation Sans', Arial, Helvetica, sans-serif";
+/// The faces for the HTML page, which embeds them: regular, bold.
+pub(in crate::report) fn files() -> [&'static [u8]; 2] {
+    [REGULAR, BOLD]
+}
 
 static REGULAR: &[u8] = include_bytes!("../../../assets/fonts/arimo-subset.ttf");
 static BOLD: &[u8] = include_bytes!("../../../assets/fonts/arimo-bold-subset.ttf");
@@ -42,6 +44,25 @@ impl Font {
 
     fn advance(&self, glyph: GlyphId) -> f64 {
         f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) * self.scale
+    }
+
+    /// Font units a unit of the figure's lengths, and the glyphs of a line with where each begins, in font units.
+    pub(super) fn glyphs(&self, text: &str) -> (f64, Vec<(u16, f64)>) {
+        let mut x = 0.0;
+        let place = |c| {
+            let glyph = self.glyph(c);
+            let at = x;
+            x += self.advance(glyph) / self.scale;
+            (glyph.0, at)
+        };
+        (1.0 / self.scale, text.chars().map(place).collect())
+    }
+
+    /// Hands a glyph's contours to `pen` in font units, y downwards.
+    pub(super) fn outline_of(&self, glyph: u16, pen: &mut dyn Pen) {
+        let (x, scale) = (0.0, 1.0);
+        self.face
+            .outline_glyph(GlyphId(glyph), &mut Scaled { pen, x, scale });
     }
 
     /// Width of a line of text.

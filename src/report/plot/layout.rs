@@ -4,7 +4,7 @@
 
 use super::axis::{Axis, Frame, LABEL, TICK};
 use super::colour::{Paint, Style};
-use super::scene::{Anchor, Figure, Shape, Stroke, Text, text_width, wrap};
+use super::scene::{Anchor, Figure, Heading, Shape, Stroke, Text, text_width, wrap};
 use super::stats::Point;
 
 const TITLE: f64 = 16.0;
@@ -45,8 +45,13 @@ pub(super) struct LinePlot<'a> {
     pub(super) digits: usize,
 }
 
-/// Title and notes at the top; returns where the rest begins.
-pub(super) fn heading(title: &str, note: &str, width: f64, shapes: &mut Vec<Shape>) -> f64 {
+/// Title and notes at the top; returns where the rest begins, and what they take.
+pub(super) fn heading(
+    title: &str,
+    note: &str,
+    width: f64,
+    shapes: &mut Vec<Shape>,
+) -> (f64, Heading) {
     let mut y = MARGIN;
     for line in wrap(title, TITLE * 1.08, width - 2.0 * MARGIN) {
         y += TITLE + 2.0;
@@ -56,7 +61,10 @@ pub(super) fn heading(title: &str, note: &str, width: f64, shapes: &mut Vec<Shap
         y += NOTE + 5.0;
         shapes.push(Text::new(MARGIN, y, NOTE, line).paint(Paint::Muted).shape());
     }
-    y + 16.0
+    let (top, shapes) = (y + 16.0, shapes.len());
+    // A little room stays above what comes first.
+    let bottom = top - 12.0;
+    (top, Heading { shapes, bottom })
 }
 
 /// Width of a legend of these labels.
@@ -147,7 +155,7 @@ impl LinePlot<'_> {
         let legend_left = left + plot_width + 18.0;
         let width = legend_left + legend_width(&labels) + MARGIN;
         let mut shapes = Vec::new();
-        let top = heading(&self.title, &self.note, width, &mut shapes);
+        let (top, heading) = heading(&self.title, &self.note, width, &mut shapes);
         let with_bands = self.series.iter().flat_map(|s| &s.points);
         let values = with_bands
             .flat_map(|(_, p)| [p.mean - p.std, p.mean + p.std])
@@ -190,6 +198,8 @@ impl LinePlot<'_> {
             group: None,
             width,
             height: frame.bottom() + 26.0 + LABEL + MARGIN,
+            top: 0.0,
+            heading,
             shapes,
         }
     }

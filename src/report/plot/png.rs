@@ -12,14 +12,16 @@ use tiny_skia::{
     StrokeDash, Transform,
 };
 
-use super::PlotError;
 use super::colour::Paint;
 use super::font::{Font, Pen};
 use super::scene::{Anchor, Cells, Figure, Outline, Shape, Stroke, Text, outline};
+use super::spec::PlotError;
 
 struct Canvas {
     pixels: Pixmap,
     scale: f32,
+    /// Units that are cut off above.
+    top: f32,
 }
 
 impl Figure {
@@ -39,6 +41,7 @@ impl Figure {
         let mut canvas = Canvas {
             pixels,
             scale: scale as f32,
+            top: self.top as f32,
         };
         canvas.shapes(&self.shapes);
         encode(&canvas.pixels, scale).map_err(|e| refused(e.to_string()))
@@ -105,7 +108,7 @@ fn path(points: &[(f64, f64)], closed: bool) -> Option<Path> {
 
 impl Canvas {
     fn transform(&self) -> Transform {
-        Transform::from_scale(self.scale, self.scale)
+        Transform::from_scale(self.scale, self.scale).pre_translate(0.0, -self.top)
     }
 
     fn fill(&mut self, path: Option<Path>, paint: Paint, opacity: f64) {

@@ -115,10 +115,37 @@ pub struct Figure {
     pub(super) group: Option<usize>,
     pub(super) width: f64,
     pub(super) height: f64,
+    /// Where the page begins; above 0 where the heading is left out.
+    pub(super) top: f64,
+    pub(super) heading: Heading,
     pub(super) shapes: Vec<Shape>,
 }
 
+/// The title and notes: how many of the first shapes, and how far down they go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Heading {
+    pub(super) shapes: usize,
+    pub(super) bottom: f64,
+}
+
 impl Figure {
+    /// The plot without its title and notes, for a paper whose caption has them.
+    #[must_use]
+    pub fn without_heading(mut self) -> Self {
+        self.shapes
+            .drain(..self.heading.shapes.min(self.shapes.len()));
+        self.heading.shapes = 0;
+        self.top = self.heading.bottom;
+        self.height -= self.top;
+        self
+    }
+
+    /// Pixels a unit that make the plot so many pixels wide.
+    #[must_use]
+    pub fn scale_to(&self, pixels: f64) -> f64 {
+        pixels / self.width
+    }
+
     /// The report's groups that the plot shows, by number.
     #[must_use]
     pub fn groups(&self) -> Vec<usize> {

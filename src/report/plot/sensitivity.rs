@@ -5,28 +5,42 @@
 
 use super::axis::{Axis, bounds, short};
 use super::colour::Style;
-use super::label::{file_name, pair, stream};
+use super::data::{Data, Entry, band, count, marks, parts, sentences};
+use super::label::file_name;
 use super::layout::{LinePlot, Series};
 use super::scene::Figure;
+use super::spec::PlotSpec;
 use super::stats::Point;
-use super::{Data, Entry, band, count, marks, parts, sentences};
 use crate::report::group::{Group, SettingColumn, differing_settings};
+use crate::report::identity::Value;
+use crate::report::names::in_paper;
+
+/// `sensitivity`.
+pub(super) static SENSITIVITY: PlotSpec = PlotSpec {
+    name: "sensitivity",
+    description: "accuracy against every numeric setting of a sweep",
+    paper: "",
+    of_one_group: false,
+    lacking: "no numeric setting takes two or more values under the same benchmark, method and optimizer; run a sweep, \
+              such as --lr 0.01, 0.03 and 0.1",
+    draw: |data| Ok(sensitivity(data)),
+};
 
 /// One figure for every stream, method, optimizer and numeric setting with two or more values.
-pub(super) fn sensitivity(data: &Data<'_>) -> Vec<Figure> {
+fn sensitivity(data: &Data<'_>) -> Vec<Figure> {
     let mut figures = Vec::new();
     for entries in &data.streams {
         let mut names: Vec<String> = Vec::new();
         for entry in entries {
-            let name = pair(&entry.group.config);
+            let name = in_paper(&entry.group.config);
             if !names.contains(&name) {
                 names.push(name);
             }
         }
         for name in names {
-            let namesakes = entries.iter().filter(|e| pair(&e.group.config) == name);
+            let namesakes = entries.iter().filter(|e| in_paper(&e.group.config) == name);
             let namesakes: Vec<&Entry<'_>> = namesakes.collect();
-            let groups: Vec<Group> = namesakes.iter().map(|e| e.group.clone()).collect();
+            let groups: Vec<&Group> = namesakes.iter().map(|e| e.group).collect();
             let columns = differing_settings(&groups);
             for column in &columns {
                 figures.extend(plot(&name, &namesakes, &columns, column));
@@ -37,8 +51,7 @@ pub(super) fn sensitivity(data: &Data<'_>) -> Vec<Figure> {
 }
 
 fn numbers(column: &SettingColumn) -> Option<Vec<f64>> {
-    let value =
-        |text: &Option<String>| text.as_ref()?.parse::<f64>().ok().filter(|x| x.is_finite());
+    let value = |value: &Option<Value>| value.as_ref()?.number().filter(|x| x.is_finite());
     column.values.iter().map(value).collect()
 }
 
@@ -54,7 +67,7 @@ fn lines(
         let values = others.filter_map(|c| {
             let differ = c.values.iter().any(|v| Some(v) != c.values.first());
             let value = c.values.get(i)?.as_ref()?;
-            differ.then(|| format!("{} {value}", c.key.replace('_', " ")))
+            differ.then(|| format!("{} {}", c.key, value.short()))
         });
         let text = values.collect::<Vec<_>>().join(", ");
         if text.is_empty() {
@@ -92,9 +105,10 @@ fn plot(
         return Vec::new();
     }
     let lines = lines(name, entries.len(), columns, column);
-    let Some(config) = entries.first().map(|e| &e.group.config) else {
+    let Some(first) = entries.first() else {
         return Vec::new();
     };
+    let stream = &first.stream;
     let log = low > 0.0 && high / low >= 5.0;
     let mut figures = Vec::new();
     for (chunk, part) in parts(&lines) {
@@ -143,15 +157,15 @@ fn plot(
             (true, false) => Axis::log(&ticks, &[]),
             (false, _) => Axis::around(xs.iter().copied(), 7),
         };
-        let key = column.key.replace('_', " ");
+        let key = column.key;
         figures.push(
             LinePlot {
                 name: file_name(&format!(
                     "sensitivity-{}-{name}-{}{part}",
-                    stream(config),
+                    first.benchmark(),
                     column.key
                 )),
-                title: format!("Accuracy against {key}: {name}, {}{part}", stream(config)),
+                title: format!("Accuracy against {key}: {name}, {stream}{part}"),
                 note: sentences(&[
                     &format!(
                         "Average accuracy after the last task; {}{}",
@@ -161,7 +175,7 @@ fn plot(
                     &marks(entries),
                 ]),
                 description: format!("Line plot; {best}."),
-                x_title: &key,
+                x_title: key,
                 y_title: "average accuracy (%)",
                 x,
                 y_values: Vec::new(),

@@ -1,14 +1,15 @@
 //! Drawings as SVG.
 //!
-//! Owns the writing and its escapes. Two dialects: a file for itself, with fixed colours and a title in every mark (which
-//! viewers show on hovering), and one that stands in the HTML report, whose colours are the page's variables and whose
-//! values are in attributes for the page's script.
+//! Owns the writing and its escapes. Two dialects: a file for itself, with fixed colours, a title in every mark (which
+//! viewers show on hovering) and the embedded font's outlines for letters, so that it looks the same with whatever fonts a
+//! machine or a converter has; and one that stands in the HTML report, whose colours are the page's variables, whose
+//! values are in attributes for the page's script, and whose text is text in the page's font.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::colour::Paint;
-use super::font::FAMILY;
+use super::font::{Font, Pen};
 use super::scene::{Anchor, Cells, Figure, Outline, Shape, Stroke, Text, outline};
 
 /// Text as XML character data or attribute value. Control characters, which XML forbids, become U+FFFD.
@@ -45,51 +46,63 @@ pub(super) fn number(x: f64) -> String {
 struct Writer {
     out: String,
     themed: bool,
+    /// Outlines of the glyphs used so far, by face (bold or not) and number.
+    glyphs: BTreeMap<(bool, u16), String>,
 }
 
 impl Figure {
     /// The plot as an SVG file.
     #[must_use]
     pub fn svg(&self) -> String {
-        self.write(false, "")
+        self.svg_at(1.0)
+    }
+
+    /// The plot as an SVG file that asks to be shown at `scale` pixels a unit.
+    #[must_use]
+    pub fn svg_at(&self, scale: f64) -> String {
+        self.write(false, "", scale)
     }
 
     /// The plot for an HTML page that defines the theme's variables; `id` must be the page's own, of letters and digits.
     #[must_use]
     pub fn inline_svg(&self, id: &str) -> String {
-        self.write(true, id)
+        self.write(true, id, 1.0)
     }
 
-    fn write(&self, themed: bool, id: &str) -> String {
-        let (w, h) = (number(self.width), number(self.height));
+    fn write(&self, themed: bool, id: &str, scale: f64) -> String {
+        let (w, h, top) = (number(self.width), number(self.height), number(self.top));
         let mut writer = Writer {
             out: String::new(),
             themed,
+            glyphs: BTreeMap::new(),
         };
-        // On a narrow screen a wide plot scrolls rather than shrinks until it cannot be read.
-        let least = number(self.width.min(520.0));
+        // A wide screen is used, without letters growing out of proportion.
+        let most = number(1.45 * self.width);
         let out = &mut writer.out;
         if themed {
             let _ = write!(
                 out,
-                r#"<svg class="plot" viewBox="0 0 {w} {h}" style="max-width:{w}px;min-width:{least}px" role="img" tabindex="0" aria-labelledby="{id}t {id}d"><title id="{id}t">{}</title><desc id="{id}d">{}</desc>"#,
+                r#"<svg class="plot" viewBox="0 {top} {w} {h}" style="max-width:{most}px" role="img" tabindex="0" aria-labelledby="{id}t {id}d"><title id="{id}t">{}</title><desc id="{id}d">{}</desc>"#,
                 escape(&self.title),
                 escape(&self.description)
             );
         } else {
             let _ = write!(
                 out,
-                r#"<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" viewBox="0 0 {w} {h}" font-family="{FAMILY}" role="img"><title>{}</title><desc>{}</desc>"#,
+                r#"<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{}" height="{}" viewBox="0 {top} {w} {h}" role="img"><title>{}</title><desc>{}</desc>"#,
+                number(scale * self.width),
+                number(scale * self.height),
                 escape(&self.title),
                 escape(&self.description)
             );
             let _ = write!(
                 out,
-                r#"<rect width="{w}" height="{h}" fill="{}"/>"#,
+                r#"<rect y="{top}" width="{w}" height="{h}" fill="{}"/>"#,
                 Paint::Paper.css(false)
             );
         }
         writer.shapes(&self.shapes);
+        writer.definitions();
         writer.out.push_str("</svg>");
         if !themed {
             writer.out.push('\n');
@@ -262,7 +275,64 @@ impl Writer {
         }
     }
 
+    /// The outlines of all glyphs used.
+    fn definitions(&mut self) {
+        if self.glyphs.is_empty() {
+            return;
+        }
+        self.out.push_str("<defs>");
+        for ((bold, glyph), d) in &self.glyphs {
+            let face = if *bold { 'b' } else { 'r' };
+            let _ = write!(self.out, r#"<path id="{face}{glyph}" d="{d}"/>"#);
+        }
+        self.out.push_str("</defs>");
+    }
+
+    /// A line of text as outlines, with its words for those who cannot see them.
+    fn outlines(&mut self, text: &Text) {
+        let font = Font::new(text.size, text.bold);
+        let width = font.width(&text.words);
+        let shift = match text.anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => -width / 2.0,
+            Anchor::End => -width,
+        };
+        let (units, glyphs) = font.glyphs(&text.words);
+        let turn = if text.upwards { " rotate(-90)" } else { "" };
+        let _ = write!(
+            self.out,
+            r#"<g aria-label="{}" fill="{}" transform="translate({} {}){turn} translate({} 0) scale({:.6})">"#,
+            escape(&text.words),
+            self.css(text.paint),
+            number(text.x),
+            number(text.y),
+            number(shift),
+            1.0 / units,
+        );
+        let face = if text.bold { 'b' } else { 'r' };
+        for (glyph, x) in glyphs {
+            let d = self.glyphs.entry((text.bold, glyph)).or_insert_with(|| {
+                let mut pen = Outliner(String::new());
+                font.outline_of(glyph, &mut pen);
+                pen.0
+            });
+            // A space has no outline.
+            if !d.is_empty() {
+                let _ = write!(
+                    self.out,
+                    r##"<use xlink:href="#{face}{glyph}" x="{}"/>"##,
+                    number(x)
+                );
+            }
+        }
+        self.out.push_str("</g>");
+    }
+
     fn text(&mut self, text: &Text) {
+        if !self.themed {
+            self.outlines(text);
+            return;
+        }
         let (x, y) = (number(text.x), number(text.y));
         let _ = write!(
             self.out,
@@ -335,6 +405,29 @@ impl Writer {
             let _ = write!(self.out, r#"<path fill="{fill}" d="{d}"/>"#);
         }
         self.out.push_str("</g>");
+    }
+}
+
+/// Outlines as the data of a path.
+struct Outliner(String);
+
+impl Pen for Outliner {
+    fn move_to(&mut self, x: f64, y: f64) {
+        let _ = write!(self.0, "M{} {}", number(x), number(y));
+    }
+    fn line_to(&mut self, x: f64, y: f64) {
+        let _ = write!(self.0, "L{} {}", number(x), number(y));
+    }
+    fn quad_to(&mut self, x1: f64, y1: f64, x: f64, y: f64) {
+        let [x1, y1, x, y] = [x1, y1, x, y].map(number);
+        let _ = write!(self.0, "Q{x1} {y1} {x} {y}");
+    }
+    fn cubic_to(&mut self, x1: f64, y1: f64, x2: f64, y2: f64, x: f64, y: f64) {
+        let [x1, y1, x2, y2, x, y] = [x1, y1, x2, y2, x, y].map(number);
+        let _ = write!(self.0, "C{x1} {y1} {x2} {y2} {x} {y}");
+    }
+    fn close(&mut self) {
+        self.0.push('Z');
     }
 }
 

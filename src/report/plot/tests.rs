@@ -79,7 +79,7 @@ fn write(results: &[RunResult], folder: &Path) {
 }
 
 /// All figures of a kind, through result files.
-fn drawn(kind: PlotKind, results: &[RunResult]) -> Result<Vec<Figure>, PlotError> {
+fn drawn(kind: &PlotSpec, results: &[RunResult]) -> Result<Vec<Figure>, PlotError> {
     let folder = tempfile::tempdir().unwrap();
     write(results, folder.path());
     let loaded = load(folder.path()).unwrap();
@@ -87,27 +87,54 @@ fn drawn(kind: PlotKind, results: &[RunResult]) -> Result<Vec<Figure>, PlotError
     plots(kind, &loaded.runs, &groups)
 }
 
+/// The lines of text of a file, whose letters are outlines.
 fn text_of<'a>(document: &'a roxmltree::Document<'_>) -> Vec<&'a str> {
-    let texts = document.descendants().filter(|n| n.has_tag_name("text"));
-    texts.filter_map(|n| n.text()).collect()
+    document
+        .descendants()
+        .filter_map(|n| n.attribute("aria-label"))
+        .collect()
 }
 
 #[test]
 fn every_kind_draws_well_formed_svg_inside_its_page_and_png() {
-    let expected = [1, 5, 1, 6, 3, 1, 1, 1];
-    for (kind, count) in PlotKind::ALL.into_iter().zip(expected) {
-        let figures = drawn(kind, &results()).unwrap();
-        assert_eq!(figures.len(), count, "{kind:?}");
+    for spec in PLOTS {
+        let kind = spec.name;
+        let figures = drawn(spec, &results()).unwrap();
+        let own = figures.iter().filter(|figure| figure.groups().len() == 1);
+        assert!(!spec.of_one_group || own.count() == figures.len(), "{kind}");
         for figure in figures {
             let svg = figure.svg();
             let document = roxmltree::Document::parse(&svg).unwrap();
             let root = document.root_element();
-            assert!(root.children().any(|n| n.has_tag_name("title")), "{kind:?}");
-            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind:?}");
-            for text in document.descendants().filter(|n| n.has_tag_name("text")) {
-                inside(&text, &figure);
+            assert!(root.children().any(|n| n.has_tag_name("title")), "{kind}");
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind}");
+            let inline = figure.inline_svg("f0");
+            let inline = roxmltree::Document::parse(&inline).unwrap();
+            let texts = inline.descendants().filter(|n| n.has_tag_name("text"));
+            let words: Vec<&str> = texts
+                .map(|text| {
+                    inside(&text, &figure);
+                    text.text().unwrap_or("")
+                })
+                .collect();
+            // A file has the same words as outlines, every one of which is defined.
+            assert_eq!(text_of(&document), words, "{kind}");
+            let ids: Vec<&str> = document
+                .descendants()
+                .filter_map(|n| n.attribute("id"))
+                .collect();
+            let xlink = "http://www.w3.org/1999/xlink";
+            for used in document
+                .descendants()
+                .filter_map(|n| n.attribute((xlink, "href")))
+            {
+                assert!(
+                    ids.contains(&used.trim_start_matches('#')),
+                    "{kind}: {used}"
+                );
             }
-            roxmltree::Document::parse(&figure.inline_svg("f0")).unwrap();
+            assert!(!svg.contains("<text"), "{kind}: text needs a font");
+            assert!(figure.name.len() <= 64, "{}", figure.name);
             let png = figure.png(1.0).unwrap();
             assert_eq!(png.get(..8).unwrap(), b"\x89PNG\r\n\x1a\n");
             assert!(
@@ -150,18 +177,58 @@ fn inside(text: &roxmltree::Node<'_, '_>, figure: &Figure) {
     }
 }
 
+/// How many plots of each kind the results have: one that draws too few or too many is noticed here.
+#[test]
+fn every_kind_draws_what_there_is() {
+    let count = |spec: &PlotSpec| drawn(spec, &results()).unwrap().len();
+    let counts: Vec<(&str, usize)> = PLOTS.iter().map(|p| (p.name, count(p))).collect();
+    let expected = [
+        ("curves", 1),
+        ("matrix", 5),
+        ("forgetting", 1),
+        ("alpha", 6),
+        ("alpha-layers", 3),
+        ("bars", 1),
+        ("cost", 1),
+        ("sensitivity", 1),
+    ];
+    for (name, count) in expected {
+        assert!(counts.contains(&(name, count)), "{name}: {counts:?}");
+    }
+}
+
+#[test]
+fn the_page_of_documentation_has_every_kind() {
+    let page = include_str!("../../../docs/reports.md");
+    for spec in PLOTS {
+        let row = format!(
+            "| `{}` | {} | {} |",
+            spec.name, spec.description, spec.paper
+        );
+        assert!(
+            page.contains(&row.replace("  |", " |")),
+            "docs/reports.md lacks `{row}`"
+        );
+    }
+}
+
 #[test]
 fn curves_show_means_over_seeds_at_their_places() {
-    let figures = drawn(PlotKind::Curves, &results()).unwrap();
+    let figures = drawn(&curves::CURVES, &results()).unwrap();
     let svg = figures[0].svg();
     // SGD after task 2: rows of 71 and 65, of 72 and 66: means 68 and 69.
     assert!(
-        svg.contains("<title>SGD, after task 2: 68.50 ± 0.50</title>"),
+        svg.contains("<title>Naive SGD, after task 2: 68.50 ± 0.50</title>"),
         "{svg}"
     );
     let document = roxmltree::Document::parse(&svg).unwrap();
     let texts = text_of(&document);
-    for label in ["SGD", "ER, SGD", "TAG-RMSProp, lr 0.00025", "tasks trained"] {
+    for label in [
+        "Naive SGD",
+        "ER (M=1)",
+        "TAG-RMSProp (lr 0.00025)",
+        "tasks trained",
+    ] {
         assert!(texts.contains(&label), "{label} in {texts:?}");
     }
     assert!(!texts.contains(&"TAG-RMSProp"));
@@ -169,19 +236,19 @@ fn curves_show_means_over_seeds_at_their_places() {
 
 #[test]
 fn forgetting_is_the_metric_task_by_task() {
-    let figures = drawn(PlotKind::Forgetting, &results()).unwrap();
+    let figures = drawn(&forgetting::FORGETTING, &results()).unwrap();
     let svg = figures[0].svg();
     assert!(
-        svg.contains("<title>SGD, task 1: 18.00 ± 0.00</title>"),
+        svg.contains("<title>Naive SGD, task 1: 18.00 ± 0.00</title>"),
         "{svg}"
     );
-    assert!(svg.contains("<title>SGD, task 3: 6.00 ± 0.00</title>"));
-    assert!(!svg.contains("SGD, task 4:"));
+    assert!(svg.contains("<title>Naive SGD, task 3: 6.00 ± 0.00</title>"));
+    assert!(!svg.contains("Naive SGD, task 4:"));
 }
 
 #[test]
 fn alpha_leaves_the_present_task_out_of_its_colours() {
-    let figures = drawn(PlotKind::Alpha, &results()).unwrap();
+    let figures = drawn(&alpha::ALPHA, &results()).unwrap();
     let heat_map = figures
         .iter()
         .find(|f| f.name.starts_with("alpha-split"))
@@ -206,11 +273,11 @@ fn alpha_leaves_the_present_task_out_of_its_colours() {
 
 #[test]
 fn layers_are_in_the_order_of_the_network() {
-    let figures = drawn(PlotKind::AlphaLayers, &results()).unwrap();
+    let figures = drawn(&alpha_layers::ALPHA_LAYERS, &results()).unwrap();
     let svg = figures[0].svg();
     let (first, last) = (
-        svg.find(">conv1.weight<").unwrap(),
-        svg.find(">linear.bias<").unwrap(),
+        svg.find("\"conv1.weight\"").unwrap(),
+        svg.find("\"linear.bias\"").unwrap(),
     );
     assert!(first < last);
     assert!(svg.contains("<title>conv1.weight, t = 2: 2.000</title>"));
@@ -218,7 +285,7 @@ fn layers_are_in_the_order_of_the_network() {
 
 #[test]
 fn a_sweep_has_a_plot_of_what_was_swept() {
-    let figures = drawn(PlotKind::Sensitivity, &results()).unwrap();
+    let figures = drawn(&sensitivity::SENSITIVITY, &results()).unwrap();
     assert_eq!(
         figures[0].title,
         "Accuracy against lr: TAG-RMSProp, Split-CIFAR100, 4 tasks"
@@ -240,13 +307,13 @@ fn published_figures_stand_beside_the_bars_of_the_same_settings() {
         let config = testing::config(&[("tasks", "20"), ("optimizer", "tag-rmsprop")], seed);
         testing::result(config, 62.0, 3.0)
     };
-    let figures = drawn(PlotKind::Bars, &[full(1), full(2)]).unwrap();
+    let figures = drawn(&bars::BARS, &[full(1), full(2)]).unwrap();
     assert!(
         figures[0].svg().contains("published: 62.8 ± 0.3"),
         "{}",
         figures[0].svg()
     );
-    let figures = drawn(PlotKind::Bars, &results()).unwrap();
+    let figures = drawn(&bars::BARS, &results()).unwrap();
     assert!(
         !figures[0].svg().contains("published"),
         "four tasks were never published"
@@ -257,15 +324,15 @@ fn published_figures_stand_beside_the_bars_of_the_same_settings() {
 fn what_is_lacking_is_said() {
     let plain = [result(config(&[("optimizer", "sgd")], 1), 70.0, 5.0)];
     for (kind, word) in [
-        (PlotKind::Alpha, "--optimizer tag-rmsprop"),
-        (PlotKind::AlphaLayers, "--optimizer tag-rmsprop"),
-        (PlotKind::Sensitivity, "sweep"),
+        (&alpha::ALPHA, "--optimizer tag-rmsprop"),
+        (&alpha_layers::ALPHA_LAYERS, "--optimizer tag-rmsprop"),
+        (&sensitivity::SENSITIVITY, "sweep"),
     ] {
         let error = drawn(kind, &plain).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
-        assert!(error.to_string().contains(kind.name()), "{error}");
+        assert!(error.to_string().contains(kind.name), "{error}");
     }
-    let error = drawn(PlotKind::Curves, &[]).unwrap_err();
+    let error = drawn(&curves::CURVES, &[]).unwrap_err();
     assert!(error.to_string().contains("no finished runs"), "{error}");
     let mut joint = testing::result(
         config(&[("schedule", "joint"), ("lr", "0.01")], 1),
@@ -274,17 +341,20 @@ fn what_is_lacking_is_said() {
     );
     joint.accuracy_matrix = TaskMatrix::only_final(vec![80.0; 4]).unwrap();
     joint.metrics = Metrics::of(&joint.accuracy_matrix).unwrap();
-    for kind in [PlotKind::Curves, PlotKind::Matrix, PlotKind::Forgetting] {
+    for kind in [&curves::CURVES, &matrix::MATRIX, &forgetting::FORGETTING] {
         assert!(
             drawn(kind, std::slice::from_ref(&joint)).is_err(),
-            "{kind:?}"
+            "{}",
+            kind.name
         );
     }
     // Beside others it is a point at the end.
     let both = [joint, plain[0].clone()];
-    let figures = drawn(PlotKind::Curves, &both).unwrap();
+    let figures = drawn(&curves::CURVES, &both).unwrap();
     assert!(
-        figures[0].svg().contains("SGD, joint, after task 4: 80.00"),
+        figures[0]
+            .svg()
+            .contains("MTL (joint), after task 4: 80.00"),
         "{}",
         figures[0].svg()
     );
@@ -297,7 +367,7 @@ fn many_groups_stand_in_several_plots() {
         .iter()
         .map(|lr| result(config(&[("optimizer", "sgd"), ("lr", lr)], 1), 70.0, 5.0))
         .collect();
-    let figures = drawn(PlotKind::Curves, &all).unwrap();
+    let figures = drawn(&curves::CURVES, &all).unwrap();
     assert_eq!(figures.len(), 3);
     assert!(
         figures[2].title.ends_with("(3 of 3)"),
@@ -312,7 +382,7 @@ fn many_groups_stand_in_several_plots() {
 
 #[test]
 fn the_same_results_give_the_same_bytes() {
-    for kind in PlotKind::ALL {
+    for kind in PLOTS {
         let (a, b) = (
             drawn(kind, &results()).unwrap(),
             drawn(kind, &results()).unwrap(),
@@ -321,5 +391,27 @@ fn the_same_results_give_the_same_bytes() {
             assert_eq!(a.svg(), b.svg());
             assert_eq!(a.png(1.0).unwrap(), b.png(1.0).unwrap());
         }
+    }
+}
+
+#[test]
+fn a_plot_for_a_paper_has_no_heading_and_the_width_that_was_asked_for() {
+    for spec in PLOTS {
+        let whole = drawn(spec, &results()).unwrap().remove(0);
+        let bare = whole.clone().without_heading();
+        let svg = bare.svg_at(bare.scale_to(340.0));
+        assert!(!svg.contains(&format!("aria-label=\"{}\"", svg::escape(&whole.title))));
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let root = document.root_element();
+        assert_eq!(root.attribute("width"), Some("340"), "{}", spec.name);
+        let height = |figure: &Figure| {
+            let png = figure.png(1.0).unwrap();
+            u32::from_be_bytes(png[20..24].try_into().unwrap())
+        };
+        assert!(
+            height(&bare) < height(&whole) && height(&bare) > 50,
+            "{}",
+            spec.name
+        );
     }
 }

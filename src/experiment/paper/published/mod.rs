@@ -117,6 +117,16 @@ pub enum Quantity {
 impl Quantity {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Accuracy, Self::Forgetting, Self::LearningAccuracy];
+
+    /// Its key in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Forgetting => "forgetting",
+            Self::LearningAccuracy => "learning_accuracy",
+        }
+    }
 }
 
 /// Published values of one quantity: run by run, or their summary alone.

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::run::provenance::Provenance;
-use crate::experiment::run::store::{TEMPORARY, sync_folder, temporary_in};
+use crate::files::{TEMPORARY, sync_folder, temporary_in};
 use crate::optim::State;
 
 /// Name of the folder in a run folder.
