@@ -1,6 +1,6 @@
 //! Why a run, or what it needs, failed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::data::DataError;
 use crate::model::LearnerError;
@@ -91,4 +91,18 @@ pub enum RunError {
     /// A bug: the run panicked.
     #[error("internal error (please report it): {0}")]
     Panic(String),
+}
+
+impl RunError {
+    /// For `map_err`: an operation that the system refused.
+    pub(crate) fn io<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(std::io::Error) -> Self + 'a {
+        move |source| Self::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
 }

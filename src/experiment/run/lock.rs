@@ -14,7 +14,6 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::experiment::RunError;
-use crate::experiment::run::store::io_error;
 
 /// Name of the file in a run folder.
 pub const LOCK: &str = "lock";
@@ -42,13 +41,13 @@ impl RunLock {
                 .read(true)
                 .write(true)
                 .open(&path)
-                .map_err(io_error("write", &path))?;
+                .map_err(RunError::io("write", &path))?;
             match file.try_lock() {
                 Ok(()) if is_at(&file, &path) => {
                     let named = file.set_len(0).and_then(|()| file.rewind());
                     named
                         .and_then(|()| writeln!(file, "{}", holder()))
-                        .map_err(io_error("write", &path))?;
+                        .map_err(RunError::io("write", &path))?;
                     let file = Some(file);
                     return Ok(Self { path, file });
                 }

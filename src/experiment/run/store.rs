@@ -31,25 +31,13 @@ pub struct RunFolder {
     path: PathBuf,
 }
 
-/// For `map_err`: an operation that the system refused.
-pub(super) fn io_error<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(io::Error) -> RunError + 'a {
-    move |source| RunError::Io {
-        action,
-        path: path.to_path_buf(),
-        source,
-    }
-}
-
 /// Writes a whole file; see [`crate::files`].
 ///
 /// # Errors
 /// [`RunError::Io`] naming the file; the old content, if any, is still there then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let written = crate::files::write(path, bytes);
-    written.map_err(|error| io_error("write", path)(error.source))
+    written.map_err(|error| RunError::io("write", path)(error.source))
 }
 
 impl RunFolder {
@@ -76,7 +64,7 @@ impl RunFolder {
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(io_error("read", &path)(e)),
+            Err(e) => return Err(RunError::io("read", &path)(e)),
         };
         let result = result::parse(&bytes).map_err(|reason| self.damaged(&path, &reason))?;
         self.compare(&result.config, config)?;
@@ -88,7 +76,7 @@ impl RunFolder {
     /// # Errors
     /// [`RunError::Io`].
     pub fn create(&self) -> Result<(), RunError> {
-        fs::create_dir_all(&self.path).map_err(io_error("create", &self.path))
+        fs::create_dir_all(&self.path).map_err(RunError::io("create", &self.path))
     }
 
     /// Creates the folder and writes the configuration, or checks the one that is there.
@@ -105,7 +93,7 @@ impl RunFolder {
                 self.compare(&found, config)?;
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(io_error("read", &path)(e)),
+            Err(e) => return Err(RunError::io("read", &path)(e)),
         }
         write_atomically(&path, config_toml.as_bytes())
     }
@@ -128,7 +116,7 @@ impl RunFolder {
             .read(true)
             .write(true)
             .open(&path)
-            .map_err(io_error("write", &path))?;
+            .map_err(RunError::io("write", &path))?;
         Ok(EventLog { file, path })
     }
 
@@ -235,7 +223,7 @@ impl EventLog {
             self.file.seek(io::SeekFrom::Start(length))?;
             Ok(())
         };
-        keep().map_err(io_error("write", &self.path))
+        keep().map_err(RunError::io("write", &self.path))
     }
 
     /// Appends one event with the present time.
@@ -251,7 +239,7 @@ impl EventLog {
         }
         self.file
             .write_all(format!("{event}\n").as_bytes())
-            .map_err(io_error("write", &self.path))
+            .map_err(RunError::io("write", &self.path))
     }
 }
 

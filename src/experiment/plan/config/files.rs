@@ -13,7 +13,7 @@ use super::{BEFORE_OWN, Benchmark, RunConfig};
 use crate::experiment::benchmark::custom::CustomBenchmark;
 use crate::method::MethodSpec;
 use crate::optim::OptimizerSpec;
-use crate::settings::{Own, Section, SettingError, SettingsSpec, Value};
+use crate::settings::{Own, Section, SettingError, SettingsSpec, Value, unknown};
 
 /// Holds the definition of a benchmark of one's own.
 const CUSTOM: &str = "custom";
@@ -132,11 +132,11 @@ fn read(map: BTreeMap<String, Json>) -> Result<RunConfig, SettingError> {
     let find = |key: &str| top.get(key).cloned();
     let optimizer = RunConfig::optimizer().from_stored(find("optimizer").as_ref())?;
     let method = RunConfig::method().from_stored(find("method").as_ref())?;
-    let optimizer_settings = read_own(&map, &optimizer.settings)?;
-    let method_settings = read_own(&map, &method.settings)?;
+    check_keys(&map, optimizer, method)?;
     let seed = map.get(SEED).and_then(Json::as_u64);
     let seed = seed.ok_or_else(|| stored(SEED, "is missing or no whole number"))?;
-    check_keys(&map, optimizer, method)?;
+    let optimizer_settings = read_own(&map, &optimizer.settings)?;
+    let method_settings = read_own(&map, &method.settings)?;
     let mut config = RunConfig::from_stored(&find, optimizer_settings, method_settings, seed)?;
     if let Some(custom) = map.get(CUSTOM) {
         let custom: CustomBenchmark = serde_json::from_value(custom.clone())
@@ -167,25 +167,38 @@ fn read_own(map: &BTreeMap<String, Json>, spec: &SettingsSpec) -> Result<Own, Se
     (spec.from_stored)(&|key| own.get(key).cloned())
 }
 
-/// A key that nothing reads would be a setting silently lost.
+/// A key that nothing reads would be a setting silently lost, and so would a list where a value is expected.
 fn check_keys(
     map: &BTreeMap<String, Json>,
     optimizer: &OptimizerSpec,
     method: &MethodSpec,
 ) -> Result<(), SettingError> {
-    let declared = RunConfig::declared();
-    let known = |key: &str| {
-        let own = [&optimizer.settings, &method.settings];
-        declared.iter().any(|setting| setting.key() == key)
-            || own.iter().any(|spec| match spec.section {
-                Section::Inline => spec.has(key),
-                Section::Named(name) => name == key,
-            })
-    };
+    let mut single: Vec<&str> = RunConfig::declared().iter().map(|s| s.key()).collect();
+    let mut objects = vec![CUSTOM];
+    for spec in [&optimizer.settings, &method.settings] {
+        match spec.section {
+            Section::Inline => single.extend((spec.declared)().iter().map(|s| s.key())),
+            Section::Named(name) => objects.push(name),
+        }
+    }
     for (key, value) in map {
-        let special = [CUSTOM, SEED].contains(&key.as_str()) || (key == ALWAYS && value.is_null());
-        if !special && !known(key) {
-            return Err(stored(key, "is none that this version knows"));
+        let key = key.as_str();
+        let composite = value.is_object() || value.is_array();
+        if key == SEED || objects.contains(&key) || (key == ALWAYS && value.is_null()) {
+            continue;
+        }
+        if !single.contains(&key) {
+            return Err(unknown(
+                "field",
+                key,
+                single.into_iter().chain(objects).chain([SEED]),
+            ));
+        }
+        if composite {
+            return Err(stored(
+                key,
+                "is a list or an object, but must be a single value",
+            ));
         }
     }
     Ok(())
