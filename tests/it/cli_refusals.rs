@@ -238,6 +238,15 @@ fn lists_and_help_are_complete() {
     let dir = tempfile::tempdir().unwrap();
     assert!(stdout(&run("list optimizers", dir.path())).contains("tag-adagrad"));
     assert!(stdout(&run("list benchmarks --json", dir.path())).starts_with('['));
+    let (settings, own) = (
+        stdout(&run("list settings", dir.path())),
+        stdout(&run("list optimizers", dir.path())) + &stdout(&run("list methods", dir.path())),
+    );
+    for entry in tagcl::experiment::plan::settings::entries() {
+        let key = format!("{} [", entry.setting.key());
+        assert!(settings.contains(&key), "{key}");
+        assert!(!entry.is_own() || own.contains(&key), "{key}");
+    }
     let list = stdout(&run("data list --data {}", dir.path()));
     assert!(
         list.contains("cifar100: absent") && list.contains("mnist-sample: in the program"),

@@ -23,8 +23,8 @@ const LEVEL: &str = "portable";
 
 /// What was run.
 const FINISHED: [&str; 4] = [
-    "--benchmark rotated-mnist --data embedded --tasks 2 --hidden 7 --fraction 0.02 --epochs 2 --dropout 0.2 \
-     --optimizer tag-rmsprop --lr 0.01 --profile released --seeds 1-2",
+    "--benchmark rotated-mnist --data embedded --tasks 2 --hidden 7 --fraction 0.02 --epochs 2 --dropout 0.1 \
+     --optimizer tag-rmsprop --lr 0.002 --profile released --seeds 1-2",
     "--benchmark split-mnist --data embedded --tasks 5 --hidden 4 --fraction 0.1 --epochs 2 --method er \
      --memory-per-class 2 --optimizer adam --lr 0.005",
     "--benchmark permuted-mnist --data embedded --tasks 2 --hidden 4 --fraction 0.02 --schedule joint --lr 0.05 \

@@ -140,6 +140,7 @@ const VARIANTS: &[&str] = &[
     "benchmark=split-cub input_scaling=released",
     "benchmark=split-cub input_scaling=imagenet",
     "benchmark=split-cub dropout=0.0",
+    "benchmark=split-cub dropout=0.1",
     "benchmark=split-cifar100 class_order=fixed",
     "benchmark=split-cifar100 class_order=seeded",
     "benchmark=5-dataset class_order=seeded",

@@ -14,7 +14,12 @@ const STREAMS: [&str; 3] = [
 ];
 
 fn rate(optimizer: &str) -> &'static str {
-    if optimizer == "sgd" { "0.1" } else { "0.01" }
+    match optimizer {
+        "sgd" => "0.1",
+        "tag-rmsprop" => "0.002",
+        "tag-adam" => "0.005",
+        _ => "0.01",
+    }
 }
 
 /// Every method with every optimizer and profile, the streams in turn; then what single settings of methods do.
@@ -74,8 +79,9 @@ pub fn tag() -> Vec<String> {
             "--alpha gradients --stored-gradients 2 --epsilon inside --past-moments bf16 --alpha-scope global",
         ] {
             all.push(format!(
-                "{} --optimizer {optimizer} --lr 0.01 {case}",
-                STREAMS[0]
+                "{} --optimizer {optimizer} --lr {} {case}",
+                STREAMS[0],
+                rate(optimizer)
             ));
         }
     }
@@ -106,7 +112,7 @@ pub fn settings() -> Vec<String> {
         (rotated, "--gamma 0.7 --lr 0.1"),
         (rotated, "--gamma 0.7 --gamma-from 0 --lr 0.1"),
         (rotated, "--gamma 0.7 --lr 0.1 --profile released"),
-        (rotated, "--gamma 0.5 --optimizer tag-rmsprop --lr 0.01"),
+        (rotated, "--gamma 0.5 --optimizer tag-rmsprop --lr 0.004"),
         (rotated, "--drop-last true --batch-size 7 --lr 0.1"),
         (rotated, "--batch-size 7 --lr 0.1"),
         (rotated, "--batch-size 100 --lr 0.1 --epochs 5"),
@@ -142,11 +148,11 @@ pub fn settings() -> Vec<String> {
         ),
         (
             rotated,
-            "--tasks 2 --hidden 7 --lr 0.1 --init {}/init.safetensors",
+            "--tasks 2 --hidden 7 --lr 0.1 --init {}/init.safetensors --dropout 0.1",
         ),
         (
             rotated,
-            "--hidden 7 --lr 0.1 --init {}/init.safetensors --init-head fresh",
+            "--hidden 7 --lr 0.1 --init {}/init.safetensors --dropout 0.1 --init-head fresh",
         ),
         (rotated, "--threads 2 --lr 0.1"),
         (
@@ -179,29 +185,24 @@ pub fn settings() -> Vec<String> {
 pub fn networks() -> Vec<String> {
     let colour = "--benchmark {}/colour.toml";
     let mut all = Vec::new();
-    for model in ["mlp", "reduced-resnet18", "lenet", "alexnet", "resnet18"] {
-        let dropout = match model {
-            "mlp" => " --hidden 12 --dropout 0.1",
-            "reduced-resnet18" => " --dropout 0.1",
-            _ => "",
-        };
-        for kernels in ["", "TAGCL_KERNELS=stock "] {
-            for optimizer in [
-                "--optimizer sgd --lr 0.01",
-                "--optimizer tag-adam --lr 0.001",
-            ] {
-                all.push(format!(
-                    "{kernels}{colour} --model {model}{dropout} {optimizer}"
-                ));
-            }
+    for (model, kernels) in [
+        ("mlp --hidden 12 --dropout 0.1", true),
+        ("reduced-resnet18 --dropout 0.1 --epochs 3", true),
+        ("resnet18", true),
+        // On Burn's own operations in any case.
+        ("lenet", false),
+        ("alexnet", false),
+    ] {
+        let sgd = format!("{colour} --model {model} --lr 0.01");
+        let tag = format!("{colour} --model {model} --lr 0.001 --optimizer tag-adam");
+        if kernels {
+            let stock = [&sgd, &tag].map(|case| format!("TAGCL_KERNELS=stock {case}"));
+            all.extend(stock);
+            all.push(format!("{sgd} --threads 2"));
         }
-        if model != "mlp" {
-            all.push(format!(
-                "{colour} --model {model}{dropout} --lr 0.01 --threads 2"
-            ));
-        }
+        all.extend([sgd, tag]);
     }
-    let resnet = format!("{colour} --model reduced-resnet18 --dropout 0.1");
+    let resnet = format!("{colour} --model reduced-resnet18 --dropout 0.1 --epochs 3");
     for (method, optimizer) in [
         ("ewc", "--optimizer sgd --lr 0.01"),
         ("ewc", "--optimizer tag-rmsprop --lr 0.001"),
@@ -220,19 +221,18 @@ pub fn networks() -> Vec<String> {
         "--method ewc --lr 0.01 --threads 2",
         "--method agem --optimizer tag-rmsprop --lr 0.001 --threads 2",
         "--schedule joint --optimizer adam --lr 0.001",
-        "--schedule cyclic --lr 0.01 --momentum 0.9",
-        "--validation 0.3 --patience 1 --epochs 4 --lr 0.02",
+        "--schedule cyclic --lr 0.01 --momentum 0.9 --epochs 1",
+        "--validation 0.3 --patience 1 --epochs 9 --lr 0.02",
         "--optimizer tag-rmsprop --lr 0.001 --alpha gradients --stored-gradients 2 --past-moments bf16",
         "--optimizer tag-adam --lr 0.001 --alpha-scope global --epsilon inside --profile released",
     ] {
         all.push(format!("{resnet} {rest}"));
     }
-    for model in ["lenet", "alexnet"] {
-        all.push(format!("{colour} --model {model} --lr 0.01 --method ewc"));
-        all.push(format!(
-            "{colour} --model {model} --lr 0.001 --method agem --optimizer adam"
-        ));
-    }
+    let lenet = format!("{colour} --model lenet");
+    all.push(format!("TAGCL_KERNELS=stock {lenet} --lr 0.01"));
+    all.push(format!("{lenet} --lr 0.01 --threads 2"));
+    all.push(format!("{lenet} --lr 0.01 --method ewc"));
+    all.push(format!("{lenet} --lr 0.001 --method agem --optimizer adam"));
     all.push(format!(
         "{colour} --model resnet18 --lr 0.01 --method er --profile released"
     ));
@@ -255,7 +255,7 @@ pub fn own_data() -> Vec<String> {
             all.push(format!("{benchmark} {rest}"));
         }
     }
-    all.push("--benchmark {}/grey.toml --hidden 12 --tasks 4 --epochs 2 --lr 0.05".to_string());
+    all.push("--benchmark {}/grey.toml --hidden 12 --tasks 1 --epochs 3 --lr 0.05".to_string());
     all
 }
 
@@ -263,7 +263,7 @@ pub fn own_data() -> Vec<String> {
 pub fn interrupted() -> Vec<String> {
     let mnist = "--data embedded --hidden 19 --fraction 0.02 --dropout 0.2 --epochs 1";
     let cases = [
-        "--benchmark rotated-mnist --tasks 3 --optimizer tag-rmsprop --lr 0.01 --profile released",
+        "--benchmark rotated-mnist --tasks 3 --optimizer tag-rmsprop --lr 0.003 --profile released",
         "--benchmark rotated-mnist --tasks 3 --method ewc --optimizer adam --lr 0.01",
         "--benchmark permuted-mnist --tasks 3 --method agem --optimizer tag-adam --lr 0.01",
         "--benchmark split-mnist --tasks 5 --method er --optimizer rmsprop --lr 0.01 --epochs 3",

@@ -49,6 +49,15 @@ fn the_command_line_beats_the_environment_beats_the_file() {
 }
 
 #[test]
+fn a_later_file_beats_an_earlier_one_whatever_their_names() {
+    let mut s = settings(&[("benchmark", "split-cifar100")]);
+    for (path, lr) in [("z.toml", "0.5"), ("a.toml", "0.25")] {
+        s.set("lr", lr, Origin::File(path.to_string())).unwrap();
+    }
+    assert_eq!(s.plan().unwrap().runs[0].config.lr, 0.25);
+}
+
+#[test]
 fn every_methods_configuration_reads_back_equal() {
     let cases: [&[(&str, &str)]; 8] = [
         &[("method", "ewc"), ("lambda", "12.5")],
