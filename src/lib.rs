@@ -3,8 +3,7 @@
 //! A network learns tasks 1..T one after another and forgets; TAG weighs, at every step, the second moments that
 //! earlier tasks left behind by how much each of them agrees with the present one, so that directions which would
 //! hurt what is known move less. This crate is the optimizer, for any [Burn](https://burn.dev) module, and everything
-//! around it: data sets, streams of tasks, networks, metrics, and (feature `cli`, on by default) the runs, reports and
-//! the program `tagcl`.
+//! around it: data sets, streams of tasks, networks, metrics, and the runs, reports and the program `tagcl`.
 //!
 //! # Quick start
 //!
@@ -49,22 +48,17 @@
 //!
 //! Each builds on those before it: [`seed`], [`data`] (bytes become images), [`stream`] (images become tasks),
 //! [`optim`] (gradients become updates; knows nothing of the others), [`model`] (networks), [`method`] (batches become
-//! gradients), [`metrics`]; then `experiment`, `report` and `cli`. [`kernels`] has the hand-written CPU code.
+//! gradients), [`metrics`]; then [`experiment`], [`report`] and [`cli`]. [`kernels`] has the hand-written CPU code. All but the
+//! last three are crates of their own: a training loop of one's own needs `tagcl-optim` and nothing else.
 
-#[cfg(feature = "cli")]
 pub mod cli;
-pub mod data;
-#[cfg(feature = "cli")]
 pub mod experiment;
-#[cfg(feature = "cli")]
 pub mod files;
-pub mod kernels;
-pub mod method;
-pub mod metrics;
-pub mod model;
-pub mod optim;
-#[cfg(feature = "cli")]
 pub mod report;
-pub mod seed;
-pub mod settings;
-pub mod stream;
+
+pub use tagcl_kernels as kernels;
+pub use tagcl_learn::{data, method, metrics, model, seed, stream};
+pub use tagcl_optim as optim;
+pub use tagcl_settings as settings;
+
+use tagcl_settings::{by_name, choices, settings};

@@ -1,7 +1,7 @@
 //! The closed lists that settings of runs choose from.
 
 use crate::settings::{Kind, Refusal, Value};
-use crate::stream::{Angles, ClassOrder, Scaling};
+use crate::stream::Scaling;
 
 /// Which images a benchmark's data set has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,5 +114,3 @@ crate::choices!(InitHead { "file" => File, "fresh" => Fresh });
 crate::choices!(Schedule { "sequential" => Sequential, "cyclic" => Cyclic, "joint" => Joint });
 crate::choices!(Evaluate { "test" => Test, "validation" => Validation });
 crate::choices!(InputScaling { "released" => Released, "imagenet" => ImageNet });
-crate::choices!(ClassOrder { "fixed" => Fixed, "seeded" => Seeded });
-crate::choices!(Angles { "exact" => Exact, "released" => Released });

@@ -11,7 +11,6 @@ use super::table::entries;
 use super::{SettingError, Settings};
 use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
 use crate::settings::{Profile, Resolver, SettingsOf as _};
-use crate::stream::StreamError;
 
 /// A list of runs and how to execute them.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,12 +40,6 @@ pub struct PlannedRun {
     pub config: RunConfig,
     /// The configuration as TOML, each value with its origin.
     pub toml: String,
-}
-
-impl From<StreamError> for SettingError {
-    fn from(error: StreamError) -> Self {
-        Self::Subject(error.to_string())
-    }
 }
 
 impl Settings {

@@ -1,0 +1,586 @@
+//! One convolution of the trunk: which kernel computes it, with which offsets, tables and packed weights.
+//!
+//! Over planes, a convolution runs per image, so that the elementwise pass that follows finds the image in the cache.
+//! Channels-last, it runs over the whole batch, so that a group's weights stay in the cache. Both passes write rubbish
+//! or nothing at borders; see [`crate::layout`].
+
+use crate::conv_channels::{self, ChannelConv, PixelTable};
+use crate::conv_pixels::{self, Ahead, PixelConv};
+use crate::grad_channels::{self, ChannelGrad};
+use crate::grad_pixels::{self, Piece, PixelGrad};
+use crate::layout::{Buffer, Grid, Shape};
+use crate::simd::Level;
+use crate::workers::{Shareable, Workers};
+use std::ops::Range;
+
+/// One part of the gradient of the input: all of it, or at stride 2 one phase.
+struct Part<T> {
+    /// The weights' taps that reach it, and their offsets in the output's gradient.
+    which: Vec<usize>,
+    taps: Vec<isize>,
+    place: T,
+    packed: Buffer,
+}
+
+enum Kind {
+    Planes {
+        /// Grid of the output.
+        grid: Grid,
+        /// Floats between channels and between images of the input (phases at stride 2).
+        x_plane: usize,
+        x_image: usize,
+        dy_image: usize,
+        /// Place: offset of the part's plane in a channel of the input.
+        parts: Vec<Part<usize>>,
+    },
+    Last {
+        /// Input x, output y; serves the weight gradient too.
+        table: PixelTable,
+        /// Stored channels of input and output.
+        x_stored: usize,
+        y_stored: usize,
+        /// Place: input dy, output dx.
+        parts: Vec<Part<PixelTable>>,
+    },
+}
+
+/// A convolution with its packed weights.
+pub(crate) struct Conv {
+    level: Level,
+    /// Images of the buffers.
+    batch: usize,
+    /// Output channels, input channels, taps (9 or 1).
+    pub dims: (usize, usize, usize),
+    taps: Vec<isize>,
+    packed: Buffer,
+    kind: Kind,
+    /// Partial sums of the weight gradient, and the floats of it per task.
+    scratch: Buffer,
+}
+
+/// Memory for the packed weights of one convolution at a time: for up to four parts of the backward pass, and for the
+/// forward pass.
+pub(crate) struct PackedMemory([Buffer; 5]);
+
+impl PackedMemory {
+    /// Nothing yet; it grows to the largest convolution.
+    pub(crate) fn new() -> Self {
+        Self([0; 5].map(Buffer::zeros))
+    }
+}
+
+/// Row and column of a tap of a 3x3 kernel, relative to the centre; a 1x1 kernel has only the centre.
+fn shift(tap: usize, taps: usize) -> (isize, isize) {
+    if taps == 1 {
+        (0, 0)
+    } else {
+        ((tap / 3) as isize - 1, (tap % 3) as isize - 1)
+    }
+}
+
+/// The taps with which a pixel of phase (`py`, `px`) contributes to outputs of a stride-2 convolution, and where: rows
+/// and columns from the output at the same coarse position.
+fn phase_taps(taps: usize, py: usize, px: usize) -> Vec<(usize, isize, isize)> {
+    (0..taps)
+        .filter_map(|tap| {
+            let (dy, dx) = shift(tap, taps);
+            // Output o reads input 2o + d: so an even input row has d = 0, an odd one d = 1 (same row) or -1 (next).
+            ((dy != 0) == (py == 1) && (dx != 0) == (px == 1)).then_some((
+                tap,
+                isize::from(dy < 0),
+                isize::from(dx < 0),
+            ))
+        })
+        .collect()
+}
+
+const PHASES: [(usize, usize); 4] = [(0, 0), (0, 1), (1, 0), (1, 1)];
+
+/// Tasks into which a channels-last job cuts the pixels of each group.
+const PIXEL_TASKS: usize = 4;
+/// Tasks into which a weight gradient cuts the inputs of each group of outputs.
+const INPUT_TASKS: usize = 2;
+
+impl Conv {
+    /// Over planes, from `x` to `y` channels on `y`'s grid; at stride 2 the input is split into phases.
+    pub(crate) fn planes(
+        level: Level,
+        ci: usize,
+        y: &Shape,
+        taps: usize,
+        stride: usize,
+        batch: usize,
+    ) -> Self {
+        let grid = y.grid.clone();
+        let pitch = grid.pitch as isize;
+        let phases = if stride == 2 { 4 } else { 1 };
+        let offset = |tap: usize| {
+            let (dy, dx) = shift(tap, taps);
+            if stride == 1 {
+                return dy * pitch + dx;
+            }
+            let phase = 2 * usize::from(dy != 0) + usize::from(dx != 0);
+            (phase * grid.plane) as isize + dy.min(0) * pitch + dx.min(0)
+        };
+        let parts = if stride == 1 {
+            let back = (0..taps).map(|t| -offset(t)).collect();
+            vec![Part {
+                which: (0..taps).collect(),
+                taps: back,
+                place: 0,
+                packed: Buffer::zeros(0),
+            }]
+        } else {
+            PHASES
+                .iter()
+                .enumerate()
+                .map(|(phase, &(py, px))| {
+                    let reach = phase_taps(taps, py, px);
+                    Part {
+                        which: reach.iter().map(|r| r.0).collect(),
+                        taps: reach.iter().map(|r| r.1 * pitch + r.2).collect(),
+                        place: phase * grid.plane,
+                        packed: Buffer::zeros(0),
+                    }
+                })
+                .filter(|p| !p.which.is_empty())
+                .collect()
+        };
+        let dims = (y.channels, ci, taps);
+        let tasks = y.channels / grad_pixels::OUTPUTS * INPUT_TASKS;
+        let each = grad_pixels::scratch(level, 0, (ci * taps).div_ceil(INPUT_TASKS));
+        Self {
+            level,
+            batch,
+            dims,
+            taps: (0..taps).map(offset).collect(),
+            packed: Buffer::zeros(0),
+            scratch: Buffer::zeros(tasks * each),
+            kind: Kind::Planes {
+                x_plane: phases * grid.plane,
+                x_image: phases * grid.plane * ci,
+                dy_image: y.image,
+                parts,
+                grid,
+            },
+        }
+    }
+
+    /// Channels-last, from `x` to `y`.
+    pub(crate) fn last(
+        level: Level,
+        x: &Shape,
+        y: &Shape,
+        taps: usize,
+        stride: usize,
+        batch: usize,
+    ) -> Self {
+        let pixels = move |h: usize, w: usize| {
+            (0..batch).flat_map(move |n| (0..h).flat_map(move |r| (0..w).map(move |c| (n, r, c))))
+        };
+        let offset = |shape: &Shape, dy: isize, dx: isize| {
+            (dy * shape.grid.pitch as isize + dx) * shape.stored as isize
+        };
+        let at = |shape: &Shape, n: usize, r: usize, c: usize| n * shape.image + shape.at(0, r, c);
+        let table = PixelTable::new(
+            pixels(y.grid.h, y.grid.w)
+                .map(|(n, r, c)| (at(x, n, stride * r, stride * c), at(y, n, r, c))),
+        );
+        let phases: &[(usize, usize)] = if stride == 2 { &PHASES } else { &PHASES[..1] };
+        let parts = phases
+            .iter()
+            .filter_map(|&(py, px)| {
+                let reach = if stride == 2 {
+                    phase_taps(taps, py, px)
+                } else {
+                    (0..taps)
+                        .map(|t| (t, -shift(t, taps).0, -shift(t, taps).1))
+                        .collect()
+                };
+                let (h, w) = (
+                    (x.grid.h - py).div_ceil(stride),
+                    (x.grid.w - px).div_ceil(stride),
+                );
+                if reach.is_empty() || h * w == 0 {
+                    return None;
+                }
+                Some(Part {
+                    which: reach.iter().map(|r| r.0).collect(),
+                    taps: reach.iter().map(|r| offset(y, r.1, r.2)).collect(),
+                    place: PixelTable::new(pixels(h, w).map(|(n, r, c)| {
+                        (at(y, n, r, c), at(x, n, stride * r + py, stride * c + px))
+                    })),
+                    packed: Buffer::zeros(0),
+                })
+            })
+            .collect();
+        Self {
+            level,
+            batch,
+            dims: (y.channels, x.channels, taps),
+            taps: (0..taps)
+                .map(|t| offset(x, shift(t, taps).0, shift(t, taps).1))
+                .collect(),
+            packed: Buffer::zeros(0),
+            scratch: Buffer::zeros(
+                conv_channels::groups(level, y.stored).len()
+                    * INPUT_TASKS
+                    * grad_channels::scratch(taps, 3, level.lanes()),
+            ),
+            kind: Kind::Last {
+                table,
+                x_stored: x.stored,
+                y_stored: y.stored,
+                parts,
+            },
+        }
+    }
+
+    /// Exchanges the memory for packed weights: before packing for `memory`, after use to give it back.
+    ///
+    /// Convolutions that follow each other share one memory, which therefore stays in the cache. Packed into memory
+    /// that was last used a step ago, weights would go through to the third-level cache.
+    pub(crate) fn exchange(&mut self, memory: &mut PackedMemory) {
+        fn packed<T>(parts: &mut [Part<T>], memory: &mut [Buffer]) {
+            for (part, memory) in parts.iter_mut().zip(memory) {
+                std::mem::swap(&mut part.packed, memory);
+            }
+        }
+        std::mem::swap(&mut self.packed, &mut memory.0[4]);
+        match &mut self.kind {
+            Kind::Planes { parts, .. } => packed(parts, &mut memory.0[..4]),
+            Kind::Last { parts, .. } => packed(parts, &mut memory.0[..4]),
+        }
+    }
+
+    /// Packs the weights `[co, ci, taps]` for [`Self::forward_image`] or [`Self::forward_batch`].
+    pub(crate) fn pack_forward(&mut self, weights: &[f32]) {
+        let all: Vec<usize> = (0..self.dims.2).collect();
+        match &self.kind {
+            Kind::Planes { .. } => {
+                conv_pixels::pack(
+                    self.level,
+                    weights,
+                    self.dims,
+                    &all,
+                    false,
+                    &mut self.packed,
+                );
+            }
+            Kind::Last { y_stored, .. } => {
+                conv_channels::pack(self.level, weights, self.dims, *y_stored, &mut self.packed);
+            }
+        }
+    }
+
+    /// Packs the weights for the gradient of the input.
+    pub(crate) fn pack_backward(&mut self, weights: &[f32]) {
+        match &mut self.kind {
+            Kind::Planes { parts, .. } => {
+                for part in parts {
+                    conv_pixels::pack(
+                        self.level,
+                        weights,
+                        self.dims,
+                        &part.which,
+                        true,
+                        &mut part.packed,
+                    );
+                }
+            }
+            Kind::Last {
+                parts, x_stored, ..
+            } => {
+                let mut parts: Vec<_> = parts
+                    .iter_mut()
+                    .map(|part| (part.which.as_slice(), &mut part.packed))
+                    .collect();
+                conv_channels::pack_transposed(
+                    self.level, weights, self.dims, *x_stored, &mut parts,
+                );
+            }
+        }
+    }
+
+    /// One image over planes: `y = conv(x)`, borders of the run are rubbish.
+    ///
+    /// # Safety
+    /// A plane convolution with packed weights; `x` and `y` are whole images of its shapes, `y` nobody else's.
+    pub(crate) unsafe fn forward_image(&self, x: *const f32, y: *mut f32, ahead: Ahead) {
+        let Kind::Planes { grid, x_plane, .. } = &self.kind else {
+            unreachable!("a convolution over planes")
+        };
+        let conv = PixelConv {
+            ci: self.dims.1,
+            x_plane: *x_plane,
+            taps: &self.taps,
+            co: self.dims.0,
+            out_plane: grid.plane,
+            positions: grid.run_padded,
+            add: false,
+            ahead,
+        };
+        // SAFETY: from the origin, a plane extends over the padded run plus any tap on both sides (`Grid`), and the
+        // images have all channels; weights are packed for these dimensions.
+        unsafe {
+            conv_pixels::conv(
+                self.level,
+                &conv,
+                x.add(grid.origin),
+                self.packed.ptr(),
+                y.add(grid.origin),
+            );
+        }
+    }
+
+    /// One image over planes: `dx (+)= ` the gradient of the input, at stride 2 as phases.
+    ///
+    /// # Safety
+    /// As for [`Self::forward_image`], with the backward weights packed; `dx` nobody else's.
+    pub(crate) unsafe fn backward_image(
+        &self,
+        dy: *const f32,
+        dx: *mut f32,
+        add: bool,
+        ahead: Ahead,
+    ) {
+        let Kind::Planes {
+            grid,
+            x_plane,
+            parts,
+            ..
+        } = &self.kind
+        else {
+            unreachable!("a convolution over planes")
+        };
+        for (i, part) in parts.iter().enumerate() {
+            let conv = PixelConv {
+                ci: self.dims.0,
+                x_plane: grid.plane,
+                taps: &part.taps,
+                co: self.dims.1,
+                out_plane: *x_plane,
+                positions: grid.run_padded,
+                add,
+                // At stride 2, the last parts are the longest.
+                ahead: match (parts.len(), i) {
+                    (1, _) => ahead,
+                    (4, 1) => ahead.only(0..1),
+                    (4, 2) => ahead.only(1..2),
+                    (4, 3) => ahead.only(2..4),
+                    _ => Ahead::NOTHING,
+                },
+            };
+            // SAFETY: as above, with input and output exchanged; a part's planes lie `x_plane` apart from its place.
+            unsafe {
+                let dx = dx.add(part.place + grid.origin);
+                conv_pixels::conv(
+                    self.level,
+                    &conv,
+                    dy.add(grid.origin),
+                    part.packed.ptr(),
+                    dx,
+                );
+            }
+        }
+    }
+
+    /// Runs a channels-last convolution over the first `pixels` of a table, in tasks.
+    fn run_table(
+        &self,
+        workers: &Workers,
+        (table, pixels): (&PixelTable, usize),
+        (taps, packed): (&[isize], &[f32]),
+        (ci, stored): (usize, usize),
+        (x, y, add): (*const f32, Shareable, bool),
+    ) {
+        let groups = conv_channels::groups(self.level, stored);
+        let x = Shareable::reading(x);
+        workers.run(groups.len() * PIXEL_TASKS, &|task| {
+            let (g, part) = (task / PIXEL_TASKS, task % PIXEL_TASKS);
+            let first: usize = groups[..g].iter().sum::<usize>() * self.level.lanes();
+            let tile = conv_channels::tile_pixels(self.level, groups[g]);
+            let cut = |part: usize| (pixels.div_ceil(tile) * part / PIXEL_TASKS * tile).min(pixels);
+            let conv = ChannelConv {
+                ci,
+                taps,
+                table,
+                from: cut(part),
+                to: cut(part + 1),
+                group: groups[g],
+                first,
+                add,
+            };
+            let weights = packed[first * ci * taps.len()..].as_ptr();
+            // SAFETY: the tables address pixels of the buffers, whose borders hold all taps (`Shape`); a pixel that a
+            // tile computes beyond its range exists in the buffers, and since cuts are at whole tiles, only the last
+            // range runs over, so every output is written by one task; a group's weights begin at its first channel.
+            unsafe { conv_channels::conv(self.level, &conv, x.at(0), weights, y.at(0)) }
+        });
+    }
+
+    /// All images, channels-last: `y = conv(x)`; borders are left alone.
+    ///
+    /// # Safety
+    /// A channels-last convolution with packed weights; `x` and `y` are buffers of the whole batch; of `y`, images up
+    /// to the end of the batch may be written.
+    pub(crate) unsafe fn forward_batch(
+        &self,
+        workers: &Workers,
+        images: usize,
+        x: *const f32,
+        y: Shareable,
+    ) {
+        let Kind::Last {
+            table, y_stored, ..
+        } = &self.kind
+        else {
+            unreachable!("a channels-last convolution")
+        };
+        let pixels = table.count / self.batch * images;
+        self.run_table(
+            workers,
+            (table, pixels),
+            (&self.taps, self.packed.as_ref()),
+            (self.dims.1, *y_stored),
+            (x, y, false),
+        );
+    }
+
+    /// All images, channels-last: `dx (+)= ` the gradient of the input.
+    ///
+    /// # Safety
+    /// As for [`Self::forward_batch`], with the backward weights packed.
+    pub(crate) unsafe fn backward_batch(
+        &self,
+        workers: &Workers,
+        dy: *const f32,
+        dx: Shareable,
+        add: bool,
+    ) {
+        let Kind::Last {
+            x_stored, parts, ..
+        } = &self.kind
+        else {
+            unreachable!("a channels-last convolution")
+        };
+        for part in parts {
+            let table = &part.place;
+            let weights = (part.taps.as_slice(), part.packed.as_ref());
+            self.run_table(
+                workers,
+                (table, table.count),
+                weights,
+                (self.dims.0, *x_stored),
+                (dy, dx, add),
+            );
+        }
+    }
+
+    /// Tasks of [`Self::weight_grad`].
+    pub(crate) fn weight_tasks(&self) -> usize {
+        INPUT_TASKS
+            * match &self.kind {
+                Kind::Planes { .. } => self.dims.0 / grad_pixels::OUTPUTS,
+                Kind::Last { y_stored, .. } => conv_channels::groups(self.level, *y_stored).len(),
+            }
+    }
+
+    /// The positions of some images in the order in which the weights' gradient over planes walks them.
+    pub(crate) fn pieces(&self, images: usize) -> Vec<Vec<Piece>> {
+        match &self.kind {
+            Kind::Planes { grid, .. } => grad_pixels::groups(images, grid.run_padded),
+            Kind::Last { .. } => Vec::new(),
+        }
+    }
+
+    /// One task of the weights' gradient `[co, ci, taps]`, which is written with the last images of the batch.
+    ///
+    /// Over planes, `images` may be a part of the batch; all tasks of a part must have run before those of the next.
+    /// Channels-last, it must be the whole batch.
+    ///
+    /// # Safety
+    /// `x` is a buffer of the whole batch, `dy` one of the images, zero at borders; `pieces` are [`Self::pieces`] of
+    /// the images; `scratch` is [`Self::scratch`], untouched since the part of the batch before, and `grads` the
+    /// whole gradient; each task runs once at a time.
+    pub(crate) unsafe fn weight_grad(
+        &self,
+        task: usize,
+        (images, pieces): (&Range<usize>, &[Vec<Piece>]),
+        x: *const f32,
+        dy: *const f32,
+        scratch: Shareable,
+        grads: Shareable,
+    ) {
+        let (co, ci, t) = self.dims;
+        let (block, part) = (task / INPUT_TASKS, task % INPUT_TASKS);
+        match &self.kind {
+            Kind::Planes {
+                grid,
+                x_plane,
+                x_image,
+                dy_image,
+                ..
+            } => {
+                let step = (ci * t).div_ceil(INPUT_TASKS);
+                let o = block * grad_pixels::OUTPUTS;
+                let grad = PixelGrad {
+                    ci,
+                    x_plane: *x_plane,
+                    x_image: *x_image,
+                    taps: &self.taps,
+                    dy_plane: grid.plane,
+                    dy_image: *dy_image,
+                    groups: pieces,
+                    ends: (images.start == 0, images.end == self.batch),
+                    from: (step * part).min(ci * t),
+                    to: (step * (part + 1)).min(ci * t),
+                };
+                // SAFETY: addresses as in `forward_image`, over all images; every task has `step` inputs' worth of
+                // scratch of its own, and rows `o..` and inputs `from..to` of the gradient to itself.
+                unsafe {
+                    let scratch = scratch.at(task * grad_pixels::scratch(self.level, 0, step));
+                    let x = x.add(images.start * x_image + grid.origin);
+                    let dy = dy.add(grid.origin + o * grid.plane);
+                    grad_pixels::grads(self.level, &grad, x, dy, scratch, grads.at(o * ci * t));
+                }
+            }
+            Kind::Last {
+                table,
+                x_stored,
+                y_stored,
+                ..
+            } => {
+                debug_assert_eq!(*images, 0..self.batch);
+                let groups = conv_channels::groups(self.level, *y_stored);
+                let lanes = self.level.lanes();
+                let first = groups[..block].iter().sum::<usize>() * lanes;
+                let width = groups[block] * lanes;
+                let cut = |part: usize| {
+                    x_stored / grad_channels::INPUTS * part / INPUT_TASKS * grad_channels::INPUTS
+                };
+                let grad = ChannelGrad {
+                    taps: &self.taps,
+                    table,
+                    from: cut(part),
+                    to: cut(part + 1),
+                    ci,
+                    group: groups[block],
+                    first,
+                    real: co.saturating_sub(first).min(width),
+                };
+                // SAFETY: addresses as in `forward_batch`; every task has a scratch of its own, large enough for the
+                // widest group; the gradient's rows and inputs are this task's alone.
+                unsafe {
+                    let scratch = scratch.at(task * grad_channels::scratch(t, 3, lanes));
+                    grad_channels::grads(self.level, &grad, x, dy, scratch, grads.at(0));
+                }
+            }
+        }
+    }
+
+    /// The scratch for [`Self::weight_grad`].
+    pub(crate) fn scratch(&mut self) -> Shareable {
+        Shareable::new(self.scratch.as_mut())
+    }
+}

@@ -1,0 +1,318 @@
+//! The forward pass in evaluation: running statistics, nothing saved.
+//!
+//! Images go through in small groups, so that a group's activations stay in the cache: the stages over planes one
+//! image at a time, the channels-last stages a group at a time. Threads take different groups.
+
+use super::conv::Conv;
+use super::forward::{affine, first_norm, split_image};
+use super::reorder;
+use super::spec::{BlockSpec, TrunkSpec};
+use super::state::{Norm, Statistics, Trunk, convolutions, input_shape};
+use crate::conv_pixels::Ahead;
+use crate::layout::{Buffer, Layout, Shape};
+use crate::norm::{self, Strips};
+use crate::simd::Level;
+use crate::workers::{Shareable, Workers};
+
+/// Images per group.
+const GROUP: usize = 16;
+
+/// What all groups read.
+pub(crate) struct Evaluation {
+    group: usize,
+    stem: Conv,
+    stem_norm: Norm,
+    blocks: Vec<(BlockSpec, Conv, Option<Conv>, [Norm; 2])>,
+    images: Shape,
+    shapes: Vec<Shape>,
+    masks: Vec<Buffer>,
+    spaces: Vec<Space>,
+}
+
+/// What one group writes: per stage two activations that take turns, the output of a convolution, and the input of the
+/// stage's first block where that has a layout of its own. Stages over planes hold one image.
+struct Space {
+    image: Buffer,
+    stages: Vec<[Buffer; 3]>,
+    inputs: Vec<Buffer>,
+}
+
+impl Space {
+    fn new(spec: &TrunkSpec, group: usize) -> Self {
+        let count = |shape: &Shape| {
+            if shape.layout == Layout::Planes {
+                1
+            } else {
+                group
+            }
+        };
+        let shapes: Vec<Shape> = (0..4).map(|s| spec.shape(s)).collect();
+        let stages = shapes
+            .iter()
+            .map(|s| [0; 3].map(|_| s.buffer(count(s))))
+            .collect();
+        let inputs = (0..4)
+            .map(|s| match (s, shapes[s].layout) {
+                (0, _) => Buffer::zeros(0),
+                (_, Layout::Planes) => Buffer::zeros(4 * shapes[s].grid.plane * spec.widths[s - 1]),
+                (_, Layout::Last) if shapes[s - 1].layout == Layout::Planes => {
+                    input_shape(spec, s).buffer(group)
+                }
+                _ => Buffer::zeros(0),
+            })
+            .collect();
+        let image = Shape::new(spec.grid(0), Layout::Planes, spec.in_channels).buffer(1);
+        Self {
+            image,
+            stages,
+            inputs,
+        }
+    }
+}
+
+impl Evaluation {
+    fn new(spec: &TrunkSpec, level: Level, threads: usize) -> Self {
+        let group = spec.batch.min(GROUP);
+        let shapes: Vec<Shape> = (0..4).map(|s| spec.shape(s)).collect();
+        let blocks = spec
+            .blocks()
+            .map(|b| {
+                let (conv, shortcut) = convolutions(spec, level, b, group);
+                let norm = || Norm::new(&shapes[b.stage]);
+                (b, conv, shortcut, [norm(), norm()])
+            })
+            .collect();
+        Self {
+            group,
+            stem: Conv::planes(level, spec.in_channels, &shapes[0], 9, 1, group),
+            stem_norm: Norm::new(&shapes[0]),
+            blocks,
+            images: Shape::new(spec.grid(0), Layout::Planes, spec.in_channels),
+            masks: shapes.iter().map(|s| s.grid.mask()).collect(),
+            spaces: (0..threads.min(spec.batch.div_ceil(group)))
+                .map(|_| Space::new(spec, group))
+                .collect(),
+            shapes,
+        }
+    }
+
+    fn load(&mut self, params: &[&[f32]], running: &[(&[f32], &[f32])]) {
+        self.stem.pack_forward(params[0]);
+        self.stem_norm
+            .set_running(running[0], (params[1], params[2]));
+        for (i, (b, conv, shortcut, norms)) in self.blocks.iter_mut().enumerate() {
+            conv.pack_forward(params[b.parameter]);
+            if let Some(shortcut) = shortcut {
+                shortcut.pack_forward(params[b.parameter + 1]);
+            }
+            let q = first_norm(*b);
+            for (j, norm) in norms.iter_mut().enumerate() {
+                norm.set_running(
+                    running[1 + 2 * i + j],
+                    (params[q + 2 * j], params[q + 2 * j + 1]),
+                );
+            }
+        }
+    }
+
+    fn strips(&self, stage: usize) -> Strips<'_> {
+        Strips::new(&self.shapes[stage], self.masks[stage].as_ref())
+    }
+
+    /// The two elementwise passes of a block on one image that begins at `at`: `r` is the convolution's output, `y`
+    /// gets the block's.
+    ///
+    /// # Safety
+    /// Images of the stage, `r` and `y` nobody else's; `shortcut` may be `y`.
+    unsafe fn finish(
+        &self,
+        level: Level,
+        (b, norms): (BlockSpec, &[Norm; 2]),
+        r: *mut f32,
+        shortcut: *const f32,
+        y: *mut f32,
+    ) {
+        let strips = self.strips(b.stage);
+        // SAFETY: by the contract.
+        unsafe {
+            let norms = [&affine(&norms[0], None, 0), &affine(&norms[1], None, 0)];
+            norm::relu_residual(level, &strips, norms, r, shortcut, y);
+        }
+    }
+
+    /// Stem and the blocks over planes of one image; leaves the first channels-last stage's input in slot `slot`.
+    fn planes(&self, level: Level, x: &[f32], space: &mut Space, slot: usize) {
+        self.images.fill_image(x, space.image.as_mut());
+        // SAFETY: every buffer below is this space's, holds one image of its shape, and convolutions are those of it.
+        unsafe {
+            let [a, _, r] = &mut space.stages[0];
+            self.stem
+                .forward_image(space.image.ptr(), r.as_mut().as_mut_ptr(), Ahead::NOTHING);
+            let affine = affine(&self.stem_norm, None, 0);
+            norm::apply(
+                level,
+                &self.strips(0),
+                &affine,
+                true,
+                r.ptr(),
+                a.as_mut().as_mut_ptr(),
+            );
+            for (b, conv, shortcut, norms) in &self.blocks {
+                let shape = &self.shapes[b.stage];
+                if shape.layout == Layout::Last {
+                    continue;
+                }
+                let (before, rest) = space.stages.split_at_mut(b.stage);
+                let [a, p, r] = &mut rest[0];
+                let (mut x, mut side) = (a.ptr(), a.ptr());
+                if let (Some(shortcut), Some(previous)) = (shortcut, before.last()) {
+                    let input = Shareable::new(space.inputs[b.stage].as_mut());
+                    x = split_image(
+                        &self.shapes[b.stage - 1],
+                        previous[0].ptr(),
+                        shape,
+                        input,
+                        0,
+                    );
+                    shortcut.forward_image(x, p.as_mut().as_mut_ptr(), Ahead::NOTHING);
+                    side = p.ptr();
+                }
+                let r = r.as_mut().as_mut_ptr();
+                conv.forward_image(x, r, Ahead::NOTHING);
+                self.finish(level, (*b, norms), r, side, a.as_mut().as_mut_ptr());
+            }
+        }
+        if let Some(first) = (1..4).find(|s| self.shapes[*s].layout == Layout::Last) {
+            let planes = &self.shapes[first - 1];
+            let last = Shape::new(planes.grid.clone(), Layout::Last, planes.channels);
+            let to = &mut space.inputs[first].as_mut()[slot * last.image..][..last.image];
+            reorder::to_last(
+                level,
+                planes,
+                space.stages[first - 1][0].as_ref(),
+                &last,
+                to,
+            );
+        }
+    }
+
+    /// The channels-last blocks of a group; the result is the last stage's first buffer.
+    fn last(&self, level: Level, workers: &Workers, images: usize, space: &mut Space) {
+        for (b, conv, shortcut, norms) in &self.blocks {
+            let shape = &self.shapes[b.stage];
+            if shape.layout == Layout::Planes {
+                continue;
+            }
+            let (before, rest) = space.stages.split_at_mut(b.stage);
+            let [a, p, r] = &mut rest[0];
+            let (a, p, r) = (
+                Shareable::new(a.as_mut()),
+                Shareable::new(p.as_mut()),
+                Shareable::new(r.as_mut()),
+            );
+            // SAFETY: every buffer is this space's and holds a group's images of its shape, the convolutions are
+            // those of a group.
+            unsafe {
+                let x = match before.last() {
+                    Some(_) if b.projected && !space.inputs[b.stage].as_ref().is_empty() => {
+                        space.inputs[b.stage].ptr()
+                    }
+                    Some(previous) if b.projected => previous[0].ptr(),
+                    _ => a.at(0),
+                };
+                conv.forward_batch(workers, images, x, r);
+                if let Some(shortcut) = shortcut {
+                    shortcut.forward_batch(workers, images, x, p);
+                }
+                for i in 0..images {
+                    let at = i * shape.image;
+                    let side = if b.projected { p.at(at) } else { a.at(at) };
+                    self.finish(level, (*b, norms), r.at(at), side, a.at(at));
+                }
+            }
+        }
+    }
+}
+
+impl Trunk {
+    /// The forward pass with running statistics. Saves nothing and leaves a training pass that waits as it is.
+    ///
+    /// # Shapes
+    /// * `x`: `[batch, in_channels, size, size]`
+    /// * `params`: as [`TrunkSpec::parameters`]
+    /// * `running`: mean and variance per norm, in the order of [`TrunkSpec::norms`]
+    /// * `features`: `[batch, features]`
+    ///
+    /// # Panics
+    /// If a slice does not have its length.
+    pub fn forward_eval(
+        &mut self,
+        x: &[f32],
+        params: &[&[f32]],
+        running: &[(&[f32], &[f32])],
+        features: &mut [f32],
+    ) {
+        let spec = self.spec.clone();
+        let per_image = spec.in_channels * spec.size * spec.size;
+        self.check_parameters(params, "parameters");
+        assert_eq!(
+            x.len(),
+            spec.batch * per_image,
+            "images [batch, in_channels, size, size]"
+        );
+        assert_eq!(
+            features.len(),
+            spec.batch * spec.features(),
+            "features [batch, features]"
+        );
+        Statistics::Running(running).check(&spec.norms());
+        let (level, threads) = (self.level, self.workers.threads());
+        let mut evaluation = self
+            .evaluation
+            .take()
+            .unwrap_or_else(|| Box::new(Evaluation::new(&spec, level, threads)));
+        evaluation.load(params, running);
+        let mut spaces = std::mem::take(&mut evaluation.spaces);
+        let (groups, takers, shared) = (
+            spec.batch.div_ceil(evaluation.group),
+            spaces.len(),
+            &*evaluation,
+        );
+        let all = spec.features() * shared.group;
+        let free: Vec<_> = spaces.iter_mut().map(std::sync::Mutex::new).collect();
+        let out = Shareable::new(features);
+        let alone = Workers::new(1);
+        self.workers.run(takers, &|taker| {
+            // Each taker has a space of its own, so the lock is always free.
+            let mut space = free[taker]
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            for g in (taker..groups).step_by(takers) {
+                let first = g * shared.group;
+                let images = shared.group.min(spec.batch - first);
+                for i in 0..images {
+                    shared.planes(
+                        level,
+                        &x[(first + i) * per_image..][..per_image],
+                        &mut space,
+                        i,
+                    );
+                }
+                shared.last(level, &alone, images, &mut space);
+                // SAFETY: group `g`'s rows of the features are this task's.
+                let rows = unsafe {
+                    std::slice::from_raw_parts_mut(out.at(g * all), images * spec.features())
+                };
+                let y = space.stages[3][0]
+                    .as_ref()
+                    .chunks_exact(shared.shapes[3].image);
+                for (row, y) in rows.chunks_exact_mut(spec.features()).zip(y) {
+                    reorder::average(&shared.shapes[3], spec.windows(), y, row);
+                }
+            }
+        });
+        drop(free);
+        evaluation.spaces = spaces;
+        self.evaluation = Some(evaluation);
+    }
+}

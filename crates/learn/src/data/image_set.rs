@@ -1,0 +1,601 @@
+//! `ImageSet` and `Dataset`: what every parser and source ends in.
+//!
+//! An image set keeps its pixels as the bytes they were in the file, in one vector, because a run
+//! keeps the whole set in memory and a float copy would be four times as large. The constructor
+//! checks everything once, so that no later layer needs to: fields are private, and a set is never
+//! empty.
+
+use std::{fmt, thread};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::error::DataError;
+
+/// Size of every image of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct ImageShape {
+    /// Colour channels: 1 or 3 in the known data sets.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// Shape from channels, height and width.
+    #[must_use]
+    pub const fn new(channels: usize, height: usize, width: usize) -> Self {
+        Self {
+            channels,
+            height,
+            width,
+        }
+    }
+
+    /// Bytes an image: `channels * height * width`; `None` if that overflows.
+    #[must_use]
+    pub const fn bytes(self) -> Option<usize> {
+        match self.channels.checked_mul(self.height) {
+            Some(product) => product.checked_mul(self.width),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Display for ImageShape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}x{}x{}",
+            self.channels, self.height, self.width
+        )
+    }
+}
+
+/// At least one image of one shape, with a label each.
+///
+/// # Shapes
+///
+/// `pixels` is `[N, C, H, W]` in row-major order, values 0 to 255; `labels` is `[N]`, values below
+/// `classes`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ImageSet {
+    shape: ImageShape,
+    pixels: Vec<u8>,
+    labels: Vec<u16>,
+    classes: usize,
+}
+
+/// Without the pixels: they would fill the terminal.
+impl fmt::Debug for ImageSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ImageSet")
+            .field("shape", &self.shape)
+            .field("len", &self.len())
+            .field("classes", &self.classes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ImageSet {
+    /// A set from its parts; `pixels` is `[N, C, H, W]`, `labels` is `[N]`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoImages`] if there is no label or an image has no pixels,
+    /// [`DataError::Mismatch`] if the number of pixels is not `N*C*H*W` or `classes` is outside
+    /// 1 to 65,536, [`DataError::LabelOutOfRange`] if a label is not below `classes`.
+    pub fn new(
+        shape: ImageShape,
+        pixels: Vec<u8>,
+        labels: Vec<u16>,
+        classes: usize,
+    ) -> Result<Self, DataError> {
+        let what = "image set";
+        if labels.is_empty() || shape.bytes() == Some(0) {
+            return Err(DataError::NoImages {
+                what: what.to_owned(),
+            });
+        }
+        let expected = shape
+            .bytes()
+            .and_then(|bytes| bytes.checked_mul(labels.len()));
+        if expected != Some(pixels.len()) {
+            return Err(DataError::mismatch(
+                what,
+                "number of pixels",
+                expected.map_or_else(
+                    || format!("{} images of {shape}, which no memory holds", labels.len()),
+                    |n| format!("{n} ({} images of {shape})", labels.len()),
+                ),
+                pixels.len().to_string(),
+            ));
+        }
+        if !(1..=usize::from(u16::MAX) + 1).contains(&classes) {
+            return Err(DataError::mismatch(
+                what,
+                "number of classes",
+                "1 to 65536",
+                classes.to_string(),
+            ));
+        }
+        check_labels(what, labels.iter().map(|&label| i64::from(label)), classes)?;
+        Ok(Self {
+            shape,
+            pixels,
+            labels,
+            classes,
+        })
+    }
+
+    /// Shape of each image.
+    #[must_use]
+    pub fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// All pixels, `[N, C, H, W]`.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// All labels, `[N]`, each below [`classes`](Self::classes).
+    #[must_use]
+    pub fn labels(&self) -> &[u16] {
+        &self.labels
+    }
+
+    /// Number of classes, whether or not each occurs.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Number of images, at least 1.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Always false: a set holds at least one image. Here because [`len`](Self::len) is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Pixels of image `index`, `[C, H, W]`; `None` past the end.
+    #[must_use]
+    pub fn image(&self, index: usize) -> Option<&[u8]> {
+        let size = self.shape.bytes()?;
+        let start = index.checked_mul(size)?;
+        self.pixels.get(start..start.checked_add(size)?)
+    }
+
+    /// The images at `indices`, in that order (an index may occur again); classes stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::NoImages`] if `indices` is empty, [`DataError::IndexOutOfRange`] if one is not
+    /// below [`len`](Self::len).
+    pub fn subset(&self, indices: &[usize]) -> Result<Self, DataError> {
+        if indices.is_empty() {
+            return Err(DataError::NoImages {
+                what: "selection".to_owned(),
+            });
+        }
+        let size = self.shape.bytes().unwrap_or(0);
+        let mut pixels = Vec::with_capacity(size.saturating_mul(indices.len()));
+        let mut labels = Vec::with_capacity(indices.len());
+        for &index in indices {
+            let (Some(image), Some(&label)) = (self.image(index), self.labels.get(index)) else {
+                return Err(DataError::IndexOutOfRange {
+                    index,
+                    len: self.len(),
+                });
+            };
+            pixels.extend_from_slice(image);
+            labels.push(label);
+        }
+        Ok(Self {
+            shape: self.shape,
+            pixels,
+            labels,
+            classes: self.classes,
+        })
+    }
+
+    /// This set followed by `other`; `what` names `other` in the error.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Mismatch`] if shape or number of classes differ.
+    pub fn append(&mut self, other: &Self, what: &str) -> Result<(), DataError> {
+        check_same(what, self, other)?;
+        self.pixels.extend_from_slice(&other.pixels);
+        self.labels.extend_from_slice(&other.labels);
+        Ok(())
+    }
+
+    /// Images a class, `[classes]`.
+    #[must_use]
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes];
+        for &label in &self.labels {
+            if let Some(count) = counts.get_mut(usize::from(label)) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// Mean of each channel with pixels scaled to 0..=1, `[C]`; exact up to the last division.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // sums stay far below 2^53
+    pub fn channel_means(&self) -> Vec<f64> {
+        let plane = self.shape.height * self.shape.width;
+        let mut sums = vec![0_u64; self.shape.channels];
+        for image in self.pixels.chunks_exact(plane * self.shape.channels) {
+            for (sum, channel) in sums.iter_mut().zip(image.chunks_exact(plane)) {
+                *sum += channel.iter().map(|&pixel| u64::from(pixel)).sum::<u64>();
+            }
+        }
+        let count = (self.len() * plane) as f64 * 255.0;
+        sums.into_iter().map(|sum| sum as f64 / count).collect()
+    }
+
+    /// SHA-256 in lower-case hexadecimal over shape, classes, pixels and labels.
+    ///
+    /// Hashed are the bytes `tagcl image set 1\n`, then C, H, W, classes and N as 64-bit
+    /// little-endian numbers, then the pixels, then the labels as 16-bit little-endian numbers: a
+    /// function of the data alone, whatever file it came from.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"tagcl image set 1\n");
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = self.shape;
+        for size in [channels, height, width, self.classes, self.len()] {
+            hash.update((size as u64).to_le_bytes());
+        }
+        hash.update(&self.pixels);
+        for label in &self.labels {
+            hash.update(label.to_le_bytes());
+        }
+        hex(&hash.finalize())
+    }
+
+    /// SHA-256 in lower-case hexadecimal over the images with their labels, in whatever order they are.
+    ///
+    /// Hashed are the bytes `tagcl image content 1\n`, then C, H, W, classes and N as 64-bit
+    /// little-endian numbers, then, sorted, the SHA-256 of each image's pixels followed by its label
+    /// as a 16-bit little-endian number.
+    #[must_use]
+    pub fn content_sha256(&self) -> String {
+        let size = self.shape.bytes().unwrap_or(0).max(1);
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = self.len().div_ceil(cores).max(1);
+        let digests = |pixels: &[u8], labels: &[u16]| -> Vec<[u8; 32]> {
+            let images = pixels.chunks_exact(size).zip(labels);
+            let one = |(image, label): (&[u8], &u16)| {
+                let mut hash = Sha256::new();
+                hash.update(image);
+                hash.update(label.to_le_bytes());
+                hash.finalize().into()
+            };
+            images.map(one).collect()
+        };
+        let mut all = thread::scope(|scope| {
+            let parts = self
+                .pixels
+                .chunks(share * size)
+                .zip(self.labels.chunks(share));
+            let threads: Vec<_> = parts
+                .map(|(p, l)| scope.spawn(move || digests(p, l)))
+                .collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, Vec<[u8; 32]>>| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().flat_map(join).collect::<Vec<_>>()
+        });
+        all.sort_unstable();
+        let mut hash = Sha256::new();
+        hash.update(b"tagcl image content 1\n");
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = self.shape;
+        for size in [channels, height, width, self.classes, self.len()] {
+            hash.update((size as u64).to_le_bytes());
+        }
+        for digest in &all {
+            hash.update(digest);
+        }
+        hex(&hash.finalize())
+    }
+}
+
+/// A training set and a test set of the same shape and classes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// The data set's name, as on the command line.
+    pub name: String,
+    /// Training images.
+    pub train: ImageSet,
+    /// Test images.
+    pub test: ImageSet,
+    /// What a reader of any result must know of the data: that it is a sample, or incomplete.
+    pub note: Option<String>,
+    /// What each class is called, `[classes]`; its number where it has no name.
+    pub class_names: Vec<String>,
+}
+
+impl Dataset {
+    /// A data set from its halves; classes are called by their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Mismatch`] if shape or number of classes differ between them.
+    pub fn new(
+        name: impl Into<String>,
+        train: ImageSet,
+        test: ImageSet,
+        note: Option<String>,
+    ) -> Result<Self, DataError> {
+        let name = name.into();
+        check_same(&format!("test set of {name}"), &train, &test)?;
+        let class_names = (0..train.classes())
+            .map(|class| class.to_string())
+            .collect();
+        Ok(Self {
+            name,
+            train,
+            test,
+            note,
+            class_names,
+        })
+    }
+
+    /// The same data set with names for its classes.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Mismatch`] if there is not one for every class.
+    pub fn with_class_names(mut self, names: Vec<String>) -> Result<Self, DataError> {
+        if names.len() != self.train.classes() {
+            return Err(DataError::mismatch(
+                &self.name,
+                "number of class names",
+                self.train.classes().to_string(),
+                names.len().to_string(),
+            ));
+        }
+        self.class_names = names;
+        Ok(self)
+    }
+
+    /// SHA-256 in lower-case hexadecimal over both halves: over `tagcl dataset 1\n` and the two
+    /// hexadecimal [`ImageSet::sha256`], train first. Names and note do not enter.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"tagcl dataset 1\n");
+        let (train, test) = super::cache::checksums(&self.train, &self.test);
+        hash.update(train);
+        hash.update(test);
+        hex(&hash.finalize())
+    }
+}
+
+fn check_same(what: &str, first: &ImageSet, second: &ImageSet) -> Result<(), DataError> {
+    if first.shape != second.shape {
+        return Err(DataError::mismatch(
+            what,
+            "image shape",
+            first.shape.to_string(),
+            second.shape.to_string(),
+        ));
+    }
+    if first.classes != second.classes {
+        return Err(DataError::mismatch(
+            what,
+            "number of classes",
+            first.classes.to_string(),
+            second.classes.to_string(),
+        ));
+    }
+    Ok(())
+}
+
+/// The first label outside `0..classes`, as an error that names it.
+pub(crate) fn check_labels(
+    what: &str,
+    labels: impl Iterator<Item = i64>,
+    classes: usize,
+) -> Result<(), DataError> {
+    for (index, value) in labels.enumerate() {
+        if usize::try_from(value).map_or(true, |label| label >= classes) {
+            return Err(DataError::LabelOutOfRange {
+                what: what.to_owned(),
+                index,
+                value,
+                limit: classes,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set() -> ImageSet {
+        let shape = ImageShape::new(2, 1, 3);
+        ImageSet::new(shape, (0..24).collect(), vec![0, 3, 1, 3], 4).unwrap()
+    }
+
+    #[test]
+    fn accessors_agree() {
+        let set = set();
+        assert_eq!((set.len(), set.is_empty(), set.classes()), (4, false, 4));
+        assert_eq!(set.image(1), Some(&[6, 7, 8, 9, 10, 11][..]));
+        assert_eq!(set.image(4), None);
+        assert_eq!(set.image(usize::MAX), None);
+        assert_eq!(set.class_counts(), [1, 1, 0, 2]);
+        let means = set.channel_means();
+        assert!((means[0] * 255.0 - 10.0).abs() < 1e-12 && (means[1] * 255.0 - 13.0).abs() < 1e-12);
+        assert!(!format!("{set:?}").contains("pixels"));
+    }
+
+    #[test]
+    fn constructor_refuses_what_does_not_fit() {
+        let shape = ImageShape::new(1, 2, 2);
+        let no_images = ImageSet::new(shape, vec![], vec![], 4);
+        assert!(matches!(no_images, Err(DataError::NoImages { .. })));
+        let no_pixels = ImageSet::new(ImageShape::new(0, 2, 2), vec![], vec![0], 4);
+        assert!(matches!(no_pixels, Err(DataError::NoImages { .. })));
+        let short = ImageSet::new(shape, vec![0; 7], vec![0, 1], 4);
+        assert!(matches!(short, Err(DataError::Mismatch { .. })));
+        let overflow = ImageSet::new(ImageShape::new(usize::MAX, 2, 2), vec![0; 8], vec![0, 1], 4);
+        assert!(matches!(overflow, Err(DataError::Mismatch { .. })));
+        let classes = ImageSet::new(shape, vec![0; 8], vec![0, 1], 65_537);
+        assert!(matches!(classes, Err(DataError::Mismatch { .. })));
+        let label = ImageSet::new(shape, vec![0; 8], vec![0, 4], 4);
+        assert!(matches!(
+            label,
+            Err(DataError::LabelOutOfRange {
+                index: 1,
+                value: 4,
+                limit: 4,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn subset_keeps_order_and_checks() {
+        let set = set();
+        let picked = set.subset(&[3, 0, 3]).unwrap();
+        assert_eq!(picked.labels(), [3, 0, 3]);
+        assert_eq!(picked.image(0), set.image(3));
+        assert_eq!(set.subset(&[0, 1, 2, 3]).unwrap(), set);
+        assert!(matches!(set.subset(&[]), Err(DataError::NoImages { .. })));
+        assert!(matches!(
+            set.subset(&[0, 4]),
+            Err(DataError::IndexOutOfRange { index: 4, len: 4 })
+        ));
+    }
+
+    #[test]
+    fn append_joins_only_like_sets() {
+        let mut joined = set().subset(&[0, 1]).unwrap();
+        joined
+            .append(&set().subset(&[2, 3]).unwrap(), "second")
+            .unwrap();
+        assert_eq!(joined, set());
+        let other = ImageSet::new(ImageShape::new(1, 1, 1), vec![0], vec![0], 4).unwrap();
+        assert!(matches!(
+            joined.append(&other, "other"),
+            Err(DataError::Mismatch { .. })
+        ));
+    }
+
+    #[test]
+    fn sha256_depends_on_every_part() {
+        let base = set();
+        assert_eq!(base.sha256().len(), 64);
+        assert_eq!(base.sha256(), set().sha256());
+        let pixels: Vec<u8> = (0..24).collect();
+        let labels = vec![0, 3, 1, 3];
+        let shape = ImageShape::new(1, 2, 3);
+        let reshaped = ImageSet::new(shape, pixels.clone(), labels.clone(), 4).unwrap();
+        let shape = base.shape();
+        let relabelled = ImageSet::new(shape, pixels.clone(), vec![0, 3, 1, 2], 4).unwrap();
+        let more_classes = ImageSet::new(shape, pixels.clone(), labels.clone(), 5).unwrap();
+        let mut changed = pixels;
+        changed[7] = 99;
+        let repainted = ImageSet::new(shape, changed, labels, 4).unwrap();
+        for other in [reshaped, relabelled, more_classes, repainted] {
+            assert_ne!(other.sha256(), base.sha256());
+        }
+    }
+
+    /// The definition, pinned: results that name a hash stay comparable.
+    #[test]
+    fn sha256_is_pinned() {
+        let one = ImageSet::new(ImageShape::new(1, 1, 2), vec![1, 2], vec![3], 10).unwrap();
+        let mut bytes = b"tagcl image set 1\n".to_vec();
+        for size in [1_u64, 1, 2, 10, 1] {
+            bytes.extend(size.to_le_bytes());
+        }
+        bytes.extend([1, 2, 3, 0]);
+        assert_eq!(one.sha256(), hex(&Sha256::digest(&bytes)));
+    }
+
+    #[test]
+    fn content_does_not_depend_on_the_order() {
+        let base = set();
+        let content = base.content_sha256();
+        for order in [[3, 2, 1, 0], [1, 0, 3, 2]] {
+            let shuffled = base.subset(&order).unwrap();
+            assert_eq!(shuffled.content_sha256(), content);
+            assert_ne!(shuffled.sha256(), base.sha256());
+        }
+        // One pixel, one label, labels exchanged between two images, an image twice for another.
+        let mut pixels = base.pixels().to_vec();
+        pixels[7] += 1;
+        let labels = base.labels().to_vec();
+        let changed = [
+            ImageSet::new(base.shape(), pixels, labels, 4).unwrap(),
+            ImageSet::new(base.shape(), base.pixels().to_vec(), vec![0, 3, 1, 2], 4).unwrap(),
+            ImageSet::new(base.shape(), base.pixels().to_vec(), vec![3, 0, 1, 3], 4).unwrap(),
+            base.subset(&[0, 1, 2, 2]).unwrap(),
+            base.subset(&[0, 1, 2]).unwrap(),
+        ];
+        for other in changed {
+            assert_ne!(other.content_sha256(), content);
+        }
+        let one = ImageSet::new(ImageShape::new(1, 1, 2), vec![1, 2], vec![3], 10).unwrap();
+        let mut bytes = b"tagcl image content 1\n".to_vec();
+        for size in [1_u64, 1, 2, 10, 1] {
+            bytes.extend(size.to_le_bytes());
+        }
+        bytes.extend(Sha256::digest([1, 2, 3, 0]));
+        assert_eq!(one.content_sha256(), hex(&Sha256::digest(&bytes)));
+    }
+
+    #[test]
+    fn dataset_halves_must_match() {
+        let other = ImageSet::new(ImageShape::new(2, 1, 3), vec![0; 6], vec![0], 5).unwrap();
+        assert!(matches!(
+            Dataset::new("x", set(), other, None),
+            Err(DataError::Mismatch { .. })
+        ));
+        let swapped = Dataset::new("x", set().subset(&[0]).unwrap(), set(), None).unwrap();
+        let straight = Dataset::new("y", set(), set().subset(&[0]).unwrap(), None).unwrap();
+        assert_ne!(swapped.sha256(), straight.sha256());
+    }
+}
