@@ -24,8 +24,9 @@ use tagcl::data::format::compress::Unpacked;
 use tagcl::data::format::idx::{self, IdxImages};
 use tagcl::data::format::picture::{self, Resize};
 use tagcl::data::source::LoadOptions;
+use tagcl::data::source::cifar100::CIFAR100;
 use tagcl::data::source::folders::{ClassFolders, load_folders};
-use tagcl::data::{DataName, ImageSet, ImageShape, embedded, load};
+use tagcl::data::{ImageSet, ImageShape, embedded, load};
 use tagcl::seed::Seeds;
 use tagcl::stream::{ClassOrder, Scaling, StreamKind, StreamSpec, TaskStream};
 
@@ -95,7 +96,7 @@ fn main() {
     let shape = ImageShape::new(3, SMALL, SMALL);
 
     cifar_files(folder.path());
-    let load = || load(DataName::Cifar100, folder.path()).unwrap();
+    let load = || load(&CIFAR100, folder.path()).unwrap();
     row(
         "CIFAR-100 binary files, 60,000 images",
         60_000 * 3072,

@@ -30,6 +30,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use tagcl::data::ImageShape;
 use tagcl::kernels::resnet::{BatchStats, Trunk, TrunkSpec};
+use tagcl::method::batch_gradient;
 use tagcl::model::head::task_loss;
 use tagcl::model::{
     AlexNetConfig, Dropout, KernelMlp, KernelResNet, Learner, MlpConfig, Network, NetworkLearner,
@@ -121,7 +122,7 @@ fn batch(size: usize, shape: ImageShape, classes: usize) -> Batch {
         pixels: (0..values).map(|_| stream.unit()).collect(),
         shape,
         labels: (0..size).map(|i| classes + i % classes).collect(),
-        slices: vec![classes..2 * classes; size],
+        competing: vec![(classes..2 * classes).into(); size],
     }
 }
 
@@ -158,7 +159,7 @@ fn stock<N: Network>(times: &mut Times, row: &str, network: &N, batch: &Batch) {
     let images = images();
     let loss = time(times, row, "forward", || {
         let logits = network.forward(images, &mut Dropout::off());
-        task_loss(logits, &batch.labels, &batch.slices)
+        task_loss(logits, &batch.labels, &batch.competing)
     });
     time(times, row, "backward", || {
         GradientsParams::from_grads(loss.backward(), network)
@@ -176,7 +177,7 @@ fn burn_step<N: Network>(network: &N, batch: &Batch) -> GradientsParams {
     let images = TensorData::new(batch.pixels.clone(), shape);
     let images = Tensor::<4>::from_data(images, &Device::flex().autodiff());
     let logits = network.forward(images, &mut Dropout::off());
-    let loss = task_loss(logits, &batch.labels, &batch.slices);
+    let loss = task_loss(logits, &batch.labels, &batch.competing);
     GradientsParams::from_grads(loss.backward(), network)
 }
 
@@ -217,7 +218,7 @@ fn whole(
 ) {
     let began = now();
     time(times, row, phases[0], || {
-        learner.gradient(batch, gradient).unwrap();
+        batch_gradient(learner, batch, gradient).unwrap();
     });
     learner
         .update(&mut |theta| optimizer.step(theta, gradient, 1e-6))

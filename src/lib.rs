@@ -17,6 +17,7 @@
 //! use tagcl::model::{Dropout, MlpConfig, Network, head::task_loss};
 //! use tagcl::optim::{ModuleOptimizer, Tag, TagConfig, layout_of};
 //! use tagcl::seed::Seeds;
+//! use tagcl::stream::Classes;
 //!
 //! let device = Device::flex().autodiff();
 //! let config = MlpConfig { inputs: 4, hidden: 16, classes: 4 }; // two tasks of two classes
@@ -29,8 +30,8 @@
 //!         let images = Tensor::<4>::from_data([[[[1.0, 0.0, 0.0, 0.5]]], [[[0.0, 1.0, 0.5, 0.0]]]], &device);
 //!         let logits = model.forward(images, &mut Dropout::off());
 //!         let labels = [2 * task, 2 * task + 1];
-//!         let slice = 2 * task..2 * task + 2; // only this task's classes compete
-//!         let loss = task_loss(logits, &labels, &[slice.clone(), slice]);
+//!         let own = Classes::from(2 * task..2 * task + 2); // only this task's classes compete
+//!         let loss = task_loss(logits, &labels, &[own.clone(), own]);
 //!         let gradients = GradientsParams::from_grads(loss.backward(), &model);
 //!         model = optimizer.step(1e-3, model, gradients)?;
 //!     }
@@ -65,4 +66,5 @@ pub mod optim;
 #[cfg(feature = "cli")]
 pub mod report;
 pub mod seed;
+pub mod settings;
 pub mod stream;

@@ -1,9 +1,10 @@
-//! What can be typed. Values stay text here: [`crate::experiment::settings`] checks them, wherever they come from.
+//! What can be typed. Values stay text here: [`crate::experiment::plan::settings`] checks them, wherever they come from.
 
 use std::path::PathBuf;
 
 pub(super) use super::batch_args::*;
 pub(super) use super::report_args::*;
+use super::setting_flags::SettingFlags;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Continual learning with TAG: train on task streams, compare optimizers and methods.
@@ -58,153 +59,14 @@ pub(super) struct DemoArgs {
     pub(super) json: bool,
 }
 
-/// Flags of `run`; each is also a key of the TOML file, with underscores.
+/// What `run` takes.
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(super) struct RunArgs {
     /// TOML file of settings; flags beat it
     pub(super) config: Option<PathBuf>,
-    /// Stream of tasks (tagcl list benchmarks), or the path of a TOML file that describes one
-    #[arg(long)]
-    pub(super) benchmark: Option<String>,
-    /// Data folder, or `embedded` for the MNIST sample in the program [env: `TAGCL_DATA`]
-    #[arg(long)]
-    pub(super) data: Option<String>,
-    /// Number of tasks
-    #[arg(long)]
-    pub(super) tasks: Option<String>,
-    /// Number of classes that have images, for a run on part of a data set
-    #[arg(long)]
-    pub(super) classes: Option<String>,
-    /// How CUB's photographs become inputs: released, imagenet
-    #[arg(long)]
-    pub(super) input_scaling: Option<String>,
-    /// Order of the classes of a split stream: fixed, seeded
-    #[arg(long)]
-    pub(super) class_order: Option<String>,
-    /// Angles of a rotated stream: exact, released
-    #[arg(long)]
-    pub(super) angles: Option<String>,
-    /// Share of the training images set aside for validation, in [0, 1)
-    #[arg(long)]
-    pub(super) validation: Option<String>,
-    /// Images on which accuracies are measured: test, validation
-    #[arg(long)]
-    pub(super) evaluate: Option<String>,
-    /// Share of the training images used, in (0, 1]; for quick looks, marked in every output
-    #[arg(long)]
-    pub(super) fraction: Option<String>,
-    /// Network (tagcl list models)
-    #[arg(long)]
-    pub(super) model: Option<String>,
-    /// Width of the MLP's hidden layers
-    #[arg(long)]
-    pub(super) hidden: Option<String>,
-    /// Dropout probability, in [0, 1)
-    #[arg(long)]
-    pub(super) dropout: Option<String>,
-    /// File of initial weights: safetensors or a `PyTorch` checkpoint (.pth)
-    #[arg(long)]
-    pub(super) init: Option<String>,
-    /// Where the head of a run with initial weights comes from: file, fresh
-    #[arg(long)]
-    pub(super) init_head: Option<String>,
-    /// Method (tagcl list methods)
-    #[arg(long)]
-    pub(super) method: Option<String>,
-    /// Optimizer (tagcl list optimizers)
-    #[arg(long)]
-    pub(super) optimizer: Option<String>,
-    /// Learning rate [default: the published one for benchmark, method and optimizer]
-    #[arg(long)]
-    pub(super) lr: Option<String>,
-    /// Factor on the learning rate from task to task, in (0, 1]
-    #[arg(long)]
-    pub(super) gamma: Option<String>,
-    /// Task whose learning rate is --lr itself: 0 or 1
-    #[arg(long)]
-    pub(super) gamma_from: Option<String>,
-    /// SGD's momentum, in [0, 1); from rest in every task
-    #[arg(long)]
-    pub(super) momentum: Option<String>,
-    /// TAG's weight of the correlation
-    #[arg(long)]
-    pub(super) b: Option<String>,
-    /// TAG's rule for α: cosine, one (TAG-1), age (TAG-age), gradients (TAG-G)
-    #[arg(long)]
-    pub(super) alpha: Option<String>,
-    /// B of TAG-G: gradients of each task that make its direction
-    #[arg(long)]
-    pub(super) stored_gradients: Option<String>,
-    /// Over what TAG's α is taken: tensor, global
-    #[arg(long)]
-    pub(super) alpha_scope: Option<String>,
-    /// Where TAG adds 1e-8: outside or inside the root
-    #[arg(long)]
-    pub(super) epsilon: Option<String>,
-    /// What TAG-Adam's step count counts: per-task, per-epoch
-    #[arg(long)]
-    pub(super) bias_correction: Option<String>,
-    /// Precision of past tasks' moments in TAG's memory: f32, bf16
-    #[arg(long)]
-    pub(super) past_moments: Option<String>,
-    /// EWC's weight of the penalty
-    #[arg(long)]
-    pub(super) lambda: Option<String>,
-    /// EWC's estimate of importance: corrected, released
-    #[arg(long)]
-    pub(super) fisher: Option<String>,
-    /// Training examples of a task that EWC's estimate uses
-    #[arg(long)]
-    pub(super) fisher_samples: Option<String>,
-    /// EWC's penalty: half (½λ, as published), released (λ, gradient cut to norm 100)
-    #[arg(long)]
-    pub(super) penalty: Option<String>,
-    /// Examples a class that A-GEM and ER remember
-    #[arg(long)]
-    pub(super) memory_per_class: Option<String>,
-    /// Whether A-GEM forwards every batch twice: true (as released), false
-    #[arg(long)]
-    pub(super) forwards_twice: Option<String>,
-    /// Whether ER may replay the present task: true (as released), false
-    #[arg(long)]
-    pub(super) replay_current: Option<String>,
-    /// How ER's memory samples the stream: uniform, batch (as released)
-    #[arg(long)]
-    pub(super) reservoir: Option<String>,
-    /// Order of the examples: sequential, cyclic (the released multi-task), joint
-    #[arg(long)]
-    pub(super) schedule: Option<String>,
-    /// Epochs without a lower validation loss after which a task ends
-    #[arg(long)]
-    pub(super) patience: Option<String>,
-    /// Epochs per task, at most
-    #[arg(long)]
-    pub(super) epochs: Option<String>,
-    /// Examples per training step
-    #[arg(long)]
-    pub(super) batch_size: Option<String>,
-    /// Whether a last batch that is not full is left out: true, false
-    #[arg(long)]
-    pub(super) drop_last: Option<String>,
-    /// Defaults: released (as the released code behaves), corrected
-    #[arg(long)]
-    pub(super) profile: Option<String>,
-    /// Seeds, as 1-5 or 1,3,7
-    #[arg(long)]
-    pub(super) seeds: Option<String>,
-    /// Folder for run folders [default: runs] [env: `TAGCL_OUT`]
-    #[arg(long)]
-    pub(super) out: Option<String>,
-    /// Runs side by side [default: one a core]
-    #[arg(long)]
-    pub(super) jobs: Option<String>,
-    /// Threads inside each run; results do not depend on it [default: 1]
-    #[arg(long)]
-    pub(super) threads: Option<String>,
-    /// Seconds between checkpoints of a run, or off; results do not depend on it [default: 60]
-    #[arg(long)]
-    pub(super) checkpoint_every: Option<String>,
+    #[command(flatten)]
+    pub(super) settings: SettingFlags,
     /// Device: cpu
     #[arg(long, default_value = "cpu")]
     pub(super) device: String,
@@ -214,64 +76,6 @@ pub(super) struct RunArgs {
     /// Print results as JSON
     #[arg(long)]
     pub(super) json: bool,
-}
-
-impl RunArgs {
-    /// The settings that were typed, by key.
-    pub(super) fn typed(&self) -> Vec<(&'static str, &str)> {
-        let all = [
-            ("benchmark", &self.benchmark),
-            ("data", &self.data),
-            ("tasks", &self.tasks),
-            ("classes", &self.classes),
-            ("input_scaling", &self.input_scaling),
-            ("class_order", &self.class_order),
-            ("angles", &self.angles),
-            ("validation", &self.validation),
-            ("evaluate", &self.evaluate),
-            ("fraction", &self.fraction),
-            ("model", &self.model),
-            ("hidden", &self.hidden),
-            ("dropout", &self.dropout),
-            ("init", &self.init),
-            ("init_head", &self.init_head),
-            ("method", &self.method),
-            ("optimizer", &self.optimizer),
-            ("lr", &self.lr),
-            ("gamma", &self.gamma),
-            ("gamma_from", &self.gamma_from),
-            ("momentum", &self.momentum),
-            ("b", &self.b),
-            ("alpha", &self.alpha),
-            ("alpha_scope", &self.alpha_scope),
-            ("epsilon", &self.epsilon),
-            ("bias_correction", &self.bias_correction),
-            ("past_moments", &self.past_moments),
-            ("stored_gradients", &self.stored_gradients),
-            ("lambda", &self.lambda),
-            ("fisher", &self.fisher),
-            ("fisher_samples", &self.fisher_samples),
-            ("penalty", &self.penalty),
-            ("memory_per_class", &self.memory_per_class),
-            ("forwards_twice", &self.forwards_twice),
-            ("replay_current", &self.replay_current),
-            ("reservoir", &self.reservoir),
-            ("schedule", &self.schedule),
-            ("patience", &self.patience),
-            ("epochs", &self.epochs),
-            ("batch_size", &self.batch_size),
-            ("drop_last", &self.drop_last),
-            ("profile", &self.profile),
-            ("seeds", &self.seeds),
-            ("out", &self.out),
-            ("jobs", &self.jobs),
-            ("threads", &self.threads),
-            ("checkpoint_every", &self.checkpoint_every),
-        ];
-        all.into_iter()
-            .filter_map(|(key, value)| Some((key, value.as_deref()?)))
-            .collect()
-    }
 }
 
 #[derive(Debug, Args)]
@@ -354,12 +158,16 @@ pub(super) struct ListArgs {
     /// Print as JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// Print the reference page of all settings (docs/settings.md)
+    #[arg(long, conflicts_with = "json")]
+    pub(super) markdown: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Listed {
     Benchmarks,
     Methods,
     Optimizers,
     Models,
+    Settings,
 }

@@ -12,13 +12,13 @@ use super::printer::Printer;
 use super::progress::Progress;
 use crate::data;
 use crate::experiment::RunError;
-use crate::experiment::checkpoint::Interval;
-use crate::experiment::config::{DataChoice, RunConfig};
-use crate::experiment::manifest::{self, Header, ManifestError};
-use crate::experiment::pool::Status;
-use crate::experiment::processes::{Processes, Program};
-use crate::experiment::search::Engine;
-use crate::experiment::settings::{Plan, PlannedRun};
+use crate::experiment::engine::manifest::{self, Header, ManifestError};
+use crate::experiment::engine::processes::{Processes, Program};
+use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::plan::settings::Interval;
+use crate::experiment::plan::settings::{Plan, PlannedRun};
+use crate::experiment::run::execution::Status;
+use crate::experiment::search::selection::Engine;
 
 /// Training and test images of a configuration: of the sample in the program, or as published.
 pub(super) fn sizes(config: &RunConfig) -> Result<(usize, usize), RunError> {

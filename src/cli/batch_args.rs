@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::experiment::checkpoint::Interval;
+use crate::experiment::plan::settings::Interval;
 
 /// Flags of `replicate`.
 #[derive(Debug, Args)]

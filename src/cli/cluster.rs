@@ -10,10 +10,10 @@ use super::batch::{Local, Place, absolute, write_manifest};
 use super::execute::interruption;
 use super::printer::Printer;
 use crate::experiment::RunError;
-use crate::experiment::pool::Status;
-use crate::experiment::search::Engine;
-use crate::experiment::settings::PlannedRun;
-use crate::experiment::slurm::{Installed, Slurm, SlurmError};
+use crate::experiment::engine::slurm::{Installed, Slurm, SlurmError};
+use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::run::execution::Status;
+use crate::experiment::search::selection::Engine;
 
 /// The engine that was asked for.
 pub(super) fn engine<'a>(

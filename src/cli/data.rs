@@ -64,8 +64,8 @@ fn get(
     folder: &Path,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    printer.note(&format!("{name}: {}", name.description()));
-    printer.note(&format!("licence: {}", name.licence()));
+    printer.note(&format!("{name}: {}", name.description));
+    printer.note(&format!("licence: {}", name.licence));
     let watch = DataProgress::new(printer);
     let from = place.map(|place| data::Elsewhere { place, sha256 });
     let report = data::get(name, folder, from, &FetchOptions::new(&watch))?;
@@ -110,8 +110,13 @@ fn list(folder: &Path, json: bool, printer: &Printer) {
             printer.data(&format!("  {advice}"));
         }
     }
-    printer.data("\nmnist-sample: in the program (--data embedded)");
-    printer.data(&format!("  licence: {}", data::embedded::LICENCE));
+    for sample in data::DATA_SETS.iter().filter_map(|name| name.sample) {
+        printer.data(&format!(
+            "\n{}: in the program (--data embedded)",
+            sample.name
+        ));
+        printer.data(&format!("  licence: {}", sample.licence));
+    }
 }
 
 fn print_report(report: &VerifyReport, printer: &Printer) {
@@ -140,6 +145,10 @@ fn print_report(report: &VerifyReport, printer: &Printer) {
         ));
     }
     printer.data(&format!("  sha256 of images and labels: {}", report.sha256));
+    printer.data(&format!(
+        "  images and labels are {}",
+        report.content.text()
+    ));
     if let Some(note) = &report.note {
         printer.data(&format!("  note: {note}"));
     }

@@ -8,50 +8,41 @@ use super::CliError;
 use super::args::DemoArgs;
 use super::execute::{Execution, execute};
 use super::printer::Printer;
-use crate::experiment::benchmark::{MethodName, Named as _, OptimizerName};
-use crate::experiment::checkpoint;
-use crate::experiment::settings::{Origin, PlannedRun, Settings};
+use crate::experiment::plan::settings::{Interval, Origin, PlannedRun, Settings};
 use crate::report::Group;
 
 /// Method, optimizer and learning rate. The methods run at their optimizer's rate.
-const ROWS: [(MethodName, OptimizerName, &str); 13] = {
-    use MethodName as M;
-    use OptimizerName as O;
-    [
-        (M::Plain, O::Sgd, "0.1"),
-        (M::Plain, O::RmsProp, "0.001"),
-        (M::Plain, O::Adagrad, "0.03"),
-        (M::Plain, O::Adam, "0.001"),
-        (M::Plain, O::TagRmsProp, "0.001"),
-        (M::Plain, O::TagAdagrad, "0.01"),
-        (M::Plain, O::TagAdam, "0.001"),
-        (M::Ewc, O::Sgd, "0.1"),
-        (M::Agem, O::Sgd, "0.1"),
-        (M::Er, O::Sgd, "0.1"),
-        (M::Ewc, O::TagRmsProp, "0.001"),
-        (M::Agem, O::TagRmsProp, "0.001"),
-        (M::Er, O::TagRmsProp, "0.001"),
-    ]
-};
+const ROWS: [(&str, &str, &str); 13] = [
+    ("plain", "sgd", "0.1"),
+    ("plain", "rmsprop", "0.001"),
+    ("plain", "adagrad", "0.03"),
+    ("plain", "adam", "0.001"),
+    ("plain", "tag-rmsprop", "0.001"),
+    ("plain", "tag-adagrad", "0.01"),
+    ("plain", "tag-adam", "0.001"),
+    ("ewc", "sgd", "0.1"),
+    ("agem", "sgd", "0.1"),
+    ("er", "sgd", "0.1"),
+    ("ewc", "tag-rmsprop", "0.001"),
+    ("agem", "tag-rmsprop", "0.001"),
+    ("er", "tag-rmsprop", "0.001"),
+];
 
 pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
     let mut runs: Vec<PlannedRun> = Vec::new();
     let mut jobs = None;
     for (method, optimizer, lr) in ROWS {
-        let mut settings = Settings::default();
         let set = [
             ("benchmark", "rotated-mnist"),
             ("data", "embedded"),
             ("fraction", "0.2"),
             ("hidden", "128"),
-            ("method", method.name()),
-            ("optimizer", optimizer.name()),
+            ("method", method),
+            ("optimizer", optimizer),
             ("lr", lr),
             ("seeds", "1-3"),
         ];
-        for (key, value) in set {
-            settings.set(key, value, Origin::Default("demo"))?;
-        }
+        let mut settings = Settings::of(set, &Origin::Default("demo"))?;
         if let Some(jobs) = &args.jobs {
             settings.set("jobs", jobs, Origin::CommandLine)?;
         }
@@ -66,7 +57,7 @@ pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
         init: None,
         jobs,
         threads: 1,
-        checkpoint_every: Some(checkpoint::EVERY),
+        checkpoint_every: Interval::USUAL.0,
         json: args.json,
     };
     let groups = execute(&runs, &how, printer)?;
@@ -78,17 +69,12 @@ pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
 
 /// What the table shows, in two sentences made of its own numbers.
 fn moral(groups: &[Group]) -> String {
-    let plain = || {
-        groups
-            .iter()
-            .filter(|g| g.config.method == MethodName::Plain)
+    let find = |name| {
+        let mut plain = groups.iter().filter(|g| g.config.method.name == "plain");
+        plain.find(|g| g.config.optimizer.name == name)
     };
-    let find = |name| plain().find(|g| g.config.optimizer == name);
-    let (Some(sgd), Some(naive), Some(tag)) = (
-        find(OptimizerName::Sgd),
-        find(OptimizerName::RmsProp),
-        find(OptimizerName::TagRmsProp),
-    ) else {
+    let (Some(sgd), Some(naive), Some(tag)) = (find("sgd"), find("rmsprop"), find("tag-rmsprop"))
+    else {
         return String::new();
     };
     let (a, b) = (naive.average_accuracy.mean, tag.average_accuracy.mean);

@@ -12,14 +12,14 @@ use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::data;
-use crate::experiment::benchmark::Named as _;
-use crate::experiment::config::{DataChoice, InitHead, RunConfig};
-use crate::experiment::pool::{Pool, Status};
-use crate::experiment::result::RunResult;
-use crate::experiment::runner::SharedData;
-use crate::experiment::settings::PlannedRun;
-use crate::experiment::sources::load_images;
-use crate::experiment::store::RunFolder;
+use crate::experiment::benchmark::sources::load_images;
+use crate::experiment::engine::pool::Pool;
+use crate::experiment::plan::config::{DataChoice, InitHead, RunConfig};
+use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::run::execution::Status;
+use crate::experiment::run::result::RunResult;
+use crate::experiment::run::runner::SharedData;
+use crate::experiment::run::store::RunFolder;
 use crate::model::read_weights;
 use crate::report::{Group, group, text_table};
 
@@ -43,14 +43,14 @@ pub(super) fn load(
     let sources = config.benchmark.sources();
     // The cache of a benchmark of one's own lies beside its file.
     let own = config
-        .custom
-        .as_ref()
+        .benchmark
+        .custom()
         .and_then(|custom| custom.path.parent());
     let folder = match (config.data, own.or(folder)) {
         (DataChoice::Embedded, _) => Path::new(""),
         (DataChoice::Full, Some(folder)) => folder,
         (DataChoice::Full, None) => {
-            let embedded = if sources == [data::DataName::Mnist] {
+            let embedded = if matches!(sources, [name] if name.sample.is_some()) {
                 ", or --data embedded for the sample in the program"
             } else {
                 ""
@@ -89,8 +89,8 @@ pub(super) fn execute(
     let stop = interruption()?;
     if let Some(bytes) = how.init {
         printer.note(&initial_weights(&first.config, bytes)?);
-    } else if first.config.model.makes_head_anew() {
-        let model = first.config.model.name();
+    } else if first.config.model.fresh_head {
+        let model = first.config.model.name;
         printer.note(&format!(
             "{model} starts from random weights; the published figures start from ImageNet's: \
              --init FILE takes torchvision's checkpoint"
@@ -162,7 +162,7 @@ pub(super) fn summary(
 /// What a file of initial weights holds, and whether its head is used, in a line.
 fn initial_weights(config: &RunConfig, bytes: &[u8]) -> Result<String, CliError> {
     let weights = read_weights(bytes).map_err(|e| CliError::Failed(format!("--init: {e}")))?;
-    let head = config.model.head();
+    let head = config.model.head;
     let classes = weights
         .iter()
         .find(|(name, _)| name.ends_with(&format!("{head}.weight")))

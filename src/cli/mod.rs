@@ -22,6 +22,7 @@ mod report;
 mod report_args;
 mod run;
 mod run_manifest;
+mod setting_flags;
 mod show;
 mod status;
 mod sweep;
@@ -32,8 +33,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::experiment::RunError;
-use crate::experiment::replicate::ReplicateError;
-use crate::experiment::settings::SettingError;
+use crate::experiment::paper::replicate::ReplicateError;
+use crate::experiment::plan::settings::SettingError;
 use args::{Cli, Command};
 use printer::{Printer, stdout_was_closed};
 

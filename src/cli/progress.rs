@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::printer::Printer;
-use crate::experiment::pool::{Status, Watcher};
-use crate::experiment::runner::Event;
-use crate::experiment::settings::PlannedRun;
+use crate::experiment::engine::Watcher;
+use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::run::execution::Status;
+use crate::experiment::run::runner::Event;
 
 /// Shows the progress of a list of runs.
 pub(super) struct Progress<'a> {
@@ -89,13 +90,12 @@ impl<'a> Progress<'a> {
 
 /// Method, optimizer and seed: what tells the runs of one command apart.
 fn short(run: &PlannedRun) -> String {
-    use crate::experiment::benchmark::Named as _;
     let c = &run.config;
     let mut text = c.benchmark.name().to_string();
-    if c.method != crate::experiment::benchmark::MethodName::Plain {
-        let _ = write!(text, " {}", c.method.name());
+    if *c.method != crate::method::PLAIN {
+        let _ = write!(text, " {}", c.method.name);
     }
-    let _ = write!(text, " {} seed {}", c.optimizer.name(), c.seed);
+    let _ = write!(text, " {} seed {}", c.optimizer.name, c.seed);
     text
 }
 

@@ -13,11 +13,13 @@ use super::execute::summary;
 use super::printer::Printer;
 use super::run::plan_with_init;
 use super::sweep;
-use crate::experiment::benchmark::Named as _;
-use crate::experiment::budget::{Budgets, RunBudget};
-use crate::experiment::replicate::{Dataset, Row, What, all_rows, only, rows};
-use crate::experiment::settings::{PlannedRun, parse_name};
-use crate::experiment::sweep::{Selection, Sweep};
+use crate::experiment::paper::replicate::{
+    PaperStream, ROTATED_MNIST, Replication, Row, all_rows, only, rows,
+};
+use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::search::cost::{Costs, Estimate};
+use crate::experiment::search::sweep::{Selection, Sweep};
+use crate::settings::parse_name;
 
 /// A row with its runs.
 struct Planned {
@@ -102,14 +104,14 @@ fn grid_search(args: &ReplicateArgs, rows: &[Row]) -> Result<Option<Sweep>, CliE
 
 fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
     let dataset = match (args.what.as_str(), &args.dataset) {
-        ("rotated-mnist", None) => Dataset::RotatedMnist,
+        ("rotated-mnist", None) => &ROTATED_MNIST,
         (_, None) => {
             return Err(CliError::Usage(format!(
                 "which data set? cifar, mini_imagenet, cub or 5data: tagcl replicate {} cifar",
                 args.what
             )));
         }
-        (_, Some(name)) => match Dataset::parse_any(name) {
+        (_, Some(name)) => match PaperStream::parse_any(name) {
             Some(dataset) => dataset,
             None => parse_name(name)?,
         },
@@ -135,7 +137,7 @@ fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
         )?
     } else {
         rows(
-            parse_name::<What>(&args.what)?,
+            parse_name::<Replication>(&args.what)?,
             dataset,
             args.epochs.unwrap_or(1),
         )?
@@ -144,7 +146,7 @@ fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
 }
 
 fn dry_run(planned: &[Planned], json: bool, printer: &Printer) -> Result<(), CliError> {
-    let mut budgets = Budgets::new(&sizes);
+    let mut costs = Costs::new(&sizes);
     let (mut total, mut count, mut listed) = (0.0, 0, Vec::new());
     let mut text = String::new();
     for Planned { row, runs } in planned {
@@ -152,7 +154,7 @@ fn dry_run(planned: &[Planned], json: bool, printer: &Printer) -> Result<(), Cli
             let _ = writeln!(text, "{}: as another row ({})", row.label, row.source);
             continue;
         };
-        let RunBudget { steps, seconds } = budgets.of(&first.config)?;
+        let Estimate { steps, seconds, .. } = costs.of(&first.config)?;
         total += seconds * runs.len() as f64;
         count += runs.len();
         let config = &first.config;
@@ -160,8 +162,8 @@ fn dry_run(planned: &[Planned], json: bool, printer: &Printer) -> Result<(), Cli
             text,
             "{}: {} {}, lr {}, {} epoch(s), {} run(s) of {steps} steps, about {:.0} s each ({})",
             row.label,
-            config.method.name(),
-            config.optimizer.name(),
+            config.method.name,
+            config.optimizer.name,
             config.lr,
             config.epochs,
             runs.len(),

@@ -44,7 +44,7 @@ pub(super) fn load_all(folders: &[PathBuf], filter: &Filter) -> Result<Loaded, C
     }
     let mut benchmarks: Vec<String> = loaded
         .configs()
-        .map(|c| c.benchmark_name().to_string())
+        .map(|c| c.benchmark.name().to_string())
         .collect();
     benchmarks.sort_unstable();
     benchmarks.dedup();

@@ -2,11 +2,15 @@
 
 use super::CliError;
 use super::args::RunArgs;
+use super::batch::sizes;
 use super::execute::{Execution, execute, load};
 use super::printer::Printer;
-use crate::experiment::cost::{Estimate, estimate};
-use crate::experiment::runner::sha256;
-use crate::experiment::settings::{Origin, Plan, Settings};
+use super::setting_flags::ENVIRONMENT;
+use crate::experiment::RunError;
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{Origin, Plan, Settings};
+use crate::experiment::run::runner::sha256;
+use crate::experiment::search::cost::{Costs, Estimate};
 
 pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
     if args.device != "cpu" {
@@ -52,12 +56,12 @@ fn settings(args: &RunArgs) -> Result<Settings, CliError> {
             Settings::from_toml(&text, &path.display().to_string())?
         }
     };
-    for (key, variable) in [("data", "TAGCL_DATA"), ("out", "TAGCL_OUT")] {
+    for (key, variable) in ENVIRONMENT {
         if let Ok(value) = std::env::var(variable) {
             settings.set(key, &value, Origin::Environment(variable))?;
         }
     }
-    for (key, value) in args.typed() {
+    for (key, value) in &args.settings.0 {
         settings.set(key, value, Origin::CommandLine)?;
     }
     Ok(settings)
@@ -67,14 +71,14 @@ fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
     let Some(first) = plan.runs.first() else {
         return Ok(());
     };
-    let known = first.config.custom.is_none() && (plan.data_missing || plan.data.is_some());
-    let (train, test) = if known {
-        first.config.benchmark.counts()
-    } else {
-        let data = load(&first.config, None, printer)?;
-        (data.train.len(), data.test.len())
+    let sizes = |config: &RunConfig| match config.benchmark.custom() {
+        None => sizes(config),
+        Some(_) => {
+            let data = load(config, None, printer).map_err(|e| RunError::Worker(e.to_string()))?;
+            Ok((data.train.len(), data.test.len()))
+        }
     };
-    let cost = estimate(&first.config, train, test)?;
+    let cost = Costs::new(&sizes).of(&first.config)?;
     let runs = plan.runs.len();
     if json {
         let ids: Vec<_> = plan.runs.iter().map(|r| r.config.run_id()).collect();
@@ -89,6 +93,7 @@ fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
         evaluated_images,
         optimizer_state_bytes,
         seconds,
+        ..
     } = cost;
     let megabytes = optimizer_state_bytes as f64 / 1e6;
     printer.data(&format!(

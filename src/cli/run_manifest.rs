@@ -4,7 +4,7 @@ use super::CliError;
 use super::args::RunManifestArgs;
 use super::execute::{Execution, execute};
 use super::printer::Printer;
-use crate::experiment::manifest;
+use crate::experiment::engine::manifest;
 
 pub(super) fn run_manifest(args: &RunManifestArgs, printer: &Printer) -> Result<(), CliError> {
     let (header, run) = manifest::read_run(&args.manifest, args.index)?;

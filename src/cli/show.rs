@@ -7,9 +7,10 @@ use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use crate::data::contact::contact_sheet;
 use crate::data::{self, Dataset, ImageSet};
-use crate::experiment::benchmark::{Benchmark, Named as _};
-use crate::experiment::custom::CustomBenchmark;
-use crate::experiment::sources::load_benchmark;
+use crate::experiment::benchmark::BenchmarkSpec;
+use crate::experiment::benchmark::custom::CustomBenchmark;
+use crate::experiment::benchmark::sources::load_benchmark;
+use crate::settings::find;
 
 /// What is printed of one half.
 #[derive(serde::Serialize)]
@@ -40,7 +41,7 @@ pub(super) fn show(args: &ShowArgs, printer: &Printer) -> Result<(), CliError> {
             watch: &watch,
         };
         let path = std::path::Path::new(&args.name);
-        match Benchmark::parse(&args.name) {
+        match find::<BenchmarkSpec>(&args.name) {
             _ if path.extension().is_some_and(|ending| ending == "toml") => {
                 let custom = CustomBenchmark::read(path)
                     .map_err(|error| CliError::Usage(error.to_string()))?;

@@ -11,7 +11,7 @@ use super::CliError;
 use super::args::StatusArgs;
 use super::printer::Printer;
 use super::progress::duration;
-use crate::experiment::survey::{RunStatus, State, Survey, survey};
+use crate::experiment::engine::survey::{RunStatus, State, Survey, survey};
 
 /// Failures shown unless all runs are asked for.
 const FAILURES: usize = 20;

@@ -13,11 +13,11 @@ use super::cluster::engine;
 use super::printer::Printer;
 use super::run::plan_with_init;
 use crate::experiment::RunError;
-use crate::experiment::budget::Budgets;
-use crate::experiment::config::{DataChoice, RunConfig};
-use crate::experiment::search::{Final, Found, SearchError, Tried, search, stages};
-use crate::experiment::store::write_atomically;
-use crate::experiment::sweep::{Sweep, SweepError};
+use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::run::store::write_atomically;
+use crate::experiment::search::cost::Costs;
+use crate::experiment::search::selection::{Final, Found, SearchError, Tried, search, stages};
+use crate::experiment::search::sweep::{Sweep, SweepError};
 
 impl From<SweepError> for CliError {
     fn from(error: SweepError) -> Self {
@@ -220,7 +220,7 @@ fn dry_run(
     json: bool,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let mut budgets = Budgets::new(&sizes);
+    let mut costs = Costs::new(&sizes);
     let (mut text, mut total, mut listed) = (String::new(), 0.0, Vec::new());
     for candidate in &sweep.candidates {
         let _ = writeln!(text, "{} {}", candidate.group, candidate.words());
@@ -228,7 +228,7 @@ fn dry_run(
     for (stage, runs) in stages(sweep, typed)? {
         let mut seconds = 0.0;
         for run in &runs {
-            seconds += budgets.of(&run.config)?.seconds;
+            seconds += costs.of(&run.config)?.seconds;
         }
         total += seconds;
         let _ = writeln!(

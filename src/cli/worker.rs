@@ -1,6 +1,6 @@
 //! `tagcl worker` (hidden): executes the runs that its parent sends, one after another.
 //!
-//! One process a worker: what kills it takes one run with it. The protocol is in [`crate::experiment::processes`].
+//! One process a worker: what kills it takes one run with it. The protocol is in [`crate::experiment::engine::processes`].
 
 use std::io::{self, BufRead as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,13 @@ use super::CliError;
 use super::args::WorkerArgs;
 use super::execute::load;
 use super::printer::Printer;
-use crate::experiment::config::RunConfig;
-use crate::experiment::pool::{Pool, Status, Watcher};
-use crate::experiment::processes::{Ending, Job, Message, STOP};
-use crate::experiment::runner::{Event, SharedData};
-use crate::experiment::settings::PlannedRun;
+use crate::experiment::engine::Watcher;
+use crate::experiment::engine::pool::Pool;
+use crate::experiment::engine::processes::{Ending, Job, Message, STOP};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::run::execution::Status;
+use crate::experiment::run::runner::{Event, SharedData};
 
 /// Steps are reported no more often than this.
 const INTERVAL: Duration = Duration::from_millis(200);

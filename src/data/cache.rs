@@ -4,7 +4,7 @@
 //! is a hash of every source byte and of how it was decoded, so an entry never needs to be declared stale. An entry
 //! holds its own checksums and is thrown away if they do not hold.
 //!
-//! File: `tagcl cache 1\n`, the length of the header as a 64-bit little-endian number, the header (JSON), then labels
+//! File: `tagcl cache 2\n`, the length of the header as a 64-bit little-endian number, the header (JSON), then labels
 //! (16-bit little-endian) and pixels of the training set, then of the test set.
 
 use std::fs::{self, File};
@@ -21,13 +21,15 @@ use super::format::{read_bounded, read_rest};
 use super::image_set::{Dataset, ImageSet, ImageShape, hex};
 use super::tree::MAX_PIXELS;
 
-const MAGIC: &[u8] = b"tagcl cache 1\n";
-const MAX_HEADER: u64 = 1 << 20;
+/// Changes with what an entry holds and with how images become pixels; it is part of the key.
+const MAGIC: &[u8] = b"tagcl cache 2\n";
+const MAX_HEADER: u64 = 16 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     name: String,
     note: Option<String>,
+    class_names: Vec<String>,
     shape: [usize; 3],
     classes: usize,
     /// Number of images and checksum of the training set and of the test set.
@@ -44,8 +46,9 @@ impl Entry {
     /// The entry for this content, decoded this way.
     pub(crate) fn new(folder: &Path, name: &str, content_sha256: &str, how: &str) -> Self {
         let key = hex(&Sha256::digest(format!(
-            "{content_sha256}\n{how}\n{}",
-            env!("CARGO_PKG_VERSION")
+            "{content_sha256}\n{how}\n{}\n{}",
+            env!("CARGO_PKG_VERSION"),
+            MAGIC.escape_ascii()
         )));
         let key = key.get(..32).unwrap_or_default();
         Self {
@@ -98,6 +101,7 @@ fn write_file(data: &Dataset, path: &Path) -> Result<(), DataError> {
     let header = Header {
         name: data.name.clone(),
         note: data.note.clone(),
+        class_names: data.class_names.clone(),
         shape: [shape.channels, shape.height, shape.width],
         classes: data.train.classes(),
         sets: [(data.train.len(), train), (data.test.len(), test)],
@@ -199,7 +203,7 @@ pub(super) fn read<R: std::io::Read>(reader: &mut R, file: &str) -> Result<Datas
             "another",
         ));
     }
-    Dataset::new(header.name, train, test, header.note)
+    Dataset::new(header.name, train, test, header.note)?.with_class_names(header.class_names)
 }
 
 #[cfg(test)]
@@ -214,7 +218,9 @@ fn small() -> Dataset {
         )
         .unwrap()
     };
-    Dataset::new("x", set(5, 1), set(3, 2), Some("note".to_owned())).unwrap()
+    let names = ["ant", "bee", "cat"].map(str::to_owned).to_vec();
+    let data = Dataset::new("x", set(5, 1), set(3, 2), Some("note".to_owned()));
+    data.unwrap().with_class_names(names).unwrap()
 }
 
 /// A small valid entry.

@@ -5,7 +5,8 @@ use super::image_set::{Dataset, ImageSet, ImageShape};
 use super::resample::reshape;
 
 /// Several data sets as one: the classes of each follow those of the one before. Images of another shape are resized
-/// (bilinear) and grey becomes colour. Notes name the data set that they are of.
+/// (bilinear) and grey becomes colour. Notes name the data set that they are of; so do classes, as `NAME/CLASS`, where
+/// there are several.
 ///
 /// # Errors
 ///
@@ -18,8 +19,10 @@ pub fn combine(
 ) -> Result<Dataset, DataError> {
     let mut halves = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
     let (mut offset, mut notes) = (0, Vec::new());
+    let mut names: Vec<(String, Vec<String>)> = Vec::new();
     for part in parts {
-        let part = part?;
+        let mut part = part?;
+        names.push((part.name.clone(), std::mem::take(&mut part.class_names)));
         for ((pixels, labels), set) in halves.iter_mut().zip([&part.train, &part.test]) {
             let reshaped;
             let set = if set.shape() == shape {
@@ -40,12 +43,19 @@ pub fn combine(
         notes.extend(part.note.map(|note| format!("{}: {note}", part.name)));
     }
     let [train, test] = halves.map(|(pixels, labels)| ImageSet::new(shape, pixels, labels, offset));
-    Dataset::new(
-        name,
-        train?,
-        test?,
-        (!notes.is_empty()).then(|| notes.join("; ")),
-    )
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    let several = names.len() > 1;
+    let class_names = names.into_iter().flat_map(|(part, classes)| {
+        let full = move |class| {
+            if several {
+                format!("{part}/{class}")
+            } else {
+                class
+            }
+        };
+        classes.into_iter().map(full)
+    });
+    Dataset::new(name, train?, test?, note)?.with_class_names(class_names.collect())
 }
 
 /// The data set's classes that have training and test images, numbered anew in their order, with a note that says so;
@@ -111,12 +121,12 @@ pub fn select_classes(data: Dataset, order: &[usize]) -> Result<Dataset, DataErr
             .collect();
         ImageSet::new(set.shape(), set.pixels().to_vec(), labels, order.len())
     };
-    Dataset::new(
-        data.name.clone(),
-        select(&data.train)?,
-        select(&data.test)?,
-        data.note.clone(),
-    )
+    let (train, test) = (select(&data.train)?, select(&data.test)?);
+    let names = order
+        .iter()
+        .filter_map(|&class| data.class_names.get(class).cloned());
+    let names = names.collect();
+    Dataset::new(data.name, train, test, data.note)?.with_class_names(names)
 }
 
 /// Which classes have training and test images, `[classes]`.
@@ -156,6 +166,9 @@ mod tests {
         );
         assert_eq!(joined.test.image(3).unwrap(), [9; 12]);
         assert_eq!(joined.note.as_deref(), Some("a: note 1; b: note 9"));
+        assert_eq!(joined.class_names, ["a/0", "a/1", "a/2", "b/0", "b/1"]);
+        let one = combine("c", shape, [Ok(data("a", shape, &[0, 2], 3, 1))]).unwrap();
+        assert_eq!(one.class_names, ["0", "1", "2"]);
         assert!(combine("none", shape, []).is_err());
         assert!(
             combine(
@@ -183,5 +196,6 @@ mod tests {
             left.note.as_deref(),
             Some("subset of 2 of 6 classes; note 7")
         );
+        assert_eq!(left.class_names, ["1", "3"]);
     }
 }

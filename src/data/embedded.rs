@@ -7,6 +7,7 @@
 use super::error::DataError;
 use super::format::idx;
 use super::image_set::{Dataset, ImageSet};
+use super::source::Sample;
 
 macro_rules! asset {
     ($name:literal) => {
@@ -22,12 +23,12 @@ const TRAIN_LABELS: (&str, &[u8]) = asset!("train-labels-idx1-ubyte.gz");
 const TEST_IMAGES: (&str, &[u8]) = asset!("t10k-images-idx3-ubyte.gz");
 const TEST_LABELS: (&str, &[u8]) = asset!("t10k-labels-idx1-ubyte.gz");
 
-/// Name of the sample, as it stands in results.
-pub const MNIST_SAMPLE: &str = "mnist-sample";
-
-/// Licence of the sample.
-pub const LICENCE: &str =
-    "CC BY-SA 3.0, Yann LeCun and Corinna Cortes; images selected, otherwise unchanged";
+/// The sample as part of MNIST.
+pub static MNIST_SAMPLE: Sample = Sample {
+    name: "mnist-sample",
+    licence: "CC BY-SA 3.0, Yann LeCun and Corinna Cortes; images selected, otherwise unchanged",
+    load: mnist_sample,
+};
 
 /// The sample: `[10000, 1, 28, 28]` and `[2000, 1, 28, 28]`, 1,000 and 200 images a digit, with a
 /// note that says so.
@@ -43,7 +44,7 @@ pub fn mnist_sample() -> Result<Dataset, DataError> {
         train.len(),
         test.len()
     );
-    Dataset::new(MNIST_SAMPLE, train, test, Some(note))
+    Dataset::new(MNIST_SAMPLE.name, train, test, Some(note))
 }
 
 fn part(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<ImageSet, DataError> {
@@ -55,8 +56,9 @@ fn part(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<ImageSet, DataEr
 mod tests {
     use super::*;
     use crate::data::image_set::ImageShape;
+    use crate::data::load;
+    use crate::data::source::mnist::MNIST;
     use crate::data::testing::shared_data;
-    use crate::data::{DataName, load};
 
     #[test]
     fn sample_is_balanced_and_pinned() {
@@ -82,10 +84,7 @@ mod tests {
     #[test]
     fn sample_comes_from_the_official_files() {
         let Some(folder) = shared_data() else { return };
-        let (sample, whole) = (
-            mnist_sample().unwrap(),
-            load(DataName::Mnist, &folder).unwrap(),
-        );
+        let (sample, whole) = (mnist_sample().unwrap(), load(&MNIST, &folder).unwrap());
         let first_of_each_digit = |set: &ImageSet, count: usize| {
             let mut taken = [0; 10];
             let chosen: Vec<usize> = (0..set.len())

@@ -145,6 +145,17 @@ pub enum DataError {
         found: String,
     },
 
+    /// Data of one's own that is not as it must be.
+    #[error("{file}: {problem}; {remedy}")]
+    Unfit {
+        /// The file, folder or array.
+        file: String,
+        /// What is wrong, with the value found.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+
     /// An index lies outside an image set.
     #[error("image index {index} is out of range: the set has {len} images, so the largest index is {}", len.saturating_sub(1))]
     IndexOutOfRange {
@@ -189,6 +200,19 @@ pub enum DataError {
         file: String,
         /// What the decoder answers.
         reason: String,
+    },
+
+    /// Several files that should be images are none that can be decoded.
+    #[error(
+        "{what}: {} of {of} files are no images that can be decoded (JPEG, PNG or WebP); replace them or take them out:\n{}", broken.len(), first_lines(broken)
+    )]
+    Pictures {
+        /// The folder or archive.
+        what: String,
+        /// Number of files.
+        of: usize,
+        /// Class, file and reason of each that is broken.
+        broken: Vec<String>,
     },
 
     /// A tar archive breaks the format.
@@ -368,6 +392,19 @@ fn lines(errors: &[DataError]) -> String {
     texts.join("\n")
 }
 
+/// At most a hundred lines, and how many more there are.
+fn first_lines(texts: &[String]) -> String {
+    let mut lines: Vec<_> = texts
+        .iter()
+        .take(100)
+        .map(|text| format!("  {text}"))
+        .collect();
+    if texts.len() > lines.len() {
+        lines.push(format!("  ... and {} more", texts.len() - lines.len()));
+    }
+    lines.join("\n")
+}
+
 fn path_list(paths: &[LookedFor]) -> String {
     let mut text = String::new();
     for (index, looked) in paths.iter().enumerate() {
@@ -395,6 +432,19 @@ impl DataError {
         move |source| Self::Unreadable {
             file: file.to_owned(),
             source,
+        }
+    }
+
+    /// Data of one's own that is not as it must be.
+    pub(crate) fn unfit(
+        file: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Unfit {
+            file: file.into(),
+            problem: problem.into(),
+            remedy: remedy.into(),
         }
     }
 

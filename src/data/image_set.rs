@@ -5,7 +5,7 @@
 //! checks everything once, so that no later layer needs to: fields are private, and a set is never
 //! empty.
 
-use std::fmt;
+use std::{fmt, thread};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -270,6 +270,58 @@ impl ImageSet {
         }
         hex(&hash.finalize())
     }
+
+    /// SHA-256 in lower-case hexadecimal over the images with their labels, in whatever order they are.
+    ///
+    /// Hashed are the bytes `tagcl image content 1\n`, then C, H, W, classes and N as 64-bit
+    /// little-endian numbers, then, sorted, the SHA-256 of each image's pixels followed by its label
+    /// as a 16-bit little-endian number.
+    #[must_use]
+    pub fn content_sha256(&self) -> String {
+        let size = self.shape.bytes().unwrap_or(0).max(1);
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = self.len().div_ceil(cores).max(1);
+        let digests = |pixels: &[u8], labels: &[u16]| -> Vec<[u8; 32]> {
+            let images = pixels.chunks_exact(size).zip(labels);
+            let one = |(image, label): (&[u8], &u16)| {
+                let mut hash = Sha256::new();
+                hash.update(image);
+                hash.update(label.to_le_bytes());
+                hash.finalize().into()
+            };
+            images.map(one).collect()
+        };
+        let mut all = thread::scope(|scope| {
+            let parts = self
+                .pixels
+                .chunks(share * size)
+                .zip(self.labels.chunks(share));
+            let threads: Vec<_> = parts
+                .map(|(p, l)| scope.spawn(move || digests(p, l)))
+                .collect();
+            let join = |thread: thread::ScopedJoinHandle<'_, Vec<[u8; 32]>>| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            threads.into_iter().flat_map(join).collect::<Vec<_>>()
+        });
+        all.sort_unstable();
+        let mut hash = Sha256::new();
+        hash.update(b"tagcl image content 1\n");
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = self.shape;
+        for size in [channels, height, width, self.classes, self.len()] {
+            hash.update((size as u64).to_le_bytes());
+        }
+        for digest in &all {
+            hash.update(digest);
+        }
+        hex(&hash.finalize())
+    }
 }
 
 /// A training set and a test set of the same shape and classes.
@@ -283,10 +335,12 @@ pub struct Dataset {
     pub test: ImageSet,
     /// What a reader of any result must know of the data: that it is a sample, or incomplete.
     pub note: Option<String>,
+    /// What each class is called, `[classes]`; its number where it has no name.
+    pub class_names: Vec<String>,
 }
 
 impl Dataset {
-    /// A data set from its halves.
+    /// A data set from its halves; classes are called by their numbers.
     ///
     /// # Errors
     ///
@@ -299,16 +353,38 @@ impl Dataset {
     ) -> Result<Self, DataError> {
         let name = name.into();
         check_same(&format!("test set of {name}"), &train, &test)?;
+        let class_names = (0..train.classes())
+            .map(|class| class.to_string())
+            .collect();
         Ok(Self {
             name,
             train,
             test,
             note,
+            class_names,
         })
     }
 
+    /// The same data set with names for its classes.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Mismatch`] if there is not one for every class.
+    pub fn with_class_names(mut self, names: Vec<String>) -> Result<Self, DataError> {
+        if names.len() != self.train.classes() {
+            return Err(DataError::mismatch(
+                &self.name,
+                "number of class names",
+                self.train.classes().to_string(),
+                names.len().to_string(),
+            ));
+        }
+        self.class_names = names;
+        Ok(self)
+    }
+
     /// SHA-256 in lower-case hexadecimal over both halves: over `tagcl dataset 1\n` and the two
-    /// hexadecimal [`ImageSet::sha256`], train first. Name and note do not enter.
+    /// hexadecimal [`ImageSet::sha256`], train first. Names and note do not enter.
     #[must_use]
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
@@ -476,6 +552,38 @@ mod tests {
         }
         bytes.extend([1, 2, 3, 0]);
         assert_eq!(one.sha256(), hex(&Sha256::digest(&bytes)));
+    }
+
+    #[test]
+    fn content_does_not_depend_on_the_order() {
+        let base = set();
+        let content = base.content_sha256();
+        for order in [[3, 2, 1, 0], [1, 0, 3, 2]] {
+            let shuffled = base.subset(&order).unwrap();
+            assert_eq!(shuffled.content_sha256(), content);
+            assert_ne!(shuffled.sha256(), base.sha256());
+        }
+        // One pixel, one label, labels exchanged between two images, an image twice for another.
+        let mut pixels = base.pixels().to_vec();
+        pixels[7] += 1;
+        let labels = base.labels().to_vec();
+        let changed = [
+            ImageSet::new(base.shape(), pixels, labels, 4).unwrap(),
+            ImageSet::new(base.shape(), base.pixels().to_vec(), vec![0, 3, 1, 2], 4).unwrap(),
+            ImageSet::new(base.shape(), base.pixels().to_vec(), vec![3, 0, 1, 3], 4).unwrap(),
+            base.subset(&[0, 1, 2, 2]).unwrap(),
+            base.subset(&[0, 1, 2]).unwrap(),
+        ];
+        for other in changed {
+            assert_ne!(other.content_sha256(), content);
+        }
+        let one = ImageSet::new(ImageShape::new(1, 1, 2), vec![1, 2], vec![3], 10).unwrap();
+        let mut bytes = b"tagcl image content 1\n".to_vec();
+        for size in [1_u64, 1, 2, 10, 1] {
+            bytes.extend(size.to_le_bytes());
+        }
+        bytes.extend(Sha256::digest([1, 2, 3, 0]));
+        assert_eq!(one.content_sha256(), hex(&Sha256::digest(&bytes)));
     }
 
     #[test]

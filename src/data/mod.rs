@@ -2,8 +2,8 @@
 //!
 //! - [`mod@format`] holds the parsers. They see readers and bytes, never paths or the network, and
 //!   trust no size that a header states: memory grows with the bytes that really arrive.
-//! - [`source`] holds one file a data set: the names it goes by in a data folder, what to expect
-//!   of it, its licence; and the functions [`load`], [`locate`], [`status`], [`verify`] and
+//! - [`source`] holds one file a data set, a [`DataSpec`]: the names it goes by in a data folder, what
+//!   to expect of it, its licence; the table [`DATA_SETS`] of all; and the functions [`load`], [`locate`], [`status`], [`verify`] and
 //!   [`import`].
 //! - [`embedded`] is the small real sample that ships with the program.
 //! - [`ImageSet`] and [`Dataset`] are what all of it ends in.
@@ -25,6 +25,7 @@ pub mod image_set;
 pub mod resample;
 pub mod source;
 mod tree;
+mod walk;
 pub mod watch;
 
 #[cfg(test)]
@@ -33,8 +34,8 @@ mod testing;
 pub use error::DataError;
 pub use image_set::{Dataset, ImageSet, ImageShape};
 pub use source::{
-    DataName, FileReport, Form, ImportReport, LoadOptions, Located, SetReport, Status,
-    VerifyReport, import, load, load_with, locate, status, verify,
+    Content, DATA_SETS, DataName, DataSpec, FileReport, Form, ImportReport, LoadOptions, Located,
+    SetReport, Status, VerifyReport, import, load, load_with, locate, status, verify,
 };
 #[cfg(feature = "cli")]
 pub use source::{Elsewhere, GetReport, get};

@@ -5,7 +5,7 @@
 //! are decoded by all cores while one thread reads.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -17,16 +17,13 @@ use super::error::DataError;
 use super::format::picture::{self, MAX_PICTURE_BYTES, Resize};
 use super::format::{archive, read_bounded, read_up_to};
 use super::image_set::{ImageShape, hex};
+use super::walk::{check_count, is_leftover, walk};
 use super::watch::Watch;
 
-/// Bound on the files of a tree.
-pub(crate) const MAX_FILES: usize = 4 << 20;
 /// Bound on a text file (a list of images, labels).
 pub(crate) const MAX_TEXT_BYTES: u64 = 64 << 20;
 /// Bound on the decoded pixels of a data set: 32 GiB.
 pub(crate) const MAX_PIXELS: u64 = 32 << 30;
-/// Folders deeper than this are not entered.
-const MAX_DEPTH: usize = 16;
 
 /// What a file of a tree is to a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +44,15 @@ pub(crate) enum Tree {
     Archive(PathBuf, String),
 }
 
-/// The files of a tree that matter.
+/// The files of a tree.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// Paths of images, sorted.
     pub(crate) images: Vec<String>,
+    /// Paths of files of no use, sorted; of a folder alone.
+    pub(crate) ignored: Vec<String>,
+    /// What systems and editors left behind, by name; of a folder alone.
+    pub(crate) leftovers: BTreeMap<String, usize>,
     /// Text files by path.
     pub(crate) texts: BTreeMap<String, String>,
 }
@@ -79,9 +80,11 @@ impl Tree {
         };
         match self {
             Self::Folder(root) => {
-                for path in folder_files(root)? {
+                let found = walk(root, &|path| usage(path) != Use::Ignored)?;
+                listing.leftovers = found.leftovers;
+                for path in found.files {
                     match usage(&path) {
-                        Use::Ignored => {}
+                        Use::Ignored => listing.ignored.push(path),
                         Use::Image => listing.images.push(path),
                         Use::Text => {
                             let bytes = read_file(&root.join(&path), MAX_TEXT_BYTES)?;
@@ -122,8 +125,8 @@ impl Tree {
                 .strip_prefix(root.as_str())
                 .and_then(|rest| rest.strip_prefix('/'))
             {
-                Some(below) => visit(below, reader),
-                None => Ok(()),
+                Some(below) if !below.split('/').any(is_leftover) => visit(below, reader),
+                _ => Ok(()),
             }
         })
     }
@@ -152,8 +155,9 @@ impl Tree {
                 }
             }
             Self::Folder(root) => {
-                let mut files = folder_files(root)?;
-                files.retain(|path| usage(path) != Use::Ignored);
+                let matters = |path: &str| usage(path) != Use::Ignored;
+                let mut files = walk(root, &matters)?.files;
+                files.retain(|path| matters(path));
                 let read = |path: &String| {
                     let bytes = read_file(&root.join(path), MAX_PICTURE_BYTES)?;
                     Ok((bytes.len() as u64, Sha256::digest(&bytes)))
@@ -322,52 +326,7 @@ fn in_parallel<T: Sync, R: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-fn check_count(what: &str, count: usize) -> Result<(), DataError> {
-    if count <= MAX_FILES {
-        return Ok(());
-    }
-    Err(DataError::TooLarge {
-        file: what.to_owned(),
-        what: "number of files",
-        found: count as u64,
-        limit: MAX_FILES as u64,
-    })
-}
-
 pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     let mut file = File::open(path).map_err(DataError::io("open", path))?;
     read_bounded(&mut file, limit, &path.display().to_string())
-}
-
-/// All regular files below a folder, sorted; links to folders are not followed, hidden files are left out.
-pub(crate) fn folder_files(root: &Path) -> Result<Vec<String>, DataError> {
-    fn walk(
-        folder: &Path,
-        prefix: &str,
-        depth: usize,
-        files: &mut Vec<String>,
-    ) -> Result<(), DataError> {
-        for entry in fs::read_dir(folder).map_err(DataError::io("list", folder))? {
-            let entry = entry.map_err(DataError::io("list", folder))?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
-                continue;
-            };
-            let kind = entry
-                .file_type()
-                .map_err(DataError::io("look at", folder))?;
-            let path = format!("{prefix}{name}");
-            if kind.is_dir() && depth < MAX_DEPTH {
-                walk(&entry.path(), &format!("{path}/"), depth + 1, files)?;
-            } else if kind.is_file() || kind.is_symlink() && entry.path().is_file() {
-                files.push(path);
-            }
-            check_count(&folder.display().to_string(), files.len())?;
-        }
-        Ok(())
-    }
-    let mut files = Vec::new();
-    walk(root, "", 0, &mut files)?;
-    files.sort_unstable();
-    Ok(files)
 }

@@ -1,128 +1,25 @@
 //! Experiments: from settings to result files.
 //!
-//! Owns the unit of work, the *run* (benchmark, method, optimizer, hyper-parameters, seed): its settings and where each
-//! came from ([`settings`]), its resolved form and identity ([`config`]), the training loop ([`runner`]), the folder it
-//! leaves behind ([`store`]) and how a run is executed there ([`execution`]), alone ([`lock`]) and going on from where it
-//! was interrupted ([`checkpoint`]), and the pool that executes many of them side by side ([`pool`]).
+//! Owns the unit of work, the *run* (benchmark, method, optimizer, hyper-parameters, seed), in rooms that build on one
+//! another:
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`benchmark`] | streams of tasks and the images they are cut from |
+//! | [`plan`] | what is to be run: settings, and configurations made of them |
+//! | [`run`] | running one run: training loop, checkpoints, folder, result |
+//! | [`paper`] | the TAG paper: released commands, corrections, published figures, replication |
+//! | [`engine`] | who executes a list of runs: this machine, a cluster |
+//! | [`search`] | many configurations: sweeps, selection, cost |
 
 pub mod benchmark;
-pub mod budget;
-pub mod checkpoint;
-pub mod config;
-pub mod cost;
-pub mod custom;
-pub mod execution;
-pub mod heartbeat;
-pub mod lock;
-pub mod manifest;
-pub mod models;
-pub mod pool;
-pub mod processes;
-pub mod provenance;
-pub mod published;
-pub mod registry;
-pub mod released;
-pub mod replicate;
-pub mod result;
-pub mod runner;
+pub mod engine;
+mod error;
+pub mod paper;
+pub mod plan;
+pub mod run;
 pub mod search;
-pub mod settings;
-pub mod slurm;
-pub mod sources;
-pub mod store;
-pub mod survey;
-pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::path::PathBuf;
-
-use crate::data::DataError;
-use crate::model::LearnerError;
-use crate::optim::OptimError;
-use crate::stream::StreamError;
-
-/// Why a run, or what it needs, failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// A setting is unknown, missing, or out of range.
-    #[error("{0}")]
-    Setting(#[from] settings::SettingError),
-    /// The data cannot be had.
-    #[error("{0}")]
-    Data(#[from] DataError),
-    /// The stream cannot be made of the data.
-    #[error("{0}")]
-    Stream(#[from] StreamError),
-    /// The network cannot do what it was asked.
-    #[error("{0}")]
-    Learner(#[from] LearnerError),
-    /// The optimizer cannot go on.
-    #[error("{0}")]
-    Optimizer(#[from] OptimError),
-    /// Training diverged.
-    #[error("task {task}, step {step}: {what} is not finite; lower the learning rate (it is {lr})")]
-    NonFinite {
-        /// Task, from 1.
-        task: usize,
-        /// Step within the task, from 1; 0 for its evaluation.
-        step: usize,
-        /// `the loss` or the name of a parameter tensor.
-        what: String,
-        /// The learning rate in force.
-        lr: f64,
-    },
-    /// A file of the run folder cannot be written or read.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// `write`, `read`, `create`.
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A file of the run folder holds something else than it should.
-    #[error("{} is damaged: {reason}; remove the folder {} to run it anew", path.display(), folder.display())]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// The run folder.
-        folder: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The run folder belongs to another configuration.
-    #[error(
-        "{} holds a run of another configuration ({difference}); choose another --out or remove the folder",
-        folder.display()
-    )]
-    OtherConfiguration {
-        /// The run folder.
-        folder: PathBuf,
-        /// The first setting that differs, with both values.
-        difference: String,
-    },
-    /// Another process works in the run folder.
-    #[error(
-        "{} is in use by {}; wait for it, or stop it and try again",
-        folder.display(),
-        if holder.is_empty() { "another process" } else { holder }
-    )]
-    Locked {
-        /// The run folder.
-        folder: PathBuf,
-        /// What the other one says of itself.
-        holder: String,
-    },
-    /// The user asked to stop.
-    #[error("interrupted")]
-    Interrupted,
-    /// A run in another process failed; the text is that process's.
-    #[error("{0}")]
-    Worker(String),
-    /// A bug: the run panicked.
-    #[error("internal error (please report it): {0}")]
-    Panic(String),
-}
+pub use error::RunError;

@@ -1,9 +1,9 @@
 //! Runs and results for tests that need no training.
 
-use super::config::RunConfig;
-use super::provenance::Provenance;
-use super::result::{Cost, RunResult, SCHEMA};
-use super::settings::{Origin, PlannedRun, Settings};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{Origin, PlannedRun, Settings};
+use crate::experiment::run::provenance::Provenance;
+use crate::experiment::run::result::{Cost, RunResult, SCHEMA};
 use crate::metrics::{Metrics, TaskMatrix};
 
 /// A run of rotated MNIST with these settings.

@@ -12,29 +12,47 @@
 //! training mode ([`AgemConfig::forwards_twice`]): that code computes the batch's loss, throws it away and computes it
 //! again, so batch-norm's running statistics take every batch in twice.
 
-use serde::{Deserialize, Serialize};
-
 use super::buffer::{Ring, choose, gather};
-use super::{Method, Step, dot, invalid, list};
-use crate::model::{Learner, LearnerError};
+use super::{Method, MethodSpec, Passes, Step, batch_gradient, dot, invalid, list};
+use crate::model::{Learner, LearnerError, Mode};
 use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
+use crate::settings::{SettingsSpec, by_profile, typed};
 use crate::stream::Task;
 
-/// A-GEM's hyper-parameters.
-///
-/// | field | default | range | meaning |
-/// |---|---|---|---|
-/// | `memory_per_class` | 1 | ≥ 0 | M: remembered examples of every class |
-/// | `forwards_twice` | profile | | whether batch-norm's statistics take every batch in twice |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgemConfig {
-    /// Remembered examples of every class.
-    pub memory_per_class: usize,
-    /// Whether every batch is forwarded twice in training mode, as the released code does.
-    pub forwards_twice: bool,
+crate::settings! {
+    /// A-GEM's settings.
+    pub struct AgemConfig {
+        /// M: remembered examples of every class.
+        memory_per_class: usize as super::buffer::MEMORY_PER_CLASS;
+        /// Whether A-GEM forwards every batch twice in training mode, as the released code does.
+        forwards_twice: bool = by_profile(false, true);
+    }
 }
+
+/// A-GEM.
+pub(super) static AGEM: MethodSpec = MethodSpec {
+    name: "agem",
+    paper_name: "A-GEM",
+    description: "Averaged gradient episodic memory: steps that oppose remembered examples are projected.",
+    source: "Chaudhry et al., ICLR 2019",
+    settings: SettingsSpec::of::<AgemConfig>("agem"),
+    remembers_tasks: true,
+    passes: |own| {
+        let twice = own
+            .get::<AgemConfig>()
+            .is_some_and(|own| own.forwards_twice);
+        let first = 1.0 + if twice { 1.0 / 3.0 } else { 0.0 };
+        Passes {
+            first,
+            later: first + 1.0,
+        }
+    },
+    build: |own, context| {
+        let own = typed::<AgemConfig>(own)?.clone();
+        Ok(Box::new(Agem::new(own, context.batch_size, context.seeds)))
+    },
+};
 
 /// The method.
 #[derive(Clone, Debug)]
@@ -56,12 +74,12 @@ impl Agem {
     #[must_use]
     pub fn new(config: AgemConfig, batch_size: usize, seeds: Seeds) -> Self {
         Self {
+            memory: Ring::new(config.memory_per_class),
             config,
             batch_size,
             seeds,
             task: 0,
             stream: seeds.stream("replay/0"),
-            memory: Ring::new(config.memory_per_class),
             replayed: 0,
             reference: Vec::new(),
         }
@@ -82,7 +100,12 @@ pub fn project(gradient: &mut [f32], reference: &[f32]) {
 }
 
 impl Method for Agem {
-    fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+    fn begin_task(
+        &mut self,
+        t: usize,
+        _tasks: &[Task],
+        _learner: &mut dyn Learner,
+    ) -> Result<(), LearnerError> {
         self.task = t;
         self.stream = self.seeds.stream(&format!("replay/{t}"));
         Ok(())
@@ -95,7 +118,7 @@ impl Method for Agem {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         if self.config.forwards_twice {
-            learner.observe(step.batch)?;
+            learner.forward(step.batch, Mode::Observe)?;
         }
         for (&position, &class) in step.positions.iter().zip(&step.batch.labels) {
             self.memory.add(step.t, position, class);
@@ -103,11 +126,11 @@ impl Method for Agem {
         let past = self.memory.before(step.t);
         let chosen = choose(past, self.batch_size, &mut self.stream);
         let Some(remembered) = gather(step.tasks, &chosen) else {
-            return learner.gradient(step.batch, gradient);
+            return batch_gradient(learner, step.batch, gradient);
         };
         self.replayed += remembered.len();
-        learner.gradient(&remembered, &mut self.reference)?;
-        let loss = learner.gradient(step.batch, gradient)?;
+        batch_gradient(learner, &remembered, &mut self.reference)?;
+        let loss = batch_gradient(learner, step.batch, gradient)?;
         project(gradient, &self.reference);
         Ok(loss)
     }
@@ -125,7 +148,7 @@ impl Method for Agem {
         &mut self,
         mut state: State<'_>,
         tasks: &[Task],
-        _parameters: usize,
+        _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("agem")?;
         let (task, replayed) = (state.counter("task")?, state.counter("replayed")?);

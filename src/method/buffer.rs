@@ -2,14 +2,28 @@
 //!
 //! Owns the ring buffer (the newest M examples of every class, A-GEM) and the reservoir (a uniform sample of the whole
 //! stream, ER). An example is remembered as task and position, eight bytes: its pixels are in the image set that the
-//! stream shares anyway. A program that may not keep its training data would have to copy them.
+//! stream shares anyway. A program that may not keep its training data would have to copy them. What else a method keeps
+//! of an example (the logits that it had, say) is part of the reservoir's items.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::seed::SeedStream;
+use crate::settings::{Setting, Stored, WholeRange, fixed};
 use crate::stream::{Batch, Task};
+
+/// The size of a memory, where it grows with the classes: a setting of every method that has such a memory.
+pub(super) static MEMORY_PER_CLASS: Setting<usize> = Setting {
+    key: "memory_per_class",
+    doc: "Examples a class that the method remembers.",
+    range: WholeRange::FROM_ZERO,
+    default: fixed(1),
+    only: None,
+    stored: Stored::Plain,
+};
+
+crate::choices!(ReservoirRule { "uniform" => Uniform, "batch" => Batch });
 
 /// A remembered example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +47,7 @@ impl Slot {
 
 /// `count` of the items without replacement, every choice equally likely; all of them, in their order, where there are
 /// no more than that.
-pub(super) fn choose(mut items: Vec<Slot>, count: usize, stream: &mut SeedStream) -> Vec<Slot> {
+pub(super) fn choose<T>(mut items: Vec<T>, count: usize, stream: &mut SeedStream) -> Vec<T> {
     if items.len() <= count {
         return items;
     }
@@ -45,7 +59,7 @@ pub(super) fn choose(mut items: Vec<Slot>, count: usize, stream: &mut SeedStream
     items
 }
 
-/// The remembered examples as one batch, each competing in its own task's slice of the head; `None` without any.
+/// The remembered examples as one batch, each competing among the classes of its own task; `None` without any.
 #[must_use]
 pub fn gather(tasks: &[Task], slots: &[Slot]) -> Option<Batch> {
     let mut batch: Option<Batch> = None;
@@ -185,46 +199,46 @@ pub enum ReservoirRule {
     Batch,
 }
 
-/// A sample of all examples seen.
+/// A sample of all examples seen. An item is what is kept of an example: its [`Slot`], or more.
 #[derive(Clone, Debug)]
-pub struct Reservoir {
+pub struct Reservoir<T> {
     capacity: usize,
     rule: ReservoirRule,
-    slots: Vec<Slot>,
+    items: Vec<T>,
     seen: usize,
 }
 
-impl Reservoir {
+impl<T> Reservoir<T> {
     /// An empty reservoir.
     #[must_use]
     pub fn new(capacity: usize, rule: ReservoirRule) -> Self {
         Self {
             capacity,
             rule,
-            slots: Vec::with_capacity(capacity),
+            items: Vec::with_capacity(capacity),
             seen: 0,
         }
     }
 
-    /// Takes a batch of task `task` in.
-    pub fn add(&mut self, task: usize, positions: &[usize], stream: &mut SeedStream) {
+    /// Takes a batch in.
+    pub fn add(&mut self, batch: impl IntoIterator<Item = T>, stream: &mut SeedStream) {
         if self.capacity == 0 {
             return;
         }
-        let room = (self.capacity - self.slots.len()).min(positions.len());
-        let (fill, rest) = positions.split_at(room);
-        self.slots.extend(fill.iter().map(|&p| Slot::new(task, p)));
-        self.seen += fill.len();
+        let mut batch = batch.into_iter();
+        let room = self.capacity - self.items.len();
+        self.items.extend(batch.by_ref().take(room));
+        self.seen = self.seen.max(self.items.len());
         let before = self.seen;
-        for &position in rest {
+        for item in batch {
             self.seen += 1;
             let limit = match self.rule {
                 ReservoirRule::Uniform => self.seen,
                 ReservoirRule::Batch => before,
             };
             let index = stream.below(u32::try_from(limit).unwrap_or(u32::MAX));
-            if let Some(slot) = self.slots.get_mut(index as usize) {
-                *slot = Slot::new(task, position);
+            if let Some(old) = self.items.get_mut(index as usize) {
+                *old = item;
             }
         }
     }
@@ -235,27 +249,27 @@ impl Reservoir {
         self.seen
     }
 
-    /// Takes slots and count back; `false`, and nothing changes, if they cannot be this reservoir's.
-    pub(super) fn restore(&mut self, slots: Vec<Slot>, seen: usize) -> bool {
-        if slots.len() != self.capacity.min(seen) {
+    /// Takes items and count back; `false`, and nothing changes, if they cannot be this reservoir's.
+    pub(super) fn restore(&mut self, items: Vec<T>, seen: usize) -> bool {
+        if items.len() != self.capacity.min(seen) {
             return false;
         }
-        self.slots.clear();
-        self.slots.extend(slots);
+        self.items.clear();
+        self.items.extend(items);
         self.seen = seen;
         true
     }
 
     /// What is remembered.
     #[must_use]
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
+    pub fn items(&self) -> &[T] {
+        &self.items
     }
 
-    /// Bytes of the remembered examples.
+    /// Bytes of the items themselves, without what they point to.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot>()
+        self.items.capacity() * size_of::<T>()
     }
 }
 
@@ -272,11 +286,11 @@ mod tests {
             let mut stream = Seeds::new(seed).stream("test");
             let mut reservoir = Reservoir::new(12, ReservoirRule::Uniform);
             for batch in (0..60).collect::<Vec<_>>().chunks(5) {
-                reservoir.add(0, batch, &mut stream);
+                reservoir.add(batch.iter().copied(), &mut stream);
             }
-            assert_eq!(reservoir.slots().len(), 12);
-            for slot in reservoir.slots() {
-                counts[slot.position as usize] += 1;
+            assert_eq!(reservoir.items().len(), 12);
+            for example in reservoir.items() {
+                counts[*example] += 1;
             }
         }
         // Each count has the variance n p (1 - p); 59 degrees of freedom: 98.3 has probability 0.001.
@@ -297,9 +311,9 @@ mod tests {
             let mut stream = Seeds::new(seed).stream("test");
             let mut reservoir = Reservoir::new(5, ReservoirRule::Batch);
             for batch in (0..10).collect::<Vec<_>>().chunks(5) {
-                reservoir.add(0, batch, &mut stream);
+                reservoir.add(batch.iter().copied(), &mut stream);
             }
-            late += reservoir.slots().iter().filter(|s| s.position >= 5).count();
+            late += reservoir.items().iter().filter(|e| **e >= 5).count();
         }
         // All five of the second batch are drawn into the five slots, later ones over earlier ones:
         // 5 (1 - (4/5)^5) = 3.36 remain, where a uniform reservoir would keep 2.5.

@@ -9,32 +9,48 @@
 //! ([`ErConfig::replay_current`]), where the TAG paper says that it does not (p. 16), and its reservoir does not count
 //! a batch's own examples ([`ReservoirRule::Batch`]).
 
-use serde::{Deserialize, Serialize};
-
-use super::buffer::{Reservoir, ReservoirRule, choose, from_list, gather, to_list};
-use super::{Method, Step, invalid, list};
+use super::buffer::{Reservoir, ReservoirRule, Slot, choose, from_list, gather, to_list};
+use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, invalid, list};
 use crate::model::{Learner, LearnerError};
 use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
+use crate::settings::{SettingsSpec, by_profile, typed};
 use crate::stream::Task;
 
-/// ER's hyper-parameters.
-///
-/// | field | default | range | meaning |
-/// |---|---|---|---|
-/// | `memory_per_class` | 1 | ≥ 0 | M: the memory has M times as many slots as the data set has classes |
-/// | `replay_current` | profile | | whether examples of the present task may be replayed |
-/// | `reservoir` | profile | | with which probability an example enters the memory |
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ErConfig {
-    /// Slots of the memory for every class of the data set.
-    pub memory_per_class: usize,
-    /// Whether examples of the present task may be replayed.
-    pub replay_current: bool,
-    /// With which probability an example enters the memory.
-    pub reservoir: ReservoirRule,
+crate::settings! {
+    /// ER's settings. The memory has M times as many slots as the data set has classes.
+    pub struct ErConfig {
+        /// M: slots of the memory for every class of the data set.
+        memory_per_class: usize as super::buffer::MEMORY_PER_CLASS;
+        /// Whether ER may replay the present task, as the released code does.
+        replay_current: bool = by_profile(false, true);
+        /// How ER's memory samples the stream: uniform, batch (as released).
+        reservoir: ReservoirRule = by_profile(ReservoirRule::Uniform, ReservoirRule::Batch);
+    }
 }
+
+/// Experience replay.
+pub(super) static ER: MethodSpec = MethodSpec {
+    name: "er",
+    paper_name: "ER",
+    description: "Experience replay: remembered examples are trained on with every batch.",
+    source: "Chaudhry et al., arXiv 1902.10486, 2019",
+    settings: SettingsSpec::of::<ErConfig>("er"),
+    remembers_tasks: true,
+    passes: |_| Passes {
+        first: 1.0,
+        later: 2.0,
+    },
+    build: |own, context| {
+        let own = typed::<ErConfig>(own)?.clone();
+        let MethodContext {
+            batch_size,
+            classes,
+            seeds,
+        } = *context;
+        Ok(Box::new(Er::new(own, classes, batch_size, seeds)))
+    },
+};
 
 /// The method.
 #[derive(Clone, Debug)]
@@ -49,7 +65,7 @@ pub struct Er {
     replay: SeedStream,
     /// Which examples are remembered.
     memorise: SeedStream,
-    memory: Reservoir,
+    memory: Reservoir<Slot>,
     replayed: usize,
     extra: Vec<f32>,
 }
@@ -59,13 +75,13 @@ impl Er {
     #[must_use]
     pub fn new(config: ErConfig, classes: usize, batch_size: usize, seeds: Seeds) -> Self {
         Self {
+            memory: Reservoir::new(config.memory_per_class * classes, config.reservoir),
             config,
             batch_size,
             seeds,
             task: 0,
             replay: seeds.stream("replay/0"),
             memorise: seeds.stream("reservoir/0"),
-            memory: Reservoir::new(config.memory_per_class * classes, config.reservoir),
             replayed: 0,
             extra: Vec::new(),
         }
@@ -73,7 +89,12 @@ impl Er {
 }
 
 impl Method for Er {
-    fn begin_task(&mut self, t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+    fn begin_task(
+        &mut self,
+        t: usize,
+        _tasks: &[Task],
+        _learner: &mut dyn Learner,
+    ) -> Result<(), LearnerError> {
         self.task = t;
         self.replay = self.seeds.stream(&format!("replay/{t}"));
         self.memorise = self.seeds.stream(&format!("reservoir/{t}"));
@@ -87,22 +108,23 @@ impl Method for Er {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         // The batch first, then the memory: the order in which batch-norm's statistics take them in.
-        let loss = learner.gradient(step.batch, gradient)?;
+        let loss = batch_gradient(learner, step.batch, gradient)?;
         if step.t > 0 {
-            let eligible = self.memory.slots().iter().copied();
+            let eligible = self.memory.items().iter().copied();
             let eligible = eligible
                 .filter(|slot| self.config.replay_current || (slot.task as usize) < step.t)
                 .collect();
             let chosen = choose(eligible, self.batch_size, &mut self.replay);
             if let Some(remembered) = gather(step.tasks, &chosen) {
                 self.replayed += remembered.len();
-                learner.gradient(&remembered, &mut self.extra)?;
+                batch_gradient(learner, &remembered, &mut self.extra)?;
                 for (g, extra) in gradient.iter_mut().zip(&self.extra) {
                     *g += extra;
                 }
             }
         }
-        self.memory.add(step.t, step.positions, &mut self.memorise);
+        let seen = step.positions.iter().map(|&p| Slot::new(step.t, p));
+        self.memory.add(seen, &mut self.memorise);
         Ok(loss)
     }
 
@@ -113,7 +135,7 @@ impl Method for Er {
             .with_counter("replayed", self.replayed);
         let streams = [self.replay.position(), self.memorise.position()];
         state.put_list("streams", streams.to_vec());
-        state.put_list("memory", to_list(self.memory.slots()));
+        state.put_list("memory", to_list(self.memory.items()));
         state
     }
 
@@ -121,7 +143,7 @@ impl Method for Er {
         &mut self,
         mut state: State<'_>,
         tasks: &[Task],
-        _parameters: usize,
+        _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("er")?;
         let (task, seen) = (state.counter("task")?, state.counter("seen")?);

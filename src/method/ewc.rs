@@ -16,11 +16,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Method, Step, dot};
-use crate::model::{Learner, LearnerError};
+use super::{Method, MethodSpec, Passes, Step, TaskEnd, batch_gradient, dot};
+use crate::model::{Learner, LearnerError, Mode, competing_cross_entropy};
 use crate::optim::State;
 use crate::seed::Seeds;
-use crate::stream::Task;
+use crate::settings::{RealRange, SettingsSpec, WholeRange, by_profile, fixed, typed};
+use crate::stream::{Batch, Classes, Task};
 
 /// How the importance of parameters is estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,26 +45,37 @@ pub enum Penalty {
     Released,
 }
 
-/// EWC's hyper-parameters.
-///
-/// | field | default | range | meaning |
-/// |---|---|---|---|
-/// | `lambda` | 1 | finite, ≥ 0 | weight of the penalty |
-/// | `fisher` | profile | | how importance is estimated |
-/// | `fisher_samples` | 200 | ≥ 1 | training examples of a task that it is estimated from (all, if it has fewer) |
-/// | `penalty` | profile | | how leaving the anchor is charged |
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EwcConfig {
-    /// Weight of the penalty.
-    pub lambda: f64,
-    /// How importance is estimated.
-    pub fisher: Fisher,
-    /// Training examples that it is estimated from.
-    pub fisher_samples: usize,
-    /// How leaving the anchor is charged.
-    pub penalty: Penalty,
+crate::choices!(Fisher { "corrected" => Corrected, "released" => Released });
+crate::choices!(Penalty { "half" => Half, "released" => Released });
+
+crate::settings! {
+    /// EWC's settings.
+    pub struct EwcConfig {
+        /// EWC's weight of the penalty, λ.
+        lambda: f64 = fixed(1.0), range RealRange::FROM_ZERO;
+        /// EWC's estimate of importance: mended, or as released.
+        fisher: Fisher = by_profile(Fisher::Corrected, Fisher::Released);
+        /// Training examples of a task that EWC's estimate uses (all, if it has fewer).
+        fisher_samples: usize = fixed(200), range WholeRange::FROM_ONE;
+        /// EWC's penalty: half (½λ, as published), released (λ, gradient cut to norm 100).
+        penalty: Penalty = by_profile(Penalty::Half, Penalty::Released);
+    }
 }
+
+/// Elastic weight consolidation.
+pub(super) static EWC: MethodSpec = MethodSpec {
+    name: "ewc",
+    paper_name: "EWC",
+    description: "Elastic weight consolidation: a penalty for changing what mattered to earlier tasks.",
+    source: "Kirkpatrick et al., PNAS 2017",
+    settings: SettingsSpec::of::<EwcConfig>("ewc"),
+    remembers_tasks: true,
+    passes: |_| Passes::ONE,
+    build: |own, context| {
+        let own = typed::<EwcConfig>(own)?.clone();
+        Ok(Box::new(Ewc::new(own, context.seeds)))
+    },
+};
 
 /// Largest norm of the released penalty's gradient.
 const CLIP: f64 = 100.0;
@@ -158,29 +170,26 @@ impl Ewc {
         order
     }
 
-    /// Squared gradient of the mean loss with `next`'s classes competing.
+    /// Squared gradient of the mean loss with the next task's classes competing.
     fn released_fisher(
         &self,
         t: usize,
         task: &Task,
-        next: &Task,
+        next: &Classes,
         learner: &mut dyn Learner,
     ) -> Result<Vec<f32>, LearnerError> {
         let sample = self.sample(t, task);
-        let classes = next.train.classes();
-        let mut batches = sample.chunks(CHUNK).map(|positions| {
-            let mut batch = task.train.batch(positions);
-            batch.slices.fill(classes.clone());
-            batch
-        });
         let mut mean = vec![0.0_f64; learner.layout().len()];
-        let all = sample.len() as f64;
-        learner.evaluation_gradients(&mut batches, &mut |count, gradient| {
-            let share = count as f64 / all;
-            for (mean, g) in mean.iter_mut().zip(gradient) {
+        let (all, mut gradient) = (sample.len() as f64, Vec::new());
+        for positions in sample.chunks(CHUNK) {
+            let batch = task.train.batch(positions);
+            let competing = vec![next.clone(); batch.len()];
+            evaluation_gradient(learner, &batch, &competing, &mut gradient)?;
+            let share = batch.len() as f64 / all;
+            for (mean, g) in mean.iter_mut().zip(&gradient) {
                 *mean += share * f64::from(*g);
             }
-        })?;
+        }
         Ok(mean.into_iter().map(|g| (g * g) as f32).collect())
     }
 
@@ -192,16 +201,30 @@ impl Ewc {
         learner: &mut dyn Learner,
     ) -> Result<Vec<f32>, LearnerError> {
         let sample = self.sample(t, task);
-        let mut batches = sample.iter().map(|&position| task.train.batch(&[position]));
         let mut sum = vec![0.0_f64; learner.layout().len()];
-        learner.evaluation_gradients(&mut batches, &mut |_, gradient| {
-            for (sum, g) in sum.iter_mut().zip(gradient) {
+        let mut gradient = Vec::new();
+        for &position in &sample {
+            let batch = task.train.batch(&[position]);
+            evaluation_gradient(learner, &batch, &batch.competing, &mut gradient)?;
+            for (sum, g) in sum.iter_mut().zip(&gradient) {
                 *sum += f64::from(*g).powi(2);
             }
-        })?;
+        }
         let all = sample.len().max(1) as f64;
         Ok(sum.into_iter().map(|s| (s / all) as f32).collect())
     }
+}
+
+/// Gradient of a batch's mean cross-entropy in evaluation mode among these classes, which labels may lie outside of.
+fn evaluation_gradient(
+    learner: &mut dyn Learner,
+    batch: &Batch,
+    competing: &[Classes],
+    gradient: &mut Vec<f32>,
+) -> Result<(), LearnerError> {
+    let logits = learner.forward(batch, Mode::Evaluate)?;
+    let (_, d_logits) = competing_cross_entropy(logits, &batch.labels, competing)?;
+    learner.backward(&d_logits, gradient)
 }
 
 impl Method for Ewc {
@@ -212,7 +235,7 @@ impl Method for Ewc {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         let penalty = self.penalty_gradient(learner.parameters());
-        let loss = learner.gradient(step.batch, gradient)?;
+        let loss = batch_gradient(learner, step.batch, gradient)?;
         for (g, penalty) in gradient.iter_mut().zip(&penalty) {
             *g += penalty;
         }
@@ -222,11 +245,11 @@ impl Method for Ewc {
     /// Estimates the task's importance; after the last task nothing would use it.
     fn end_task(
         &mut self,
-        t: usize,
-        tasks: &[Task],
+        end: &TaskEnd<'_>,
         learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
-        let (Some(task), Some(next)) = (tasks.get(t), tasks.get(t + 1)) else {
+        let t = end.t;
+        let (Some(task), Some(next)) = (end.tasks.get(t), &end.next_classes) else {
             return Ok(());
         };
         let new = match self.config.fisher {
@@ -266,13 +289,13 @@ impl Method for Ewc {
         &mut self,
         mut state: State<'_>,
         _tasks: &[Task],
-        parameters: usize,
+        learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("ewc")?;
         // Empty until a task has ended.
         let len = match state.counter("values")? {
             0 => 0,
-            _ => parameters,
+            _ => learner.layout().len(),
         };
         let (fisher, anchor) = (state.take("fisher", len)?, state.take("anchor", len)?);
         (self.fisher, self.anchor) = (fisher, anchor);

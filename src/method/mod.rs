@@ -1,8 +1,9 @@
 //! Methods: a batch, and what is remembered of earlier tasks, become a gradient.
 //!
-//! Owns the trait and one method a file. A method never updates parameters: that is the optimizer's part, so any
-//! method goes with any optimizer, and the optimizer steps along the method's whole gradient (under TAG, the moments see
-//! the penalty and the replayed examples, too, as in the released code).
+//! Owns the trait and one method a file. A method passes batches through the learner, says what is lost on their logits
+//! and what is done with the gradients. It never updates parameters: that is the optimizer's part, so any method goes
+//! with any optimizer, and the optimizer steps along the method's whole gradient (under TAG, the moments see the penalty
+//! and the replayed examples, too, as in the released code).
 //!
 //! | method | gradient | source |
 //! |---|---|---|
@@ -19,21 +20,26 @@ mod buffer;
 mod er;
 mod ewc;
 mod plain;
+mod spec;
 
 pub use agem::{Agem, AgemConfig, project};
 pub use buffer::{Reservoir, ReservoirRule, Ring, Slot, gather};
 pub use er::{Er, ErConfig};
 pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
-pub use plain::Plain;
+pub use plain::{PLAIN, Plain, batch_gradient};
+pub use spec::{MethodContext, MethodSpec, Passes};
 
-use crate::model::{Learner, LearnerError};
+/// Every method of the program, in the order in which they are listed.
+pub static METHODS: &[&MethodSpec] = &[&plain::PLAIN, &ewc::EWC, &agem::AGEM, &er::ER];
+
+use crate::model::{Classifier, Learner, LearnerError};
 use crate::optim::{OptimError, State};
-use crate::stream::{Batch, Task};
+use crate::stream::{Batch, Classes, Task};
 
 /// One training step as a method sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
-    /// All tasks of the stream; a method may only look at those up to `t`.
+    /// The tasks that have come so far, the present one among them; later ones are not shown.
     pub tasks: &'a [Task],
     /// The present task, from 0.
     pub t: usize,
@@ -41,19 +47,44 @@ pub struct Step<'a> {
     pub positions: &'a [usize],
     /// The batch.
     pub batch: &'a Batch,
+    /// The learning rate of the update that follows.
+    pub learning_rate: f64,
+}
+
+/// The end of a task as a method sees it.
+#[derive(Clone, Debug)]
+pub struct TaskEnd<'a> {
+    /// The tasks that have come so far, the one that ends among them; later ones are not shown.
+    pub tasks: &'a [Task],
+    /// The task that ends, from 0.
+    pub t: usize,
+    /// Classes of the head that the next task will have, where there is one: a fact about the head, not about its data.
+    pub next_classes: Option<Classes>,
 }
 
 /// Turns batches into gradients and keeps what it needs of past tasks.
+///
+/// Of a task the calls are [`Self::begin_task`], then [`Self::gradient`], the optimizer's update and
+/// [`Self::after_update`] for every batch, then [`Self::end_task`].
 pub trait Method: Send {
-    /// Task `t` (from 0) begins.
+    /// Task `t` (from 0), the newest of `tasks` unless tasks come round again, begins. What a method takes from the network
+    /// before it learns the task (a frozen copy, say) it takes here.
     ///
     /// # Errors
     /// [`LearnerError`] if the learner cannot give what the method needs.
-    fn begin_task(&mut self, _t: usize, _learner: &mut dyn Learner) -> Result<(), LearnerError> {
+    fn begin_task(
+        &mut self,
+        _t: usize,
+        _tasks: &[Task],
+        _learner: &mut dyn Learner,
+    ) -> Result<(), LearnerError> {
         Ok(())
     }
 
     /// Loss of the batch alone; the gradient to step along replaces what `gradient` held, in the learner's layout.
+    ///
+    /// Batches pass the learner in the order in which norms are to take them in and dropout is to be drawn. Parameters may
+    /// be changed for a while (a step that is only tried), if they are put back.
     ///
     /// # Errors
     /// [`LearnerError`] from the learner.
@@ -64,24 +95,41 @@ pub trait Method: Send {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError>;
 
-    /// Task `t` of `tasks` ends.
+    /// The optimizer has stepped along the gradient of `step`: what a method needs of the way that the parameters went.
+    ///
+    /// # Errors
+    /// [`LearnerError`] if the learner cannot give what the method needs.
+    fn after_update(
+        &mut self,
+        _learner: &mut dyn Learner,
+        _step: &Step<'_>,
+    ) -> Result<(), LearnerError> {
+        Ok(())
+    }
+
+    /// A task ends.
     ///
     /// # Errors
     /// [`LearnerError`] if the learner cannot give what the method needs.
     fn end_task(
         &mut self,
-        _t: usize,
-        _tasks: &[Task],
+        _end: &TaskEnd<'_>,
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         Ok(())
     }
 
+    /// What judges images where accuracy and loss are measured: the network, unless a method judges in a way of its own
+    /// (by the nearest mean of features, say).
+    fn classifier(&self, learner: &dyn Learner) -> Box<dyn Classifier> {
+        learner.frozen()
+    }
+
     /// A snapshot of everything that later gradients depend on.
     fn state(&self) -> State<'_>;
 
-    /// Takes a snapshot back, all or nothing. `tasks` are those of the stream, `parameters` is the length of the
-    /// learner's layout.
+    /// Takes a snapshot back, all or nothing. `tasks` are those that had come when it was taken; `learner` is as it was
+    /// then.
     ///
     /// # Errors
     /// [`LearnerError::Vector`] for a snapshot of another method, stream or model.
@@ -89,7 +137,7 @@ pub trait Method: Send {
         &mut self,
         state: State<'_>,
         tasks: &[Task],
-        parameters: usize,
+        learner: &mut dyn Learner,
     ) -> Result<(), LearnerError>;
 
     /// Bytes allocated now for replay or regularisation.

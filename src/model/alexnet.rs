@@ -11,7 +11,9 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::{BiasConv, Dropout, LearnerError, Linear, Network};
+use super::{
+    BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network,
+};
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
 
@@ -100,7 +102,7 @@ impl AlexNetConfig {
 }
 
 impl Network for AlexNet {
-    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         let mut x = images;
         for (conv, probability) in [
             (&self.conv1, LIGHT),
@@ -114,7 +116,11 @@ impl Network for AlexNet {
         for linear in [&self.fc1, &self.fc2] {
             x = dropout.apply_with(HEAVY, relu(linear.forward(x)));
         }
-        self.linear.forward(x)
+        x
+    }
+
+    fn head(&self) -> &Linear {
+        &self.linear
     }
 
     fn released_name(path: &str) -> String {
@@ -131,6 +137,30 @@ impl Network for AlexNet {
         ]
     }
 }
+
+/// The network as the program knows it.
+pub(super) static ALEXNET: ModelSpec = ModelSpec {
+    name: "alexnet",
+    description: "The released code's AlexNet for CIFAR-100 in 10 tasks: three convolutions, dropout of its own.",
+    head: "linear",
+    dropout: DropoutSetting::Fixed,
+    hidden: false,
+    fresh_head: false,
+    defaults: &[("batch_size", "64")],
+    check: |image| AlexNetConfig { image, classes: 1 }.validate(),
+    build: |context| {
+        let config = AlexNetConfig {
+            image: context.image,
+            classes: context.classes,
+        };
+        config.validate()?;
+        let network = config.init(&mut context.init(), &ModelContext::device())?;
+        Ok(ModelContext::learner(
+            network,
+            Dropout::by_layer(context.masks()),
+        ))
+    },
+};
 
 #[cfg(test)]
 mod tests {

@@ -48,6 +48,12 @@ impl Linear {
         }
     }
 
+    /// Values of an example after it.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.bias.dims()[0]
+    }
+
     /// `x Wᵀ + b`.
     ///
     /// # Shapes

@@ -8,7 +8,9 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::{BiasConv, Dropout, LearnerError, Linear, Network, Norm};
+use super::{
+    BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network, Norm,
+};
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
 
@@ -72,14 +74,17 @@ impl LeNetConfig {
 }
 
 impl Network for LeNet {
-    fn forward(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
+    fn features(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
         let mut x = images;
         for (conv, norm) in [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)] {
             let y = relu(norm.forward(conv.forward(x)));
             x = max_pool2d(y, MaxPoolOptions::new([2; 2]));
         }
-        self.last
-            .forward(relu(self.hidden.forward(x.flatten(1, 3))))
+        relu(self.hidden.forward(x.flatten(1, 3)))
+    }
+
+    fn head(&self) -> &Linear {
+        &self.last
     }
 
     fn with_frozen_norms(mut self, frozen: bool) -> Self {
@@ -102,3 +107,24 @@ impl Network for LeNet {
         }
     }
 }
+
+/// The network as the program knows it.
+pub(super) static LENET: ModelSpec = ModelSpec {
+    name: "lenet",
+    description: "The released code's LeNet: two normalised 5x5 convolutions and one hidden layer.",
+    head: "last",
+    dropout: DropoutSetting::None,
+    hidden: false,
+    fresh_head: false,
+    defaults: &[],
+    check: |image| LeNetConfig { image, classes: 1 }.validate(),
+    build: |context| {
+        let config = LeNetConfig {
+            image: context.image,
+            classes: context.classes,
+        };
+        config.validate()?;
+        let network = config.init(&mut context.init(), &ModelContext::device());
+        Ok(ModelContext::learner(network, Dropout::off()))
+    },
+};

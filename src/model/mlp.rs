@@ -4,7 +4,9 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::{Dropout, Linear, Network};
+use super::{
+    Dropout, DropoutSetting, KernelMlp, Linear, ModelContext, ModelSpec, Network, stock_kernels,
+};
 use crate::seed::SeedStream;
 
 /// Sizes of an [`Mlp`].
@@ -42,13 +44,42 @@ impl MlpConfig {
 }
 
 impl Network for Mlp {
-    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
         let x = dropout.apply(relu(self.w1.forward(images.flatten(1, 3))));
-        let x = dropout.apply(relu(self.w2.forward(x)));
-        self.w3.forward(x)
+        dropout.apply(relu(self.w2.forward(x)))
+    }
+
+    fn head(&self) -> &Linear {
+        &self.w3
     }
 
     fn released_name(path: &str) -> String {
         path.replacen('w', "W", 1)
     }
 }
+
+/// The network as the program knows it.
+pub static MLP: ModelSpec = ModelSpec {
+    name: "mlp",
+    description: "Two hidden layers with ReLU and dropout (256 wide in the paper).",
+    head: "W3",
+    dropout: DropoutSetting::Set,
+    hidden: true,
+    fresh_head: false,
+    defaults: &[],
+    check: |_| Ok(()),
+    build: |context| {
+        let image = context.image;
+        let mlp = MlpConfig {
+            inputs: image.channels * image.height * image.width,
+            hidden: context.hidden.unwrap_or(256),
+            classes: context.classes,
+        };
+        let (mut init, dropout) = (context.init(), context.dropout());
+        if stock_kernels() {
+            let network = mlp.init(&mut init, &ModelContext::device());
+            return Ok(ModelContext::learner(network, dropout));
+        }
+        Ok(Box::new(KernelMlp::new(&mlp, &mut init, dropout)))
+    },
+};

@@ -1,46 +1,78 @@
-//! Models: the networks of the paper, their heads, and the learner that methods see.
+//! Models: the networks of the paper, the learner that methods see, and the losses that they ask for.
 //!
-//! Owns the networks as Burn modules ([`Mlp`], [`ReducedResNet`], [`ResNet18`], [`AlexNet`], [`LeNet`]), PyTorch's default initialisation, the only place that
-//! knows how tasks share a head ([`head`]), and [`Learner`]: a network whose parameters and gradients are flat
-//! vectors.
+//! Owns the networks as Burn modules ([`Mlp`], [`ReducedResNet`], [`ResNet18`], [`AlexNet`], [`LeNet`]), PyTorch's default
+//! initialisation, how tasks share a head ([`head`]), losses on logits ([`cross_entropy`], [`squared_error`]),
+//! evaluation ([`Classifier`], [`evaluate`]), and [`Learner`]: a network whose parameters and gradients are flat vectors,
+//! as a Burn module ([`NetworkLearner`]) or on this crate's kernels ([`KernelMlp`], [`KernelResNet`]).
 
 mod alexnet;
+mod classifier;
 pub mod head;
 mod layers;
 mod learner;
 mod lenet;
+mod loss;
 mod mlp;
 mod mlp_kernels;
+mod network;
 mod resnet;
 mod resnet18;
 mod resnet_kernels;
+mod spec;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use alexnet::{AlexNet, AlexNetConfig};
+pub use classifier::{Classifier, Evaluation, evaluate};
 pub use layers::{BiasConv, Conv, Dropout, Linear, Norm};
-pub use learner::{Evaluation, Learner, LearnerError, NetworkLearner};
+pub use learner::{Counters, Learner, LearnerError, Logits, Mode};
 pub use lenet::{LeNet, LeNetConfig};
-pub use mlp::{Mlp, MlpConfig};
+pub use loss::{competing_cross_entropy, cross_entropy, squared_error};
+pub use mlp::{MLP, Mlp, MlpConfig};
 pub use mlp_kernels::KernelMlp;
+pub use network::NetworkLearner;
 pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
-pub use weights::{Weights, WeightsError, read_weights, with_fresh_head};
+pub use spec::{DropoutSetting, ModelContext, ModelSpec};
+pub use weights::{FloatTensor, Weights, WeightsError, read_weights, with_fresh_head};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+/// Every network of the program, in the order in which they are listed.
+pub static MODELS: &[&ModelSpec] = &[
+    &mlp::MLP,
+    &resnet::REDUCED_RESNET18,
+    &resnet18::RESNET18,
+    &alexnet::ALEXNET,
+    &lenet::LENET,
+];
+
 /// A network that maps images to one logit per class of the whole stream.
 pub trait Network: Module + Sync + 'static {
-    /// Logits for images.
+    /// What the head sees of images.
     ///
     /// Training behaviour (batch statistics) is chosen by the module's device being an autodiff device, and dropout
     /// by `dropout`.
     ///
     /// # Shapes
     /// - `images`: `[batch, channels, height, width]`
+    /// - output: `[batch, features]`
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2>;
+
+    /// The layer that turns features into logits.
+    fn head(&self) -> &Linear;
+
+    /// Logits for images: the head on [`Self::features`].
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channels, height, width]`
     /// - output: `[batch, classes]`
-    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2>;
+    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        self.head().forward(self.features(images, dropout))
+    }
 
     /// The network with its normalisation frozen (running statistics also on an autodiff device, left unchanged) or
     /// thawed. Networks without normalisation are the same in both.

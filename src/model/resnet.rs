@@ -5,8 +5,8 @@
 //! normalisation of a block. 496,680 parameters in 48 tensors for 32×32 images and 100 classes.
 //!
 //! On the CPU the trunk (all but the head) runs on this crate's kernels, as one operation of Burn's. `TAGCL_KERNELS=stock`,
-//! images that are not square, images that want a gradient and other devices take Burn's own operations, which are also
-//! what the kernels are tested against.
+//! images that are not square, images that want a gradient, frozen norms in a graph and other devices take Burn's own
+//! operations, which are also what the kernels are tested against.
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
@@ -14,7 +14,10 @@ use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Conv, Dropout, LearnerError, Linear, Network, Norm};
+use super::{
+    Conv, Dropout, DropoutSetting, KernelResNet, LearnerError, Linear, ModelContext, ModelSpec,
+    Network, Norm,
+};
 use crate::data::ImageShape;
 use crate::kernels::extension;
 use crate::kernels::resnet::{BatchStats, TrunkSpec};
@@ -189,7 +192,9 @@ impl ReducedResNet {
             size: height,
             widths: [w, 2 * w, 4 * w, 8 * w],
         };
-        let fits = !self.stock && height == width && pooled(height) > 0;
+        // A gradient with running statistics is an operation of the learner's, not of Burn's graph.
+        let trains_frozen = self.bn1.frozen && images.device().is_autodiff();
+        let fits = !self.stock && !trains_frozen && height == width && pooled(height) > 0;
         (fits && spec.validate().is_ok() && extension::takes(images)).then_some(spec)
     }
 
@@ -234,12 +239,15 @@ impl ReducedResNet {
 }
 
 impl Network for ReducedResNet {
-    fn forward(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
-        let features = match self.kernel_features(&images, dropout) {
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        match self.kernel_features(&images, dropout) {
             Some(features) => features,
             None => self.stock_features(images, dropout),
-        };
-        self.linear.forward(features)
+        }
+    }
+
+    fn head(&self) -> &Linear {
+        &self.linear
     }
 
     fn with_frozen_norms(mut self, frozen: bool) -> Self {
@@ -263,5 +271,40 @@ impl Network for ReducedResNet {
         path.replace(".shortcut.", ".shortcut.0.")
             .replace(".bn1.", ".bn1.0.")
             .replace(".bn2.", ".bn2.0.")
+    }
+}
+
+/// Channels of the first stage in the paper.
+const WIDTH: usize = 20;
+
+/// The network as the program knows it.
+pub(super) static REDUCED_RESNET18: ModelSpec = ModelSpec {
+    name: "reduced-resnet18",
+    description: "The paper's ResNet-18 with a fifth of the channels and one convolution a block.",
+    head: "linear",
+    dropout: DropoutSetting::Set,
+    hidden: false,
+    fresh_head: false,
+    defaults: &[],
+    check: |image| of(image, 1).validate(),
+    build: |context| {
+        let resnet = of(context.image, context.classes);
+        let (mut init, dropout) = (context.init(), context.dropout());
+        if stock_kernels() {
+            let network = resnet.init(&mut init, &ModelContext::device());
+            return Ok(ModelContext::learner(network, dropout));
+        }
+        let threads = context.threads;
+        Ok(Box::new(KernelResNet::new(
+            &resnet, &mut init, dropout, threads,
+        )?))
+    },
+};
+
+fn of(image: ImageShape, classes: usize) -> ReducedResNetConfig {
+    ReducedResNetConfig {
+        image,
+        width: WIDTH,
+        classes,
     }
 }

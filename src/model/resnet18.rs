@@ -12,7 +12,10 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::{Conv, Dropout, LearnerError, Linear, Network, Norm, stock_kernels};
+use super::{
+    Conv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network, Norm,
+    stock_kernels,
+};
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
 
@@ -177,14 +180,8 @@ impl ResNet18Config {
     }
 }
 
-impl ResNet18 {
-    /// What the head sees.
-    ///
-    /// # Shapes
-    /// - `images`: `[batch, channels, height, width]`
-    /// - output: `[batch, 512]`
-    #[must_use]
-    pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
+impl Network for ResNet18 {
+    fn features(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
         let x = self.conv1.forward(images);
         let x = if self.stock {
             relu(self.bn1.forward(x))
@@ -203,11 +200,9 @@ impl ResNet18 {
         }
         x.mean_dim(3).mean_dim(2).flatten(1, 3)
     }
-}
 
-impl Network for ResNet18 {
-    fn forward(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
-        self.fc.forward(self.features(images))
+    fn head(&self) -> &Linear {
+        &self.fc
     }
 
     fn with_frozen_norms(mut self, frozen: bool) -> Self {
@@ -229,3 +224,24 @@ impl Network for ResNet18 {
             .replace(".downsample.norm.", ".downsample.1.")
     }
 }
+
+/// The network as the program knows it.
+pub(super) static RESNET18: ModelSpec = ModelSpec {
+    name: "resnet18",
+    description: "The full ResNet-18, named as torchvision names it; for Split-CUB, from pretrained weights (--init).",
+    head: "fc",
+    dropout: DropoutSetting::Ignored,
+    hidden: false,
+    fresh_head: true,
+    defaults: &[],
+    check: |image| ResNet18Config { image, classes: 1 }.validate(),
+    build: |context| {
+        let config = ResNet18Config {
+            image: context.image,
+            classes: context.classes,
+        };
+        config.validate()?;
+        let network = config.init(&mut context.init(), &ModelContext::device());
+        Ok(ModelContext::learner(network, Dropout::off()))
+    },
+};

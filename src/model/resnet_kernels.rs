@@ -9,20 +9,32 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::learner::{learner_counters, learner_state};
-use super::weights::{FloatTensor, WeightsError, read_weights, take_weight, write_weights};
+use super::classifier::{check_wanted, same_wanted};
+use super::learner::check_gradient;
+use super::weights::FloatTensor;
 use super::{
-    Dropout, Evaluation, Learner, LearnerError, NetworkLearner, Norm, ReducedResNetConfig, head,
+    Classifier, Counters, Dropout, Learner, LearnerError, Logits, Mode, NetworkLearner, Norm,
+    ReducedResNetConfig,
 };
-use crate::data::ImageShape;
+use crate::kernels::Level;
 use crate::kernels::head::HeadSpec;
 use crate::kernels::resnet::{BatchStats, PooledTrunk, TrunkPool, TrunkSpec};
-use crate::optim::{Layout, OptimError, State};
-use crate::seed::{SeedStream, Seeds};
-use crate::stream::{Batch, Samples};
+use crate::optim::{Layout, OptimError};
+use crate::seed::SeedStream;
+use crate::stream::{Batch, Classes};
 
 /// The reduced ResNet-18 as a [`Learner`] on the CPU kernels.
 pub struct KernelResNet {
+    /// Shared with frozen copies, so that a change makes a copy where there is one.
+    net: Arc<Net>,
+    dropout: Dropout,
+    batches: i64,
+    pass: Pass,
+}
+
+/// The network without what training needs.
+#[derive(Clone)]
+struct Net {
     /// Sizes; the batch size is set anew for every pass.
     spec: TrunkSpec,
     classes: usize,
@@ -30,9 +42,153 @@ pub struct KernelResNet {
     parameters: Vec<f32>,
     /// Running mean and unbiased variance of every norm, in the order of the trunk.
     running: Vec<BatchStats>,
-    dropout: Dropout,
     trunks: Arc<TrunkPool>,
-    batches: i64,
+}
+
+/// The last forward pass, whose memory is reused from pass to pass.
+#[derive(Default)]
+struct Pass {
+    /// Examples of the pass; 0 where there is none.
+    batch: usize,
+    /// What the backward pass needs, where one may follow.
+    trunk: Option<PooledTrunk>,
+    features: Vec<f32>,
+    logits: Vec<f32>,
+    d_features: Vec<f32>,
+}
+
+impl Pass {
+    /// Forgets the pass but not the memory.
+    fn forget(&mut self) {
+        self.batch = 0;
+        self.trunk = None;
+    }
+}
+
+impl Net {
+    fn spec(&self, batch: usize) -> TrunkSpec {
+        TrunkSpec {
+            batch,
+            ..self.spec.clone()
+        }
+    }
+
+    fn head(&self, batch: usize) -> HeadSpec {
+        HeadSpec {
+            batch,
+            features: self.spec.features(),
+            classes: self.classes,
+        }
+    }
+
+    /// The trunk's parameters.
+    fn trunk_tensors(&self) -> Vec<&[f32]> {
+        let slots = self.layout.slots();
+        let of_trunk = &slots[..slots.len() - 2];
+        of_trunk
+            .iter()
+            .map(|slot| &self.parameters[slot.range.clone()])
+            .collect()
+    }
+
+    /// Weight and bias of the head.
+    fn head_tensors(&self) -> (&[f32], &[f32]) {
+        match self.layout.slots() {
+            [.., weight, bias] => (
+                &self.parameters[weight.range.clone()],
+                &self.parameters[bias.range.clone()],
+            ),
+            _ => (&[], &[]),
+        }
+    }
+
+    fn running(&self) -> Vec<(&[f32], &[f32])> {
+        let norms = self.running.iter();
+        norms
+            .map(|r| (r.mean.as_slice(), r.variance.as_slice()))
+            .collect()
+    }
+
+    /// Name of every norm, in the order of the trunk.
+    fn norm_names(&self) -> impl Iterator<Item = &str> {
+        let weights = self
+            .layout
+            .slots()
+            .iter()
+            .filter(|slot| slot.name.contains("bn"));
+        weights.filter_map(|slot| slot.name.strip_suffix(".weight"))
+    }
+
+    /// A trunk for this batch, whose images it takes.
+    fn trunk(&self, batch: &Batch) -> Result<PooledTrunk, LearnerError> {
+        let size = |e: &dyn std::fmt::Display| LearnerError::Size(e.to_string());
+        let trunk = self.trunks.take(&self.spec(batch.len()));
+        let trunk = trunk.map_err(|e| size(&e))?;
+        let side = self.spec.size;
+        let (found, needed) = (
+            batch.pixels.len(),
+            batch.len() * self.spec.in_channels * side * side,
+        );
+        if found != needed {
+            return Err(size(&format!(
+                "{} images of {} have {found} values, the network takes {needed}",
+                batch.len(),
+                batch.shape
+            )));
+        }
+        Ok(trunk)
+    }
+
+    fn absorb(&mut self, stats: &[BatchStats]) {
+        let momentum = Norm::MOMENTUM as f32;
+        let blend = |running: &mut [f32], batch: &[f32]| {
+            for (r, b) in running.iter_mut().zip(batch) {
+                *r = *r * (1.0 - momentum) + b * momentum;
+            }
+        };
+        for (running, batch) in self.running.iter_mut().zip(stats) {
+            blend(&mut running.mean, &batch.mean);
+            blend(&mut running.variance, &batch.variance);
+        }
+    }
+}
+
+impl Classifier for Net {
+    fn scores(&self, batch: &Batch, wanted: &[Classes]) -> Result<Vec<f32>, LearnerError> {
+        check_wanted(wanted, batch.len(), self.classes)?;
+        let features = self.features(batch)?;
+        let (weight, bias) = self.head_tensors();
+        let mut logits = vec![0.0; batch.len() * self.classes];
+        let head = self.head(batch.len());
+        for (examples, classes) in same_wanted(wanted) {
+            for run in classes.runs() {
+                let inputs = (features.as_slice(), weight, bias);
+                let level = Level::detect();
+                head.logits(level, inputs, examples.clone(), run.clone(), &mut logits);
+            }
+        }
+        Ok(logits)
+    }
+
+    fn features(&self, batch: &Batch) -> Result<Vec<f32>, LearnerError> {
+        let mut trunk = self.trunk(batch)?;
+        let mut features = vec![0.0; batch.len() * self.spec.features()];
+        trunk.forward_eval(
+            &batch.pixels,
+            &self.trunk_tensors(),
+            &self.running(),
+            &mut features,
+        );
+        Ok(features)
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn has_threads(&self) -> bool {
+        true
+    }
 }
 
 impl KernelResNet {
@@ -68,101 +224,31 @@ impl KernelResNet {
             mean: vec![0.0; channels],
             variance: vec![1.0; channels],
         };
-        Ok(Self {
+        let net = Net {
             running: spec.norms().iter().map(fresh).collect(),
             spec,
             classes: config.classes,
             layout: start.layout().clone(),
             parameters: start.parameters().to_vec(),
-            dropout,
             trunks: TrunkPool::new(threads),
+        };
+        Ok(Self {
+            net: Arc::new(net),
+            dropout,
             batches: 0,
+            pass: Pass::default(),
         })
     }
 
-    fn spec(&self, batch: usize) -> TrunkSpec {
-        TrunkSpec {
-            batch,
-            ..self.spec.clone()
-        }
+    /// The network, to be changed: the last pass is no longer its own.
+    fn net_mut(&mut self) -> &mut Net {
+        self.pass.forget();
+        Arc::make_mut(&mut self.net)
     }
 
-    fn head(&self, batch: usize) -> HeadSpec {
-        HeadSpec {
-            batch,
-            features: self.spec.features(),
-            classes: self.classes,
-        }
-    }
-
-    /// The trunk's parameters, then weight and bias of the head.
-    fn tensors(&self) -> Vec<&[f32]> {
-        self.layout
-            .slots()
-            .iter()
-            .map(|slot| &self.parameters[slot.range.clone()])
-            .collect()
-    }
-
-    /// Name of every norm, in the order of the trunk.
-    fn norm_names(&self) -> impl Iterator<Item = &str> {
-        let weights = self
-            .layout
-            .slots()
-            .iter()
-            .filter(|slot| slot.name.contains("bn"));
-        weights.filter_map(|slot| slot.name.strip_suffix(".weight"))
-    }
-
-    fn absorb(&mut self, stats: &[BatchStats]) {
-        let momentum = Norm::MOMENTUM as f32;
-        let blend = |running: &mut [f32], batch: &[f32]| {
-            for (r, b) in running.iter_mut().zip(batch) {
-                *r = *r * (1.0 - momentum) + b * momentum;
-            }
-        };
-        for (running, batch) in self.running.iter_mut().zip(stats) {
-            blend(&mut running.mean, &batch.mean);
-            blend(&mut running.variance, &batch.variance);
-        }
-    }
-
-    fn judge(&self, batch: &Batch) -> Result<Evaluation, LearnerError> {
-        let spec = self.spec(batch.len());
-        let mut trunk = self
-            .trunks
-            .take(&spec)
-            .map_err(|e| LearnerError::Size(e.to_string()))?;
-        let tensors = self.tensors();
-        let (trunk_tensors, head_tensors) = tensors.split_at(tensors.len() - 2);
-        let running: Vec<(&[f32], &[f32])> = self
-            .running
-            .iter()
-            .map(|r| (r.mean.as_slice(), r.variance.as_slice()))
-            .collect();
-        let mut features = vec![0.0; batch.len() * spec.features()];
-        trunk.forward_eval(&batch.pixels, trunk_tensors, &running, &mut features);
-        let head = self.head(batch.len());
-        let logits = head.logits(&features, head_tensors[0], head_tensors[1], &batch.slices);
-        Ok(head::judge_rows(
-            &logits,
-            self.classes,
-            &batch.labels,
-            &batch.slices,
-        ))
-    }
-
-    /// A training-mode forward pass whose statistics are taken in: the trunk with what its backward pass needs, and
-    /// the features.
-    fn forward(&mut self, batch: &Batch) -> Result<(PooledTrunk, Vec<f32>), LearnerError> {
-        if batch.is_empty() {
-            return Err(LearnerError::EmptyBatch);
-        }
-        let spec = self.spec(batch.len());
-        let mut trunk = self
-            .trunks
-            .take(&spec)
-            .map_err(|e| LearnerError::Size(e.to_string()))?;
+    /// The trunk's forward pass in training, whose statistics are taken in and whose features are left in the pass.
+    fn train(&mut self, batch: &Batch, trunk: &mut PooledTrunk) {
+        let spec = trunk.spec().clone();
         let masks: Option<Vec<Vec<f32>>> = spec
             .dropout_shapes()
             .iter()
@@ -171,60 +257,16 @@ impl KernelResNet {
         let masks: Option<Vec<&[f32]>> = masks
             .as_ref()
             .map(|masks| masks.iter().map(Vec::as_slice).collect());
-        let mut stats: Vec<BatchStats> = spec
-            .norms()
-            .iter()
-            .map(|&channels| BatchStats {
-                mean: vec![0.0; channels],
-                variance: vec![0.0; channels],
-            })
-            .collect();
-        let tensors = self.tensors();
-        let mut features = vec![0.0; batch.len() * spec.features()];
+        let mut stats = vec![BatchStats::default(); spec.norms().len()];
         trunk.forward_train(
             &batch.pixels,
-            &tensors[..tensors.len() - 2],
+            &self.net.trunk_tensors(),
             masks.as_deref(),
             &mut stats,
-            &mut features,
+            &mut self.pass.features,
         );
-        self.absorb(&stats);
+        Arc::make_mut(&mut self.net).absorb(&stats);
         self.batches += 1;
-        Ok((trunk, features))
-    }
-
-    /// Puts new values in, in the order of [`Self::float_tensors`].
-    fn replace(&mut self, values: Vec<Vec<f32>>) {
-        let mut values = values.into_iter();
-        let parameters = values.by_ref().take(self.layout.slots().len());
-        self.parameters = parameters.flatten().collect();
-        let running = self.running.iter_mut();
-        for (running, values) in running
-            .flat_map(|r| [&mut r.mean, &mut r.variance])
-            .zip(values)
-        {
-            *running = values;
-        }
-    }
-
-    fn float_tensors(&self) -> Vec<FloatTensor> {
-        let parameters = self.layout.slots().iter().map(|slot| FloatTensor {
-            name: slot.name.clone(),
-            shape: slot.shape.clone(),
-            values: self.parameters[slot.range.clone()].to_vec(),
-        });
-        let buffer = |name: &str, what: &str, values: &[f32]| FloatTensor {
-            name: format!("{name}.{what}"),
-            shape: vec![values.len()],
-            values: values.to_vec(),
-        };
-        let buffers = self.norm_names().zip(&self.running).flat_map(|(name, r)| {
-            [
-                buffer(name, "running_mean", &r.mean),
-                buffer(name, "running_var", &r.variance),
-            ]
-        });
-        parameters.chain(buffers).collect()
     }
 }
 
@@ -241,110 +283,127 @@ fn split_mut(mut rest: &mut [f32], ranges: impl Iterator<Item = Range<usize>>) -
 
 impl Learner for KernelResNet {
     fn layout(&self) -> &Layout {
-        &self.layout
+        &self.net.layout
     }
 
     fn parameters(&self) -> &[f32] {
-        &self.parameters
+        &self.net.parameters
     }
 
     fn update(
         &mut self,
         change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
     ) -> Result<(), LearnerError> {
-        Ok(change(&mut self.parameters)?)
+        Ok(change(&mut self.net_mut().parameters)?)
     }
 
-    fn gradient(&mut self, batch: &Batch, gradient: &mut Vec<f32>) -> Result<f32, LearnerError> {
-        let (mut trunk, features) = self.forward(batch)?;
-        let tensors = self.tensors();
-        let (trunk_tensors, head_tensors) = tensors.split_at(tensors.len() - 2);
-        let head = self.head(batch.len());
-        let (loss, grads) = head.loss(
-            &features,
-            head_tensors[0],
-            head_tensors[1],
-            &batch.slices,
-            &batch.labels,
+    fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<Logits<'_>, LearnerError> {
+        // Gives its trunk back, which the new pass then takes.
+        self.pass.forget();
+        if batch.is_empty() {
+            return Err(LearnerError::EmptyBatch);
+        }
+        let mut trunk = self.net.trunk(batch)?;
+        let head = self.net.head(batch.len());
+        self.pass.features.resize(batch.len() * head.features, 0.0);
+        if mode == Mode::Evaluate {
+            trunk.forward_frozen(
+                &batch.pixels,
+                &self.net.trunk_tensors(),
+                &self.net.running(),
+                &mut self.pass.features,
+            );
+        } else {
+            self.train(batch, &mut trunk);
+        }
+        let Self { net, pass, .. } = self;
+        pass.logits.resize(batch.len() * net.classes, 0.0);
+        let (weight, bias) = net.head_tensors();
+        head.logits(
+            Level::detect(),
+            (&pass.features, weight, bias),
+            0..batch.len(),
+            0..net.classes,
+            &mut pass.logits,
         );
+        pass.batch = batch.len();
+        pass.trunk = (mode != Mode::Observe).then_some(trunk);
+        Ok(Logits::new(&pass.logits, net.classes))
+    }
+
+    fn features(&mut self) -> Result<&[f32], LearnerError> {
+        match self.pass.batch {
+            0 => Err(LearnerError::NoForward),
+            _ => Ok(&self.pass.features),
+        }
+    }
+
+    fn backward(&mut self, d_logits: &[f32], gradient: &mut Vec<f32>) -> Result<(), LearnerError> {
+        let Self { net, pass, .. } = self;
+        if pass.trunk.is_some() {
+            check_gradient(d_logits.len(), pass.logits.len())?;
+        }
+        let mut trunk = pass.trunk.take().ok_or(LearnerError::NoForward)?;
         // Every value is written below.
-        gradient.resize(self.layout.len(), 0.0);
+        gradient.resize(net.layout.len(), 0.0);
+        pass.d_features.resize(pass.features.len(), 0.0);
         let mut parts = split_mut(
             gradient,
-            self.layout.slots().iter().map(|slot| slot.range.clone()),
+            net.layout.slots().iter().map(|slot| slot.range.clone()),
         );
-        let (trunk_parts, head_parts) = parts.split_at_mut(tensors.len() - 2);
-        trunk.backward(trunk_tensors, &grads.features, trunk_parts);
-        head_parts[0].copy_from_slice(&grads.weight);
-        head_parts[1].copy_from_slice(&grads.bias);
-        Ok(loss)
+        let tensors = net.trunk_tensors();
+        let (of_trunk, of_head) = parts.split_at_mut(tensors.len());
+        if let [d_weight, d_bias] = of_head {
+            let inputs = (pass.features.as_slice(), net.head_tensors().0);
+            let head = net.head(pass.batch);
+            head.backward(inputs, d_logits, &mut pass.d_features, d_weight, d_bias);
+        }
+        trunk.backward(&tensors, &pass.d_features, of_trunk);
+        Ok(())
     }
 
-    fn observe(&mut self, batch: &Batch) -> Result<(), LearnerError> {
-        self.forward(batch).map(|_| ())
+    fn frozen(&self) -> Box<dyn Classifier> {
+        Box::new(Arc::clone(&self.net))
     }
 
-    /// On the Burn module, which takes over the weights: the kernels have no backward pass in evaluation mode.
-    fn evaluation_gradients(
-        &mut self,
-        batches: &mut dyn Iterator<Item = Batch>,
-        each: &mut dyn FnMut(usize, &[f32]),
-    ) -> Result<(), LearnerError> {
-        let side = self.spec.size;
-        let config = ReducedResNetConfig {
-            image: ImageShape::new(self.spec.in_channels, side, side),
-            width: self.spec.widths[0],
-            classes: self.classes,
+    fn tensors(&self) -> Vec<FloatTensor> {
+        let parameters = FloatTensor::of_layout(&self.net.layout, &self.net.parameters);
+        let buffer = |name: &str, what: &str, values: &[f32]| FloatTensor {
+            name: format!("{name}.{what}"),
+            shape: vec![values.len()],
+            values: values.to_vec(),
         };
-        let device = Device::flex().autodiff();
-        let mut unused = Seeds::new(0).stream("overwritten");
-        let network = config.init(&mut unused, &device);
-        let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
-        stock.load(&self.weights()?)?;
-        stock.evaluation_gradients(batches, each)
+        let norms = self.net.norm_names().zip(&self.net.running);
+        let buffers = norms.flat_map(|(name, r)| {
+            [
+                buffer(name, "running_mean", &r.mean),
+                buffer(name, "running_var", &r.variance),
+            ]
+        });
+        parameters.chain(buffers).collect()
     }
 
-    fn evaluate(
-        &mut self,
-        samples: &Samples,
-        batch_size: usize,
-        _threads: usize,
-    ) -> Result<Evaluation, LearnerError> {
-        let positions: Vec<usize> = (0..samples.len()).collect();
-        let mut sum = Evaluation::default();
-        for part in positions.chunks(batch_size.max(1)) {
-            sum.add(&self.judge(&samples.batch(part))?);
+    fn set_tensors(&mut self, values: Vec<Vec<f32>>) {
+        let net = self.net_mut();
+        let mut values = values.into_iter();
+        let parameters = values.by_ref().take(net.layout.slots().len());
+        net.parameters = parameters.flatten().collect();
+        let running = net.running.iter_mut();
+        let running = running.flat_map(|r| [&mut r.mean, &mut r.variance]);
+        for (running, values) in running.zip(values) {
+            *running = values;
         }
-        Ok(sum)
     }
 
-    fn weights(&self) -> Result<Vec<u8>, WeightsError> {
-        write_weights(&self.float_tensors(), self.batches, &[])
-    }
-
-    fn load(&mut self, bytes: &[u8]) -> Result<(), LearnerError> {
-        let file = read_weights(bytes)?;
-        let mut taken = Vec::new();
-        for tensor in self.float_tensors() {
-            taken.push(take_weight(&file, &tensor.name, &tensor.shape)?);
+    fn counters(&self) -> Counters {
+        Counters {
+            batches: self.batches,
+            dropout: self.dropout.position(),
         }
-        self.replace(taken);
-        Ok(())
     }
 
-    fn state(&self) -> State<'_> {
-        learner_state(self.float_tensors(), self.batches, &self.dropout)
-    }
-
-    fn restore(&mut self, mut state: State<'_>) -> Result<(), LearnerError> {
-        let (batches, dropout) = learner_counters(&mut state)?;
-        let mut taken = Vec::new();
-        for tensor in self.float_tensors() {
-            taken.push(state.take(&tensor.name, tensor.values.len())?);
-        }
-        self.replace(taken);
-        self.batches = batches;
-        self.dropout.seek(dropout);
-        Ok(())
+    fn set_counters(&mut self, counters: Counters) {
+        self.batches = counters.batches;
+        self.dropout.seek(counters.dropout);
     }
 }

@@ -11,13 +11,31 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::data::DataError;
 use crate::data::format::torch;
+use crate::optim::Layout;
 
 /// A named tensor of single-precision values.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct FloatTensor {
-    pub(super) name: String,
-    pub(super) shape: Vec<usize>,
-    pub(super) values: Vec<f32>,
+pub struct FloatTensor {
+    /// Under the released code's names.
+    pub name: String,
+    /// As PyTorch has it.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub values: Vec<f32>,
+}
+
+impl FloatTensor {
+    /// The tensors of a flat vector.
+    pub(super) fn of_layout<'a>(
+        layout: &'a Layout,
+        flat: &'a [f32],
+    ) -> impl Iterator<Item = Self> + 'a {
+        layout.slots().iter().map(|slot| Self {
+            name: slot.name.clone(),
+            shape: slot.shape.clone(),
+            values: flat[slot.range.clone()].to_vec(),
+        })
+    }
 }
 
 /// Name, type, shape and bytes of a tensor in a file.

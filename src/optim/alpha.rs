@@ -32,6 +32,9 @@ pub enum AlphaRule {
     Gradients,
 }
 
+crate::choices!(AlphaScope { "tensor" => Tensor, "global" => Global });
+crate::choices!(AlphaRule { "cosine" => Cosine, "one" => One, "age" => Age, "gradients" => Gradients });
+
 impl AlphaRule {
     /// True where α is made of cosines, so that `b` and the scope matter.
     #[must_use]

@@ -17,6 +17,7 @@ mod blocks;
 mod layout;
 mod module;
 mod naive;
+mod spec;
 mod state;
 mod tag;
 
@@ -25,9 +26,21 @@ pub use blocks::{Block, Blocks, read_blocks, write_blocks};
 pub use layout::{Layout, TensorSlot};
 pub(crate) use module::floats;
 pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};
-pub use naive::{Naive, NaiveKind};
+pub use naive::{Naive, NaiveKind, SGD};
+pub use spec::OptimizerSpec;
 pub use state::{OptimError, State};
-pub use tag::{BiasCorrection, Epsilon, PastMoments, Tag, TagBase, TagConfig};
+pub use tag::{BiasCorrection, Epsilon, PastMoments, Tag, TagBase, TagConfig, TagSettings};
+
+/// Every optimizer of the program, in the order in which they are listed.
+pub static OPTIMIZERS: &[&OptimizerSpec] = &[
+    &naive::SGD,
+    &naive::RMSPROP,
+    &naive::ADAGRAD,
+    &naive::ADAM,
+    &tag::TAG_RMSPROP,
+    &tag::TAG_ADAGRAD,
+    &tag::TAG_ADAM,
+];
 
 /// Turns gradients into parameter updates, task after task.
 pub trait Optimizer: Send {

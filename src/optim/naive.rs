@@ -4,7 +4,77 @@
 //! the published baselines ran there. Their state goes on from task to task, as in the released code; only SGD's momentum
 //! begins anew with every task, because the code that had it rebuilt the optimizer there.
 
-use super::{OptimError, Optimizer, State, check_length};
+use super::{Layout, OptimError, Optimizer, OptimizerSpec, State, check_length};
+use crate::settings::{NoSettings, Own, RealRange, SettingsSpec, Stored, fixed, typed};
+
+crate::settings! {
+    /// SGD's settings.
+    pub struct SgdSettings {
+        /// SGD's momentum; from rest in every task.
+        momentum: f64 = fixed(0.0), range RealRange::UNIT, stored Stored::Unless("0");
+    }
+}
+
+/// Stochastic gradient descent.
+pub static SGD: OptimizerSpec = OptimizerSpec {
+    name: "sgd",
+    paper_name: "SGD",
+    description: "Stochastic gradient descent, with momentum where told so.",
+    source: "with dropout, gamma and momentum: Stable SGD, Mirzadeh et al., NeurIPS 2020",
+    settings: SettingsSpec::inline::<SgdSettings>(),
+    remembers_tasks: false,
+    bytes_per_parameter: |own, _| {
+        let momentum = own
+            .get::<SgdSettings>()
+            .is_some_and(|own| own.momentum > 0.0);
+        size_of::<f32>() * usize::from(momentum)
+    },
+    build: |own, layout| {
+        let momentum = typed::<SgdSettings>(own)?.momentum;
+        Ok(Box::new(Naive::sgd(layout.len(), momentum)?))
+    },
+};
+
+/// RMSProp.
+pub(super) static RMSPROP: OptimizerSpec = OptimizerSpec {
+    name: "rmsprop",
+    paper_name: "RMSProp",
+    description: "RMSProp with PyTorch's defaults; state kept across tasks.",
+    source: "Tieleman and Hinton, 2012",
+    settings: SettingsSpec::inline::<NoSettings>(),
+    remembers_tasks: false,
+    bytes_per_parameter: |_, _| size_of::<f32>(),
+    build: |own, layout| naive(NaiveKind::RmsProp, own, layout),
+};
+
+/// Adagrad.
+pub(super) static ADAGRAD: OptimizerSpec = OptimizerSpec {
+    name: "adagrad",
+    paper_name: "Adagrad",
+    description: "Adagrad with PyTorch's defaults; state kept across tasks.",
+    source: "Duchi et al., JMLR 2011",
+    settings: SettingsSpec::inline::<NoSettings>(),
+    remembers_tasks: false,
+    bytes_per_parameter: |_, _| size_of::<f32>(),
+    build: |own, layout| naive(NaiveKind::Adagrad, own, layout),
+};
+
+/// Adam.
+pub(super) static ADAM: OptimizerSpec = OptimizerSpec {
+    name: "adam",
+    paper_name: "Adam",
+    description: "Adam with PyTorch's defaults; state kept across tasks.",
+    source: "Kingma and Ba, ICLR 2015",
+    settings: SettingsSpec::inline::<NoSettings>(),
+    remembers_tasks: false,
+    bytes_per_parameter: |_, _| 2 * size_of::<f32>(),
+    build: |own, layout| naive(NaiveKind::Adam, own, layout),
+};
+
+fn naive(kind: NaiveKind, own: &Own, layout: &Layout) -> Result<Box<dyn Optimizer>, OptimError> {
+    typed::<NoSettings>(own)?;
+    Ok(Box::new(Naive::new(kind, layout.len())))
+}
 
 /// Which update, with its hyper-parameters fixed to PyTorch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -49,6 +49,9 @@ pub enum OptimError {
         /// Name of the array or counter.
         name: String,
     },
+    /// Settings of another optimizer.
+    #[error("{0}")]
+    Settings(#[from] crate::settings::SettingError),
     /// The bytes are no record.
     #[error("not a readable optimizer record: {0}")]
     Format(String),

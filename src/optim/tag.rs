@@ -15,6 +15,8 @@
 //! the released code divides by zero there. The paper's ablations TAG-1, TAG-age and TAG-G (Table 7, p. 24) are
 //! other rules for α ([`AlphaRule`]); they keep only what they need of a past task.
 
+mod settings;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::Workers;
 use crate::kernels::past::{Past, Stored};
 use crate::kernels::tag::{Base, Dots, Step, TagPlan};
+
+pub use settings::TagSettings;
+pub(super) use settings::{TAG_ADAGRAD, TAG_ADAM, TAG_RMSPROP};
 
 use super::{
     AlphaRecord, AlphaRule, AlphaScope, Layout, OptimError, Optimizer, State, check_length,

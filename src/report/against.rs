@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer};
 use super::group::{Group, Spread};
 use super::load::Run;
 use super::metric::of_quantity;
-use super::published::{Agreement, Quantity, Row, Values, matching};
 use super::statistics::{Sample, welch};
+use crate::experiment::paper::published::{Agreement, Quantity, Row, Values, matching};
 use crate::metrics::mean_std;
 
 /// Level of all tests.

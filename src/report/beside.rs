@@ -1,7 +1,7 @@
 //! What was published for the settings of a group, for plots and pages that show both.
 
-use super::published::{Agreement, Quantity, Values, matching};
-use crate::experiment::config::RunConfig;
+use crate::experiment::paper::published::{Agreement, Quantity, Values, matching};
+use crate::experiment::plan::config::RunConfig;
 use crate::metrics::mean_std;
 
 /// A published figure.

@@ -3,9 +3,8 @@
 //! Owns the shortest `tagcl run` whose resolved configuration is the given one: flags that only repeat a default are
 //! left out, found by resolving the settings without them. So a command is right by construction, or there is none.
 
-use super::identity::columns;
-use crate::experiment::config::RunConfig;
-use crate::experiment::settings::{Origin, SettingError, Settings};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{Origin, SettingError, Settings, texts};
 
 /// Flags that stay even where they repeat a default: they say what the run is, or their default is a published value.
 const ALWAYS: [&str; 5] = ["benchmark", "method", "optimizer", "lr", "profile"];
@@ -30,10 +29,10 @@ pub enum CommandError {
 /// # Errors
 /// [`CommandError`] where no command resolves to this configuration, as for runs of other versions.
 pub fn command(config: &RunConfig, seeds: &[u64]) -> Result<String, CommandError> {
-    if config.custom.is_some() {
-        return Err(CommandError::Own(config.benchmark_name().to_string()));
+    if config.benchmark.custom().is_some() {
+        return Err(CommandError::Own(config.benchmark.name().to_string()));
     }
-    let mut flags = all_flags(config);
+    let mut flags = texts(config);
     // Keys that have no effect under the others are refused; they are nothing that the run depends on.
     loop {
         match resolve(&flags) {
@@ -62,7 +61,7 @@ pub fn command(config: &RunConfig, seeds: &[u64]) -> Result<String, CommandError
             text = format!("{text} --{} {value}", key.replace('_', "-"));
         }
     }
-    if config.data == crate::experiment::config::DataChoice::Full {
+    if config.data == crate::experiment::plan::config::DataChoice::Full {
         text.push_str(" --data DIR");
     }
     Ok(format!("{text} --seeds {}", seed_list(seeds)))
@@ -73,17 +72,6 @@ fn first_seed(config: &RunConfig) -> RunConfig {
         seed: 1,
         ..config.clone()
     }
-}
-
-/// Every setting of the configuration, by key, as it is typed.
-fn all_flags(config: &RunConfig) -> Vec<(&'static str, String)> {
-    let mut flags: Vec<_> = columns(config)
-        .into_iter()
-        .map(|(key, value)| (key, value.to_string()))
-        .collect();
-    // Where the images lie is no setting of the run.
-    flags.retain(|(key, value)| *key != "data" || value == "embedded");
-    flags
 }
 
 fn resolve(flags: &[(&'static str, String)]) -> Result<Option<RunConfig>, SettingError> {

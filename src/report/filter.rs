@@ -2,9 +2,11 @@
 //!
 //! Owns conditions of the form `key=value` over configurations, with the keys of configuration files.
 
-use crate::experiment::benchmark::{MethodName, OptimizerName};
-use crate::experiment::config::RunConfig;
-use crate::experiment::settings::{KEYS, SettingError, nearest, parse_name};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{SettingError, entries};
+use crate::method::MethodSpec;
+use crate::optim::OptimizerSpec;
+use crate::settings::{parse_name, unknown};
 
 use super::identity::{Value, columns};
 
@@ -22,24 +24,19 @@ impl Filter {
     /// [`SettingError::Unknown`] for a key or name that does not exist.
     pub fn require(&mut self, key: &str, values: &str) -> Result<(), SettingError> {
         let key = key.trim().replace('-', "_");
-        let known = KEYS
-            .iter()
-            .map(|(name, _)| *name)
-            .filter(|name| !["seeds", "out", "jobs", "threads", "init"].contains(name))
+        let of_runs = entries().iter().filter(|entry| !entry.executes);
+        let known = of_runs
+            .map(|entry| entry.setting.key())
+            .filter(|name| *name != "seeds")
             .chain(["seed"]);
         if !known.clone().any(|name| name == key) {
-            return Err(SettingError::Unknown {
-                what: "setting to filter by".to_string(),
-                nearest: nearest(&key, known.clone()),
-                found: key,
-                known: known.collect::<Vec<_>>().join(", "),
-            });
+            return Err(unknown("setting to filter by", &key, known));
         }
         let values: Vec<String> = values.split(',').map(|v| v.trim().to_string()).collect();
         for value in &values {
             match key.as_str() {
-                "method" => drop(parse_name::<MethodName>(value)?),
-                "optimizer" => drop(parse_name::<OptimizerName>(value)?),
+                "method" => drop(parse_name::<MethodSpec>(value)?),
+                "optimizer" => drop(parse_name::<OptimizerSpec>(value)?),
                 _ => {}
             }
         }
@@ -69,7 +66,7 @@ impl Filter {
             return true;
         }
         let mut all = columns(config);
-        all.push(("seed", Value::Text(config.seed.to_string())));
+        all.push(("seed", Value::Whole(config.seed)));
         self.conditions.iter().all(|(key, values)| {
             let found = all.iter().find(|(k, _)| k == key);
             found.is_some_and(|(_, found)| values.iter().any(|value| found.is(value)))

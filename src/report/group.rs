@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use super::identity::{Stream, Value, keys_of, settings, short_checksum};
 use super::load::{Run, Unfinished};
-use crate::experiment::benchmark::{MethodName, OptimizerName};
-use crate::experiment::config::{Evaluate, RunConfig, Schedule};
+use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
 use crate::metrics::mean_std;
 
 /// Mean and population standard deviation of one figure over seeds.
@@ -253,7 +252,16 @@ pub struct SettingColumn {
     /// The key, as in configuration files.
     pub key: &'static str,
     /// One value a group; `None` where the setting does not exist.
+    #[serde(serialize_with = "as_texts")]
     pub values: Vec<Option<Value>>,
+}
+
+fn as_texts<S: serde::Serializer>(values: &[Option<Value>], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(
+        values
+            .iter()
+            .map(|value| value.as_ref().map(Value::to_string)),
+    )
 }
 
 impl SettingColumn {
@@ -291,9 +299,13 @@ pub fn differing_settings(groups: &[&Group]) -> Vec<SettingColumn> {
 }
 
 /// What says, on one benchmark, which settings a group has.
-fn kind(group: &Group) -> (&str, MethodName, OptimizerName) {
+fn kind(group: &Group) -> (&str, &str, &str) {
     let config = &group.config;
-    (&group.stream.benchmark, config.method, config.optimizer)
+    (
+        &group.stream.benchmark,
+        config.method.name,
+        config.optimizer.name,
+    )
 }
 
 fn differs(groups: &[&Group], values: &[Option<Value>]) -> bool {

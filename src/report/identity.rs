@@ -5,166 +5,29 @@
 //! two runs differ ([`columns`]), and which stages a set of groups has ([`stages`]). What a run is *called* is in
 //! [`names`](super::names).
 
-use std::cmp::Ordering;
-use std::fmt;
+use serde::Serialize;
 
-use serde::{Serialize, Serializer};
-
-use crate::experiment::config::{DataChoice, RunConfig};
-use crate::experiment::settings::KEYS;
-
-/// Keys that say how runs are executed, or what else is no property of a run.
-const NO_COLUMNS: [&str; 6] = [
-    "seeds",
-    "out",
-    "jobs",
-    "threads",
-    "init",
-    "checkpoint_every",
-];
-
-/// Digits of a checksum that people are shown.
-pub const DIGITS: usize = 8;
-
-/// A setting's value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// `true` or `false`.
-    Flag(bool),
-    /// A number.
-    Number(f64),
-    /// A name, or a checksum.
-    Text(String),
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(value) => value.fmt(f),
-            Self::Number(value) => value.fmt(f),
-            Self::Text(value) => f.write_str(value),
-        }
-    }
-}
-
-impl Serialize for Value {
-    /// As text, as settings are typed.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl Value {
-    fn of(value: &serde_json::Value) -> Option<Self> {
-        match value {
-            serde_json::Value::Bool(flag) => Some(Self::Flag(*flag)),
-            serde_json::Value::Number(number) => number.as_f64().map(Self::Number),
-            serde_json::Value::String(text) => Some(Self::Text(text.clone())),
-            _ => None,
-        }
-    }
-
-    /// The number, if it is one.
-    #[must_use]
-    pub fn number(&self) -> Option<f64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Flag(_) | Self::Text(_) => None,
-        }
-    }
-
-    /// As people are shown it: checksums by their first digits.
-    #[must_use]
-    pub fn short(&self) -> String {
-        match self {
-            Self::Text(text) => short_checksum(text).to_string(),
-            other => other.to_string(),
-        }
-    }
-
-    /// Whether a text as typed means this value; numbers are compared as numbers, and a checksum by its beginning.
-    #[must_use]
-    pub fn is(&self, typed: &str) -> bool {
-        match self {
-            Self::Flag(flag) => typed.parse() == Ok(*flag),
-            Self::Number(number) => typed.parse::<f64>().is_ok_and(|typed| typed == *number),
-            Self::Text(text) => {
-                text == typed || (typed.len() >= DIGITS && short_checksum(text) == typed)
-            }
-        }
-    }
-
-    /// Numbers by size, texts by letter, values of different kinds by kind.
-    #[must_use]
-    pub fn order(&self, other: &Self) -> Ordering {
-        let kind = |value: &Self| match value {
-            Self::Flag(_) => 0,
-            Self::Number(_) => 1,
-            Self::Text(_) => 2,
-        };
-        match (self, other) {
-            (Self::Flag(a), Self::Flag(b)) => a.cmp(b),
-            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
-            (Self::Text(a), Self::Text(b)) => a.cmp(b),
-            _ => kind(self).cmp(&kind(other)),
-        }
-    }
-}
-
-/// A checksum's first digits; any other text as it is.
-#[must_use]
-pub fn short_checksum(text: &str) -> &str {
-    let hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    text.get(..DIGITS).filter(|_| hex).unwrap_or(text)
-}
+use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::plan::settings::keys;
+pub use crate::settings::{Value, short_checksum};
 
 /// Every setting that a run has, by key, in the order of the settings; without its seed.
-///
-/// The one place that knows where a configuration keeps them.
 #[must_use]
 pub fn columns(config: &RunConfig) -> Vec<(&'static str, Value)> {
-    let whole = serde_json::to_value(config).unwrap_or_default();
-    // A benchmark of one's own describes itself under keys of its own, which are no settings of the run.
-    let parts: Vec<&serde_json::Value> = whole
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(key, part)| part.is_object() && *key != "custom")
-        .map(|(_, part)| part)
-        .collect();
-    let value = |key: &str| -> Option<Value> {
-        if key == "benchmark" {
-            return Some(Value::Text(config.benchmark_name().to_string()));
-        }
-        let found = whole
-            .get(key)
-            .or_else(|| parts.iter().find_map(|part| part.get(key)))
-            .and_then(Value::of);
-        found.or_else(|| Some(Value::Text(first_meaning(config, key)?.to_string())))
-    };
-    KEYS.iter()
-        .map(|(key, _)| *key)
-        .filter(|key| !NO_COLUMNS.contains(key))
-        .filter_map(|key| Some((key, value(key)?)))
-        .collect()
+    let mut all = config.columns();
+    // A benchmark of one's own is called by its own name.
+    if let Some((_, name)) = all.iter_mut().find(|(key, _)| *key == "benchmark") {
+        *name = Value::Text(config.benchmark.name().to_string());
+    }
+    all
 }
 
 /// The keys that any of these has, in the order of the settings.
 #[must_use]
 pub fn keys_of(all: &[Vec<(&'static str, Value)>]) -> Vec<&'static str> {
-    let keys = KEYS.iter().map(|(key, _)| *key);
-    keys.filter(|key| all.iter().flatten().any(|(own, _)| own == key))
+    keys()
+        .filter(|key| all.iter().flatten().any(|(own, _)| own == key))
         .collect()
-}
-
-/// Settings that configurations leave out where they have their first meaning.
-fn first_meaning(config: &RunConfig, key: &str) -> Option<&'static str> {
-    match key {
-        "alpha" if config.tag.is_some() => Some("cosine"),
-        "schedule" => Some("sequential"),
-        "evaluate" => Some("test"),
-        _ => None,
-    }
 }
 
 /// The columns of a run but for those that every table shows anyway.
@@ -221,8 +84,11 @@ impl Stream {
             Some((key, value.to_string()))
         };
         Self {
-            benchmark: config.benchmark_name().to_string(),
-            definition_sha256: config.custom.as_ref().map(|c| c.definition_sha256.clone()),
+            benchmark: config.benchmark.name().to_string(),
+            definition_sha256: config
+                .benchmark
+                .custom()
+                .map(|c| c.definition_sha256.clone()),
             settings: STREAM.iter().filter_map(|(key, _)| value(key)).collect(),
             data_sha256: data_sha256.to_string(),
         }
@@ -349,8 +215,8 @@ pub fn stages<'a>(streams: impl IntoIterator<Item = (&'a Stream, String)>) -> Ve
 /// The data sets of a run's stream, by name.
 #[must_use]
 pub fn data_sets(config: &RunConfig) -> String {
-    if config.custom.is_some() {
-        return config.benchmark_name().to_string();
+    if config.benchmark.custom().is_some() {
+        return config.benchmark.name().to_string();
     }
     if config.data == DataChoice::Embedded {
         return "mnist-sample".to_string();

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::config::RunConfig;
-use crate::experiment::provenance::Provenance;
-use crate::experiment::result::{AlphaResult, Cost, RunResult, parse_without_alpha};
-use crate::experiment::settings::parse_config_toml;
-use crate::experiment::store::RESULT;
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::parse_config_toml;
+use crate::experiment::run::provenance::Provenance;
+use crate::experiment::run::result::{AlphaResult, Cost, RunResult, parse_without_alpha};
+use crate::experiment::run::store::RESULT;
 use crate::metrics::{Metrics, TaskMatrix};
 
 const CONFIG: &str = "config.toml";

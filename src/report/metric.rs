@@ -5,7 +5,7 @@
 //! and comparisons walk [`METRICS`] and [`COSTS`]; none of them lists the figures itself.
 
 use super::group::{Group, Spread};
-use super::published::Quantity;
+use crate::experiment::paper::published::Quantity;
 use crate::metrics::Metrics;
 
 /// A metric of the accuracy matrix.

@@ -23,7 +23,6 @@ pub mod load;
 pub mod metric;
 pub mod names;
 pub mod plot;
-pub mod published;
 pub mod statistics;
 pub mod summary;
 
@@ -32,7 +31,7 @@ mod testing;
 
 pub use group::{Group, SettingColumn, Spread, differing_settings, group_runs};
 
-use crate::experiment::result::RunResult;
+use crate::experiment::run::result::RunResult;
 
 /// All formats of reports, in the order in which they are listed.
 pub static FORMATS: &[&format::FormatSpec] = &[

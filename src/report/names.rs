@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use super::group::{Group, differing_settings};
 use super::identity::{self, Stage, Value, is_of_the_stream, settings};
-use crate::experiment::benchmark::{Benchmark, MethodName, Named as _, OptimizerName};
-use crate::experiment::config::{RunConfig, Schedule};
-use crate::optim::AlphaRule;
+use crate::experiment::plan::config::{RunConfig, Schedule};
+use crate::method::PLAIN;
+use crate::optim::{AlphaRule, SGD, TagSettings};
 
 /// What a configuration has beyond the plain form of its method and optimizer, as settings are typed: `alpha one`,
 /// `memory_per_class 5`, `schedule joint`.
@@ -40,7 +40,7 @@ fn typed<'a>(settings: impl IntoIterator<Item = (&'a str, &'a Value)>) -> String
 /// The program's name: method and optimizer, and what tells variants of one method apart.
 #[must_use]
 pub fn approach(config: &RunConfig) -> String {
-    let name = format!("{} {}", config.method.name(), config.optimizer.name());
+    let name = format!("{} {}", config.method.name, config.optimizer.name);
     let variant = variant(config);
     if variant.is_empty() {
         return name;
@@ -55,7 +55,7 @@ pub fn approach(config: &RunConfig) -> String {
 #[must_use]
 pub fn run(config: Option<&RunConfig>) -> String {
     config.map_or("configuration unreadable".to_string(), |config| {
-        let (benchmark, approach) = (config.benchmark_name(), approach(config));
+        let (benchmark, approach) = (config.benchmark.name(), approach(config));
         format!(
             "{benchmark} {approach}, lr {}, seed {}",
             config.lr, config.seed
@@ -64,54 +64,49 @@ pub fn run(config: Option<&RunConfig>) -> String {
 }
 
 /// Remembered examples a class, for the methods that remember.
-fn memory(config: &RunConfig) -> Option<usize> {
-    let agem = config.agem.map(|agem| agem.memory_per_class);
-    agem.or(config.er.map(|er| er.memory_per_class))
+fn memory(config: &RunConfig) -> Option<String> {
+    let memory = config.value("memory_per_class")?;
+    Some(format!(" (M={memory})"))
+}
+
+/// The optimizer, with its rule for α where that is another than the paper's.
+fn optimizer_in_paper(config: &RunConfig) -> String {
+    let name = config.optimizer.paper_name;
+    let Some(tag) = config.optimizer_settings.get::<TagSettings>() else {
+        return name.to_string();
+    };
+    // The ablations of the paper's main method are called after TAG alone.
+    let base = if name == "TAG-RMSProp" { "TAG" } else { name };
+    match tag.alpha {
+        AlphaRule::Cosine => name.to_string(),
+        AlphaRule::One => format!("{base}-1"),
+        AlphaRule::Age => format!("{base}-age"),
+        AlphaRule::Gradients => format!("{base}-G (B={})", tag.stored_gradients.unwrap_or(1)),
+    }
 }
 
 /// The paper's name of the method, or one in its manner.
 #[must_use]
 pub fn in_paper(config: &RunConfig) -> String {
-    let rule = config
-        .tag
-        .as_ref()
-        .map(|tag| (tag.alpha, tag.stored_gradients));
-    let optimizer = match (config.optimizer, rule) {
-        (OptimizerName::TagRmsProp, Some((AlphaRule::One, _))) => "TAG-1".to_string(),
-        (OptimizerName::TagRmsProp, Some((AlphaRule::Age, _))) => "TAG-age".to_string(),
-        (OptimizerName::TagRmsProp, Some((AlphaRule::Gradients, b))) => {
-            format!("TAG-G (B={})", b.unwrap_or(1))
-        }
-        (name, Some((AlphaRule::One, _))) => format!("{}-1", optimizer_in_paper(name)),
-        (name, Some((AlphaRule::Age, _))) => format!("{}-age", optimizer_in_paper(name)),
-        (name, Some((AlphaRule::Gradients, b))) => {
-            format!("{}-G (B={})", optimizer_in_paper(name), b.unwrap_or(1))
-        }
-        (name, _) => optimizer_in_paper(name).to_string(),
-    };
+    let optimizer = optimizer_in_paper(config);
     let multi_task = match config.schedule {
         Schedule::Sequential => None,
         Schedule::Cyclic => Some("MTL (cyclic)"),
         Schedule::Joint => Some("MTL (joint)"),
     };
-    let base = match config.method {
-        MethodName::Plain if multi_task.is_some() => "",
-        MethodName::Plain if config.optimizer == OptimizerName::Sgd && config.gamma < 1.0 => {
-            return "Stable SGD".to_string();
-        }
-        MethodName::Plain if config.optimizer.is_tag() => return optimizer,
-        MethodName::Plain => return format!("Naive {optimizer}"),
-        MethodName::Ewc => "EWC",
-        MethodName::Agem => "A-GEM",
-        MethodName::Er => "ER",
+    let base = match multi_task {
+        _ if *config.method != PLAIN => config.method.paper_name,
+        Some(_) => "",
+        None if *config.optimizer == SGD && config.gamma < 1.0 => return "Stable SGD".to_string(),
+        None if config.optimizer.remembers_tasks => return optimizer,
+        None => return format!("Naive {optimizer}"),
     };
     let prefix = match optimizer.as_str() {
         "SGD" => String::new(),
         "TAG-RMSProp" => "TAGed ".to_string(),
         other => format!("{other} "),
     };
-    let memory = memory(config);
-    let memory = memory.map_or(String::new(), |m| format!(" (M={m})"));
+    let memory = memory(config).unwrap_or_default();
     let parts = [
         &format!("{prefix}{base}{memory}"),
         multi_task.unwrap_or_default(),
@@ -124,41 +119,11 @@ pub fn in_paper(config: &RunConfig) -> String {
     parts.join(" ")
 }
 
-/// The paper's name of an optimizer.
-#[must_use]
-pub fn optimizer_in_paper(optimizer: OptimizerName) -> &'static str {
-    match optimizer {
-        OptimizerName::Sgd => "SGD",
-        OptimizerName::RmsProp => "RMSProp",
-        OptimizerName::Adagrad => "Adagrad",
-        OptimizerName::Adam => "Adam",
-        OptimizerName::TagRmsProp => "TAG-RMSProp",
-        OptimizerName::TagAdagrad => "TAG-Adagrad",
-        OptimizerName::TagAdam => "TAG-Adam",
-    }
-}
-
-/// A configuration's benchmark as papers write it; one's own by the name in its file.
-#[must_use]
-pub fn benchmark_in_paper(config: &RunConfig) -> &str {
-    match config.benchmark {
-        Benchmark::SplitCifar10 => "Split-CIFAR10",
-        Benchmark::SplitMnist => "Split-MNIST",
-        Benchmark::SplitFashionMnist => "Split-Fashion-MNIST",
-        Benchmark::SplitCifar100 => "Split-CIFAR100",
-        Benchmark::SplitMiniImageNet => "Split-miniImageNet",
-        Benchmark::SplitCub => "Split-CUB",
-        Benchmark::RotatedMnist => "Rotated MNIST",
-        Benchmark::PermutedMnist => "Permuted MNIST",
-        _ => config.benchmark_name(),
-    }
-}
-
 /// The stages of groups, in the order of their first appearance.
 #[must_use]
 pub fn stages(groups: &[&Group]) -> Vec<Stage> {
     identity::stages(groups.iter().map(|group| {
-        let in_paper = benchmark_in_paper(&group.config).to_string();
+        let in_paper = group.config.benchmark.paper_name().to_string();
         (&group.stream, in_paper)
     }))
 }
@@ -214,7 +179,7 @@ pub fn distinct_names(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::published;
+    use crate::experiment::paper::published;
     use crate::report::testing::config;
 
     #[test]
@@ -272,11 +237,11 @@ mod tests {
     fn no_two_pairs_of_method_and_optimizer_share_a_name() {
         let mut seen = BTreeSet::new();
         let mut pairs = 0;
-        for method in MethodName::ALL {
-            for optimizer in OptimizerName::ALL {
+        for method in crate::method::METHODS {
+            for optimizer in crate::optim::OPTIMIZERS {
                 let settings = [
-                    ("method", method.name()),
-                    ("optimizer", optimizer.name()),
+                    ("method", method.name),
+                    ("optimizer", optimizer.name),
                     ("lr", "0.1"),
                 ];
                 let config = config(&settings, 1);

@@ -9,7 +9,7 @@ use super::group::{Group, SettingColumn, differing_settings, group_runs};
 use super::identity::{Stage, settings};
 use super::load::{Damaged, Duplicate, Loaded, Run, Unfinished};
 use super::names::stages;
-use crate::experiment::benchmark::{Benchmark, MethodName, Named, OptimizerName};
+use crate::settings::Named;
 
 /// Points of accuracy within which two results count as equivalent, unless told otherwise.
 pub const MARGIN: f64 = 2.0;
@@ -106,21 +106,19 @@ impl Report {
 
 /// Order of groups: by the lists that their names come from, streams together, then by their settings, numbers by size.
 pub(super) fn order(a: &Group, b: &Group) -> Ordering {
-    fn position<N: Named>(value: N) -> usize {
-        N::ALL
-            .iter()
-            .position(|x| *x == value)
-            .unwrap_or(usize::MAX)
+    fn position<N: Named + PartialEq>(spec: &N) -> usize {
+        let position = N::all().iter().position(|other| *other == spec);
+        position.unwrap_or(usize::MAX)
     }
     let of = |group: &Group| {
         let config = &group.config;
         (
-            position::<Benchmark>(config.benchmark),
+            position(config.benchmark.spec()),
             group.stream.peculiarities(),
             group.stream.clone(),
             config.schedule as usize,
-            position::<MethodName>(config.method),
-            position::<OptimizerName>(config.optimizer),
+            position(config.method),
+            position(config.optimizer),
         )
     };
     of(a).cmp(&of(b)).then_with(|| {

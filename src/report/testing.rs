@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use super::load::Run;
-use crate::experiment::config::RunConfig;
-use crate::experiment::provenance::Provenance;
-use crate::experiment::result::{Cost, RunResult, SCHEMA};
-use crate::experiment::settings::{Origin, Settings};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{Origin, Settings};
+use crate::experiment::run::provenance::Provenance;
+use crate::experiment::run::result::{Cost, RunResult, SCHEMA};
 use crate::metrics::{Metrics, TaskMatrix};
 
 /// The configuration of settings on Split-CIFAR100 with two tasks, released profile, unless they say otherwise.

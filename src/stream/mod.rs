@@ -4,10 +4,12 @@
 //! memory, shared by all tasks and all runs of a process; a task is a list of indices, a label map and perhaps a pixel
 //! map (rotation, permutation), applied when a batch becomes floats.
 
+mod classes;
 mod pixel_map;
 mod samples;
 mod task;
 
+pub use classes::Classes;
 pub use pixel_map::{PixelMap, released_angles, rotation_step};
 pub use samples::{Batch, Samples, Scaling};
 pub use task::{Angles, ClassOrder, StreamError, StreamKind, StreamSpec, Task, TaskStream};

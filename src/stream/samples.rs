@@ -1,12 +1,12 @@
 //! A task's examples, and batches of them as floats.
 //!
 //! Owns the passage from bytes to network input: pixel map, scaling, labels as classes of the whole head, and for every
-//! example the slice of the head in which its label competes.
+//! example the classes of the head that compete for it.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::PixelMap;
+use super::{Classes, PixelMap};
 use crate::data::{ImageSet, ImageShape};
 
 /// How a byte becomes a network input.
@@ -63,8 +63,8 @@ pub struct Batch {
     pub shape: ImageShape,
     /// Class in the head, one an example.
     pub labels: Vec<usize>,
-    /// The classes that compete with the label, one range an example; all others have zero gradient.
-    pub slices: Vec<Range<usize>>,
+    /// The classes that compete for an example, its label among them: one set an example.
+    pub competing: Vec<Classes>,
 }
 
 impl Batch {
@@ -87,7 +87,7 @@ impl Batch {
             pixels: Vec::new(),
             shape,
             labels: Vec::new(),
-            slices: Vec::new(),
+            competing: Vec::new(),
         }
     }
 
@@ -95,7 +95,7 @@ impl Batch {
     pub fn append(&mut self, other: Self) {
         self.pixels.extend(other.pixels);
         self.labels.extend(other.labels);
-        self.slices.extend(other.slices);
+        self.competing.extend(other.competing);
     }
 }
 
@@ -135,7 +135,7 @@ impl Samples {
             pixels: Vec::with_capacity(positions.len() * shape.channels * plane),
             shape,
             labels: Vec::with_capacity(positions.len()),
-            slices: vec![self.classes.clone(); positions.len()],
+            competing: vec![self.classes.clone().into(); positions.len()],
         };
         for &position in positions {
             let example = self.indices.get(position).zip(self.labels.get(position));
@@ -154,7 +154,7 @@ impl Samples {
             }
             batch.labels.push(label as usize);
         }
-        batch.slices.truncate(batch.labels.len());
+        batch.competing.truncate(batch.labels.len());
         batch
     }
 }

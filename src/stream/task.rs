@@ -449,7 +449,10 @@ mod tests {
             assert_eq!(stream.classes(), 30);
             let batch = stream.tasks()[2].train.batch(&[0, 11]);
             assert_eq!(batch.labels, [20, 21]);
-            assert_eq!(batch.slices, [20..30, 20..30]);
+            assert_eq!(
+                batch.competing,
+                [20..30, 20..30].map(crate::stream::Classes::from)
+            );
         }
     }
 

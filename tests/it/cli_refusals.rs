@@ -244,10 +244,7 @@ fn lists_and_help_are_complete() {
         "{list}"
     );
     let help = run("run --help", dir.path());
-    for (key, _) in tagcl::experiment::settings::KEYS
-        .iter()
-        .filter(|(key, _)| *key != "init_sha256")
-    {
+    for key in tagcl::experiment::plan::settings::keys() {
         let flag = format!("--{}", key.replace('_', "-"));
         assert!(stdout(&help).contains(&flag), "{flag}: {}", stderr(&help));
     }

@@ -42,7 +42,7 @@ fn loss<N: Network>(network: &N, images: Tensor<4>, dropout: &mut Dropout) -> Te
     task_loss(
         network.forward(images, dropout),
         &labels,
-        &vec![5..10; rows],
+        &vec![(5..10).into(); rows],
     )
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 use tagcl::data::{ImageSet, ImageShape};
+use tagcl::method::batch_gradient;
 use tagcl::model::{
     AlexNetConfig, Dropout, LeNetConfig, Learner, MlpConfig, Network, NetworkLearner,
     ReducedResNetConfig, ResNet18Config, read_weights,
@@ -220,10 +221,10 @@ fn check_training(model: &str, golden: &Value, learner: &mut dyn Learner) {
         pixels: pixels(model, golden),
         shape: ImageShape::new(shape[1], shape[2], shape[3]),
         labels: serde_json::from_value(golden["labels"].clone()).unwrap(),
-        slices: vec![per_task..2 * per_task; shape[0]],
+        competing: vec![(per_task..2 * per_task).into(); shape[0]],
     };
     let mut gradient = Vec::new();
-    let loss = learner.gradient(&batch, &mut gradient).unwrap();
+    let loss = batch_gradient(learner, &batch, &mut gradient).unwrap();
     close(
         f64::from(loss),
         golden["loss"].as_f64().unwrap(),
@@ -449,7 +450,7 @@ fn evaluation_does_not_depend_on_threads() {
         classes: 10,
     };
     let network = config.init(&mut Seeds::new(1).stream("init"), &device);
-    let mut learner = NetworkLearner::new(network, Dropout::off(), &device);
+    let learner = NetworkLearner::new(network, Dropout::off(), &device);
     let pixels = (0..16 * 50).map(|i| (i * 37 % 256) as u8).collect();
     let labels = (0..50).map(|i| (i % 5) as u16).collect();
     let set = Arc::new(ImageSet::new(ImageShape::new(1, 4, 4), pixels, labels, 5).unwrap());

@@ -25,3 +25,4 @@ mod replicate;
 mod reports;
 mod resume;
 mod sweep;
+mod unchanged;

@@ -3,10 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use serde_json::Value;
-use tagcl::experiment::config::RunConfig;
-use tagcl::experiment::result::RunResult;
-use tagcl::experiment::runner::{RunInput, SharedData, train};
-use tagcl::experiment::settings::{Origin, Settings};
+use tagcl::experiment::plan::config::RunConfig;
+use tagcl::experiment::plan::settings::{Origin, Settings};
+use tagcl::experiment::run::result::RunResult;
+use tagcl::experiment::run::runner::{RunInput, SharedData, train};
 use tagcl::method::{Ewc, EwcConfig, Fisher, Penalty, project};
 use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, Tag, TagConfig};
 use tagcl::seed::Seeds;

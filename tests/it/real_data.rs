@@ -60,7 +60,8 @@ fn a_torchvision_checkpoint_gives_pytorchs_features() {
     use burn::tensor::{Device, Tensor, TensorData};
     use tagcl::data::ImageShape;
     use tagcl::model::{
-        Dropout, Learner, NetworkLearner, ResNet18Config, read_weights, with_fresh_head,
+        Dropout, Learner, Network as _, NetworkLearner, ResNet18Config, read_weights,
+        with_fresh_head,
     };
     use tagcl::seed::Seeds;
 
@@ -92,7 +93,7 @@ fn a_torchvision_checkpoint_gives_pytorchs_features() {
         use burn::module::Module as _;
         learner.network().valid()
     };
-    let features = network_now.features(images);
+    let features = network_now.features(images, &mut Dropout::off());
     let logits = network_now.fc.forward(features.clone());
     for (found, name) in [(features, "features"), (logits, "logits")] {
         let width = found.dims()[1];

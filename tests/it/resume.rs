@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tagcl::experiment::RunError;
-use tagcl::experiment::benchmark::{MethodName, Named as _, OptimizerName};
-use tagcl::experiment::checkpoint::Checkpoints;
-use tagcl::experiment::config::RunConfig;
-use tagcl::experiment::lock::RunLock;
-use tagcl::experiment::runner::{Event, Outcome, RunInput, SharedData, resume, train};
-use tagcl::experiment::settings::{Origin, Settings};
+use tagcl::experiment::plan::config::RunConfig;
+use tagcl::experiment::plan::settings::{Origin, Settings};
+use tagcl::experiment::run::checkpoint::Checkpoints;
+use tagcl::experiment::run::lock::RunLock;
+use tagcl::experiment::run::runner::{Event, Outcome, RunInput, SharedData, resume, train};
+use tagcl::method::METHODS;
+use tagcl::optim::OPTIMIZERS;
 
 use crate::program::{TINY, refused, run, stderr, stdout, tagcl};
 
@@ -103,12 +104,12 @@ fn pieces_equal_the_whole_for_every_method_and_optimizer() {
         stop: &stop,
     };
     let mut cases: Vec<Vec<(&str, &str)>> = Vec::new();
-    for (i, method) in MethodName::ALL.iter().enumerate() {
-        for (j, optimizer) in OptimizerName::ALL.iter().enumerate() {
+    for (i, method) in METHODS.iter().enumerate() {
+        for (j, optimizer) in OPTIMIZERS.iter().enumerate() {
             let profile = ["released", "corrected"][(i + j) % 2];
             cases.push(vec![
-                ("method", method.name()),
-                ("optimizer", optimizer.name()),
+                ("method", method.name),
+                ("optimizer", optimizer.name),
                 ("profile", profile),
             ]);
         }

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
 
 use super::read_up_to;
@@ -25,7 +25,7 @@ pub struct Unpacked<R: Read>(Inner<R>);
 
 enum Inner<R: Read> {
     Plain(Source<R>),
-    Gzip(Box<MultiGzDecoder<Source<R>>>),
+    Gzip(Box<Gzip<Source<R>>>),
     Xz(Box<XzReader<Source<R>>>),
 }
 
@@ -43,7 +43,7 @@ impl<R: Read> Unpacked<R> {
         let is_xz = magic.starts_with(&XZ);
         let source = BufReader::with_capacity(1 << 16, Cursor::new(magic).chain(reader));
         Ok(Self(if is_gzip {
-            Inner::Gzip(Box::new(MultiGzDecoder::new(source)))
+            Inner::Gzip(Box::new(Gzip(Some(GzDecoder::new(source)))))
         } else if is_xz {
             Inner::Xz(Box::new(XzReader::new_mem_limit(
                 source,
@@ -69,6 +69,37 @@ impl<R: Read> Read for Unpacked<R> {
             Inner::Gzip(reader) => reader.read(buffer),
             Inner::Xz(reader) => reader.read(buffer),
         }
+    }
+}
+
+/// gzip streams one behind the other. Zero bytes may follow each, as `gzip` and Python's `gzip` allow: tapes and block
+/// devices pad with them. `None` after the end.
+struct Gzip<B>(Option<GzDecoder<B>>);
+
+impl<B: io::BufRead> Read for Gzip<B> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = self.0.as_mut().filter(|_| !buffer.is_empty()) {
+            let count = decoder.read(buffer)?;
+            if count > 0 {
+                return Ok(count);
+            }
+            // The stream is over and its checksum was right.
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else {
+                break;
+            };
+            loop {
+                let ahead = rest.fill_buf()?;
+                let zeros = ahead.iter().take_while(|&&byte| byte == 0).count();
+                if zeros == 0 {
+                    if !ahead.is_empty() {
+                        self.0 = Some(GzDecoder::new(rest));
+                    }
+                    break;
+                }
+                rest.consume(zeros);
+            }
+        }
+        Ok(0)
     }
 }
 
@@ -105,6 +136,28 @@ mod tests {
                     packed.len()
                 );
             }
+        }
+    }
+
+    /// What Python's `gzip.decompress` does with the same bytes.
+    #[test]
+    fn zeros_may_follow_and_nothing_else() {
+        let (one, two) = (gzip(b"one "), gzip(b"two"));
+        let zeros = vec![0; 70_000];
+        for (parts, expected) in [
+            ([&one[..], &zeros[..1], &[]], "one "),
+            ([&one, &zeros, &[]], "one "),
+            ([&one, &two, &[]], "one two"),
+            ([&one, &zeros, &two], "one two"),
+            (
+                [&[one.clone(), two.clone()].concat(), &zeros, &[]],
+                "one two",
+            ),
+        ] {
+            assert_eq!(unpack(&parts.concat()).unwrap(), expected.as_bytes());
+        }
+        for tail in [&b"x"[..], b"\0x", b"\x1f", &two[..5]] {
+            assert!(unpack(&[&one, tail].concat()).is_err(), "{tail:?}");
         }
     }
 

@@ -32,6 +32,10 @@ pub enum Storage {
     I32,
     /// 32-bit numbers.
     U32,
+    /// Signed 64-bit numbers, `NumPy`'s own integers.
+    I64,
+    /// 64-bit numbers.
+    U64,
     /// Floats.
     F32,
     /// Doubles.
@@ -49,6 +53,8 @@ impl Storage {
             6 => Self::U32,
             7 => Self::F32,
             9 => Self::F64,
+            12 => Self::I64,
+            13 => Self::U64,
             _ => return None,
         })
     }
@@ -58,7 +64,7 @@ impl Storage {
             Self::I8 | Self::U8 => 1,
             Self::I16 | Self::U16 => 2,
             Self::I32 | Self::U32 | Self::F32 => 4,
-            Self::F64 => 8,
+            Self::F64 | Self::I64 | Self::U64 => 8,
         }
     }
 }
@@ -99,6 +105,8 @@ impl Variable {
             Storage::U16 => numbers!(u16, |x| Some(i64::from(x))),
             Storage::I32 => numbers!(i32, |x| Some(i64::from(x))),
             Storage::U32 => numbers!(u32, |x| Some(i64::from(x))),
+            Storage::I64 => numbers!(i64, Some),
+            Storage::U64 => numbers!(u64, |x: u64| i64::try_from(x).ok()),
             Storage::F32 => numbers!(f32, |x| whole(f64::from(x))),
             Storage::F64 => numbers!(f64, whole),
         }
@@ -306,7 +314,7 @@ fn matrix(contents: &[u8], file: &str) -> Result<Option<Variable>, DataError> {
     };
     let Some(storage) = Storage::of(kind) else {
         let found = format!("type {kind}");
-        let expected = "8 to 32-bit integers, floats or doubles";
+        let expected = "8 to 64-bit integers, floats or doubles";
         return Err(DataError::mismatch(
             file,
             format!("numbers of variable {name}"),

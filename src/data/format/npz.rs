@@ -6,7 +6,7 @@
 use flate2::read::DeflateDecoder;
 use rawzip::{CompressionMethod, ZipArchive, ZipVerification, crc32};
 
-use super::{MAX_FILE_BYTES, read_bounded};
+use super::{MAX_FILE_BYTES, read_bounded, recognise};
 use crate::data::error::DataError;
 use crate::data::format::picture::planes;
 use crate::data::image_set::{ImageSet, ImageShape, check_labels};
@@ -29,169 +29,239 @@ pub struct Array {
     pub bytes: Vec<u8>,
 }
 
-fn bad(file: &str, field: &str, expected: &str, found: impl Into<String>) -> DataError {
-    DataError::mismatch(file, field, expected, found)
+/// What is said of a file that cannot be read at all.
+const AGAIN: &str = "write it again with numpy.savez or numpy.savez_compressed";
+
+fn damaged(file: &str, problem: impl std::fmt::Display) -> DataError {
+    DataError::unfit(
+        file,
+        format!("it is no undamaged NPZ archive ({problem})"),
+        AGAIN,
+    )
 }
 
 /// The array of this name (without `.npy`). Memory is bounded by [`MAX_FILE_BYTES`] unpacked.
 ///
 /// # Errors
 ///
-/// [`DataError::Mismatch`] for a damaged archive, a missing member or an array of another type,
-/// [`DataError::Unreadable`], [`DataError::TooLarge`].
+/// [`DataError::Unfit`] for a damaged archive, a missing member (with those that are there) or an array of another
+/// type, [`DataError::Unreadable`], [`DataError::TooLarge`].
 pub fn read_array(bytes: &[u8], name: &str, file: &str) -> Result<Array, DataError> {
-    let damaged = |error: rawzip::Error| {
-        bad(
-            file,
-            "zip archive",
-            "an undamaged NPZ archive",
-            error.to_string(),
-        )
+    let zip = |error: rawzip::Error| match recognise(bytes.get(..512).unwrap_or(bytes)) {
+        Some(what) if !bytes.starts_with(b"PK") => damaged(file, what),
+        _ => damaged(file, error),
     };
-    let archive = ZipArchive::from_slice(bytes).map_err(damaged)?;
+    let archive = ZipArchive::from_slice(bytes).map_err(zip)?;
     let wanted = format!("{name}.npy");
-    let mut found = None;
-    let (mut entries, mut count) = (archive.entries(), 0);
-    while let Some(entry) = entries.next_entry().map_err(damaged)? {
-        count += 1;
-        if count > MAX_MEMBERS {
-            return Err(bad(file, "members", "at most 4096", count.to_string()));
+    let (mut found, mut there) = (None, Vec::new());
+    let mut entries = archive.entries();
+    while let Some(entry) = entries.next_entry().map_err(zip)? {
+        if there.len() == MAX_MEMBERS {
+            return Err(damaged(file, format!("more than {MAX_MEMBERS} members")));
         }
-        if entry.file_path().as_ref() == wanted.as_bytes() {
+        let path = entry.file_path();
+        if path.as_ref() == wanted.as_bytes() {
             found = Some((entry.compression_method(), entry.wayfinder()));
         }
+        let path = String::from_utf8_lossy(path.as_ref());
+        there.push(format!(
+            "{:.60}",
+            path.strip_suffix(".npy").unwrap_or(&path)
+        ));
     }
     let Some((method, wayfinder)) = found else {
-        return Err(bad(
-            file,
-            "members",
-            &format!("an array {name}"),
-            format!("{count} others"),
-        ));
+        let more = if there.len() > 20 { ", ..." } else { "" };
+        there.truncate(20);
+        let problem = format!(
+            "it has no array `{name}`; it has [{}{more}]",
+            there.join(", ")
+        );
+        let remedy =
+            "save it with numpy.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)";
+        return Err(DataError::unfit(file, problem, remedy));
     };
-    let entry = archive.get_entry(wayfinder).map_err(damaged)?;
+    let entry = archive.get_entry(wayfinder).map_err(zip)?;
     let unpacked = match method {
         CompressionMethod::STORE => read_bounded(&mut entry.data(), MAX_FILE_BYTES, file)?,
         CompressionMethod::DEFLATE => {
             read_bounded(&mut DeflateDecoder::new(entry.data()), MAX_FILE_BYTES, file)?
         }
-        other => {
-            return Err(bad(
-                file,
-                &wanted,
-                "stored or deflated",
-                format!("{other:?}"),
-            ));
-        }
+        other => return Err(damaged(file, format!("{wanted} is packed by {other:?}"))),
     };
     let found = ZipVerification {
         crc: crc32(&unpacked),
         uncompressed_size: unpacked.len() as u64,
     };
-    entry.claim_verifier().valid(found).map_err(damaged)?;
+    entry.claim_verifier().valid(found).map_err(zip)?;
     parse(unpacked, &format!("{file}: {wanted}"))
+}
+
+/// What `numpy/lib/format.py` writes before the numbers.
+struct Header<'a> {
+    descr: &'a str,
+    fortran_order: bool,
+    shape: Vec<usize>,
+}
+
+impl<'a> Header<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let value = |key: &str| {
+            let (_, rest) = text.split_once(&format!("'{key}':"))?;
+            Some(rest.trim_start())
+        };
+        // Structured types are lists; they are named as they are.
+        let descr = value("descr")?;
+        let descr = match descr.strip_prefix('\'') {
+            Some(rest) => rest.split_once('\'')?.0,
+            None => descr,
+        };
+        let fortran_order = match value("fortran_order")? {
+            rest if rest.starts_with("False") => false,
+            rest if rest.starts_with("True") => true,
+            _ => return None,
+        };
+        let (list, _) = value("shape")?.strip_prefix('(')?.split_once(')')?;
+        // Python 2 wrote its long integers with an L.
+        let sizes = list
+            .split(',')
+            .map(|part| part.trim().trim_end_matches('L'));
+        let sizes = sizes.filter(|part| !part.is_empty());
+        let shape: Vec<usize> = sizes.map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        (shape.len() <= 8).then_some(Self {
+            descr,
+            fortran_order,
+            shape,
+        })
+    }
+
+    /// Whether the numbers are signed, and their size; `None` for anything but integers.
+    fn integers(&self) -> Option<(bool, usize)> {
+        match self.descr.trim_start_matches(['<', '|', '=', '>']) {
+            "u1" => Some((false, 1)),
+            "u2" => Some((false, 2)),
+            "u4" => Some((false, 4)),
+            "u8" => Some((false, 8)),
+            "i1" => Some((true, 1)),
+            "i2" => Some((true, 2)),
+            "i4" => Some((true, 4)),
+            "i8" => Some((true, 8)),
+            _ => None,
+        }
+    }
 }
 
 /// One `.npy` file.
 fn parse(mut bytes: Vec<u8>, file: &str) -> Result<Array, DataError> {
+    let wrong =
+        |problem: &str| DataError::unfit(file, format!("it is no NumPy array: {problem}"), AGAIN);
     let mut rest = bytes.as_slice();
     let mut take = |count: usize| {
         let (head, tail) = rest
             .split_at_checked(count)
-            .ok_or_else(|| bad(file, "header", "more bytes", "its end"))?;
+            .ok_or_else(|| wrong("its header is cut"))?;
         rest = tail;
         Ok::<_, DataError>(head)
     };
     let start = take(8)?;
     if start.get(..6) != Some(b"\x93NUMPY") {
-        return Err(bad(
-            file,
-            "magic",
-            "\\x93NUMPY",
-            start.escape_ascii().to_string(),
-        ));
+        return Err(wrong(&format!("it starts with {}", start.escape_ascii())));
     }
     let length = match start.get(6) {
-        Some(1) => take(2)?
-            .iter()
-            .rev()
-            .fold(0, |sum, &byte| sum * 256 + usize::from(byte)),
-        Some(2 | 3) => take(4)?
-            .iter()
-            .rev()
-            .fold(0, |sum, &byte| sum * 256 + usize::from(byte)),
-        other => return Err(bad(file, "version", "1 to 3", format!("{other:?}"))),
+        Some(1) => take(2)?,
+        Some(2 | 3) => take(4)?,
+        other => {
+            return Err(wrong(&format!(
+                "its format version is {other:?}, not 1 to 3"
+            )));
+        }
     };
+    let length = length
+        .iter()
+        .rev()
+        .fold(0, |sum, &byte| sum * 256 + usize::from(byte));
     if length > MAX_HEADER {
-        return Err(bad(
-            file,
-            "header size",
-            "at most 65536",
-            length.to_string(),
-        ));
+        return Err(wrong(&format!(
+            "its header has {length} bytes, more than {MAX_HEADER}"
+        )));
     }
-    let header = String::from_utf8_lossy(take(length)?).into_owned();
-    let value = |key: &str| {
-        let (_, rest) = header.split_once(&format!("'{key}':"))?;
-        Some(rest.trim_start())
+    let text = String::from_utf8_lossy(take(length)?).into_owned();
+    let Some(header) = Header::read(&text) else {
+        return Err(wrong(&format!(
+            "its header is {:?}",
+            format!("{text:.120}")
+        )));
     };
-    let wrong = |field: &str, expected: &str| {
-        bad(
-            file,
-            field,
-            expected,
-            header.chars().take(120).collect::<String>(),
-        )
+    let Some((signed, size)) = header.integers() else {
+        let problem = format!(
+            "its numbers are of the type {:?}, not integers",
+            format!("{:.40}", header.descr)
+        );
+        let remedy = "save images as bytes, x.astype(numpy.uint8) with values of 0 to 255, and labels as integers, \
+                      y.astype(numpy.int64)";
+        return Err(DataError::unfit(file, problem, remedy));
     };
-    let descr = value("descr")
-        .and_then(|rest| rest.strip_prefix('\'')?.split_once('\''))
-        .map(|(descr, _)| descr);
-    let (signed, size) = match descr.map(|descr| descr.trim_start_matches(['<', '|', '='])) {
-        Some("u1") => (false, 1),
-        Some("u2") => (false, 2),
-        Some("u4") => (false, 4),
-        Some("u8") => (false, 8),
-        Some("i1") => (true, 1),
-        Some("i2") => (true, 2),
-        Some("i4") => (true, 4),
-        Some("i8") => (true, 8),
-        _ => return Err(wrong("descr", "little-endian integers")),
-    };
-    if !value("fortran_order").is_some_and(|rest| rest.starts_with("False")) {
-        return Err(wrong("fortran_order", "False"));
-    }
-    let list = value("shape")
-        .and_then(|rest| rest.strip_prefix('(')?.split_once(')'))
-        .map(|(list, _)| list);
-    let sizes: Option<Vec<usize>> = list.and_then(|list| {
-        let parts = list
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty());
-        parts.map(|part| part.parse().ok()).collect()
-    });
-    let Some(shape) = sizes.filter(|sizes| sizes.len() <= 8) else {
-        return Err(wrong("shape", "at most 8 sizes"));
-    };
+    let Header {
+        fortran_order,
+        shape,
+        ..
+    } = &header;
     let needed = shape
         .iter()
         .try_fold(size, |product: usize, &side| product.checked_mul(side));
     if needed != Some(rest.len()) {
-        return Err(bad(
-            file,
-            "bytes",
-            &format!("as many as sizes {shape:?} of {size} bytes need"),
-            rest.len().to_string(),
-        ));
+        let found = rest.len();
+        return Err(wrong(&format!(
+            "sizes {shape:?} of {size} bytes do not make its {found} bytes"
+        )));
     }
     let start = bytes.len() - rest.len();
+    let (shape, fortran_order) = (shape.clone(), *fortran_order);
+    let big_endian = header.descr.starts_with('>');
     bytes.drain(..start);
+    if big_endian {
+        bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    }
+    if fortran_order {
+        bytes = row_major(&bytes, size, &shape);
+    }
     Ok(Array {
         signed,
         size,
         shape,
         bytes,
     })
+}
+
+/// Numbers of `size` bytes, the first index running fastest, as numbers whose last index does.
+fn row_major(bytes: &[u8], size: usize, shape: &[usize]) -> Vec<u8> {
+    let mut strides = Vec::with_capacity(shape.len());
+    let mut stride = size;
+    for side in shape {
+        strides.push(stride);
+        stride = stride.saturating_mul(*side);
+    }
+    let mut position = vec![0; shape.len()];
+    let mut out = Vec::with_capacity(bytes.len());
+    while out.len() < bytes.len() {
+        let at: usize = position
+            .iter()
+            .zip(&strides)
+            .map(|(i, stride)| i * stride)
+            .sum();
+        // Every position lies inside; were one not to, the loop must still end.
+        let Some(number) = bytes.get(at..at + size) else {
+            break;
+        };
+        out.extend_from_slice(number);
+        for (i, &side) in position.iter_mut().zip(shape).rev() {
+            *i += 1;
+            if *i < side {
+                break;
+            }
+            *i = 0;
+        }
+    }
+    out
 }
 
 impl Array {
@@ -221,7 +291,7 @@ impl Array {
 ///
 /// # Errors
 ///
-/// As [`read_array`]; [`DataError::Mismatch`] for other shapes, [`DataError::LabelOutOfRange`], [`DataError::NoImages`].
+/// As [`read_array`]; [`DataError::Unfit`] for other shapes and types, [`DataError::LabelOutOfRange`], [`DataError::NoImages`].
 pub fn read_images(
     bytes: &[u8],
     (x, y): (&str, &str),
@@ -229,31 +299,44 @@ pub fn read_images(
     file: &str,
 ) -> Result<ImageSet, DataError> {
     let (images, labels) = (read_array(bytes, x, file)?, read_array(bytes, y, file)?);
-    let shape = match *images.shape.as_slice() {
-        [count, height, width] => Some((count, height, width, 1)),
-        [count, height, width, channels @ (1 | 3)] => Some((count, height, width, channels)),
-        _ => None,
-    };
-    let Some((count, height, width, channels)) =
-        shape.filter(|_| images.size == 1 && !images.signed)
-    else {
-        return Err(bad(
-            file,
-            x,
-            "bytes [N, H, W] or [N, H, W, 1 or 3]",
-            format!("{:?} of {} bytes", images.shape, images.size),
-        ));
-    };
-    if !matches!(labels.shape.as_slice(), &[n] | &[n, 1] if n == count) {
-        return Err(bad(
-            file,
-            y,
-            &format!("{count} integers, one an image"),
-            format!("{:?}", labels.shape),
+    let of = |name: &str| format!("{file}: {name}.npy");
+    if images.size != 1 || images.signed {
+        let problem = format!(
+            "its numbers are {}integers of {} bits, not bytes",
+            if images.signed { "signed " } else { "" },
+            8 * images.size
+        );
+        return Err(DataError::unfit(
+            of(x),
+            problem,
+            "save x.astype(numpy.uint8), with values of 0 to 255",
         ));
     }
+    let shape = match *images.shape.as_slice() {
+        [count, height, width] => Ok((count, height, width, 1)),
+        [count, height, width, channels @ (1 | 3)] => Ok((count, height, width, channels)),
+        [_, 1 | 3, _, _] => Err("put the channels last: save x.transpose(0, 2, 3, 1)"),
+        [_, _, _, 4] => Err("take the transparency off: save x[..., :3]"),
+        _ => Err("save images as [N, H, W] or [N, H, W, 1 or 3], with x.reshape(...)"),
+    };
+    let (count, height, width, channels) = shape.map_err(|remedy| {
+        DataError::unfit(of(x), format!("its shape is {:?}", images.shape), remedy)
+    })?;
+    if !matches!(labels.shape.as_slice(), &[n] | &[n, 1] if n == count) {
+        let problem = format!(
+            "its shape is {:?}, {count} images need {count} labels",
+            labels.shape
+        );
+        let remedy = match *labels.shape.as_slice() {
+            [n, _] if n == count => {
+                "where a row marks its class with a 1, save numpy.argmax(y, axis=1)"
+            }
+            _ => "save one number an image, in the order of the images",
+        };
+        return Err(DataError::unfit(of(y), problem, remedy));
+    }
     let numbers = labels.integers();
-    check_labels(file, numbers.iter().copied(), classes)?;
+    check_labels(&of(y), numbers.iter().copied(), classes)?;
     let shape = ImageShape::new(channels, height, width);
     let pixels = if channels == 1 {
         images.bytes
@@ -325,16 +408,89 @@ mod tests {
         let grey = read_images(&sample(), ("g", "y"), 2, "f").unwrap();
         assert_eq!(grey.image(1).unwrap(), [7, 6]);
         for (names, classes, words) in [
-            (("x", "no"), 2, "an array no"),
-            (("y", "y"), 2, "bytes [N, H, W]"),
-            (("x", "x"), 2, "2 integers"),
+            (("x", "no"), 2, "no array `no`; it has [x, g, y]"),
+            (
+                ("y", "y"),
+                2,
+                "64 bits, not bytes; save x.astype(numpy.uint8)",
+            ),
+            (("x", "x"), 2, "2 images need 2 labels"),
             (("x", "y"), 1, "label of image 0 is 1"),
         ] {
             let error = read_images(&sample(), names, classes, "f")
                 .unwrap_err()
                 .to_string();
-            assert!(error.contains(words), "{error}");
+            assert!(
+                error.contains(words) && !error.contains("download"),
+                "{error}"
+            );
         }
+    }
+
+    /// A `.npy` file with this header and so many bytes.
+    fn array(header: &str, count: u8) -> Result<Array, DataError> {
+        let mut bytes = b"\x93NUMPY\x01\0".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.bytes());
+        bytes.extend(0..count);
+        parse(bytes, "f")
+    }
+
+    /// As `numpy.load` reads the same bytes (NumPy 2.4.6; 1.26 for the header of Python 2).
+    #[test]
+    fn every_order_and_size_of_integers() {
+        let header = |descr: &str, order: &str, shape: &str| {
+            format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n")
+        };
+        let python2 = array(&header("|u1", "False", "(2L, 3L)"), 6).unwrap();
+        assert_eq!(
+            (python2.shape, python2.bytes),
+            (vec![2, 3], vec![0, 1, 2, 3, 4, 5])
+        );
+        let one = array(&header("|u1", "False", "(6L,)"), 6).unwrap();
+        assert_eq!(one.shape, [6]);
+        let columns = array(&header("|u1", "True", "(2, 3)"), 6).unwrap();
+        assert_eq!(columns.bytes, [0, 2, 4, 1, 3, 5]);
+        let big = array(&header(">i2", "False", "(3,)"), 6).unwrap();
+        assert_eq!(big.integers(), [1, 0x203, 0x405]);
+        for (descr, shape, words) in [
+            ("<f4", "(2,)", "\"<f4\", not integers; save images as bytes"),
+            ("|O", "(2,)", "\"|O\""),
+            ("|b1", "(8,)", "\"|b1\""),
+            ("|u1", "(2, x)", "its header is"),
+            ("|u1", "(-2,)", "its header is"),
+            ("|u1", "(3, 3)", "do not make its 8 bytes"),
+        ] {
+            let error = array(&header(descr, "False", shape), 8)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(words) && !error.contains("download"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_named() {
+        for (bytes, words) in [
+            (&b""[..], "an empty file"),
+            (b"\x93NUMPY\x01\0v", "a NumPy array (.npy)"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+            (b"PK\x03\x04", "no undamaged NPZ archive"),
+        ] {
+            let error = read_array(bytes, "x", "f.npz").unwrap_err().to_string();
+            assert!(
+                error.contains(words) && !error.contains("download"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn zeros_behind_an_archive_are_no_damage() {
+        let bytes = [sample(), vec![0; 1000]].concat();
+        assert!(read_images(&bytes, ("x", "y"), 2, "f").is_ok());
     }
 
     /// Archives that `NumPy` wrote: `savez` and `savez_compressed` of `arange(24).reshape(2, 2, 2, 3)` and `[3, 1]`.

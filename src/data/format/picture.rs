@@ -2,17 +2,21 @@
 //!
 //! The format is told by the first bytes, not by a name. What an image says of its orientation (EXIF) is obeyed, 16-bit
 //! samples become 8-bit, alpha is dropped (as Pillow's `convert("RGB")` does), grey and colour become each other where
-//! the target asks for it. Sizes and memory are bounded before anything is decoded.
+//! the target asks for it: grey is the luma of Rec. 601, 0.299 R + 0.587 G + 0.114 B, as in Pillow, torchvision and
+//! OpenCV. Sizes and memory are bounded before anything is decoded.
 
 use std::io::Cursor;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder as _, ImageReader, Limits};
+use image::{DynamicImage, GrayImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
 
+use super::recognise;
 use crate::data::error::DataError;
 use crate::data::image_set::ImageShape;
 use crate::data::resample::bilinear;
 
+/// The formats that are read.
+const READ: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
 /// Bound on an image's width and height.
 pub const MAX_SIDE: u32 = 16_384;
 /// Bound on the memory that decoding one image may take: 512 MiB.
@@ -43,10 +47,7 @@ pub fn decode(
     resize: Resize,
     file: &str,
 ) -> Result<Vec<u8>, DataError> {
-    let picture = open(bytes).map_err(|error| DataError::Picture {
-        file: file.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let picture = open(bytes).map_err(|error| not_a_picture(bytes, file, &error))?;
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let fits = (width, height) == (shape.width, shape.height);
     if !fits && resize == Resize::Exact {
@@ -70,7 +71,7 @@ pub fn decode(
     };
     let size = (picture.width() as usize, picture.height() as usize);
     let planes = match shape.channels {
-        1 => picture.into_luma8().into_raw(),
+        1 => grey(picture).into_raw(),
         3 => planes(&picture.into_rgb8().into_raw(), 3),
         other => {
             return Err(DataError::mismatch(
@@ -99,11 +100,37 @@ pub fn decode(
 pub fn dimensions(bytes: &[u8], file: &str) -> Result<(usize, usize), DataError> {
     let (width, height) = open(bytes)
         .map(|picture| (picture.width(), picture.height()))
-        .map_err(|error| DataError::Picture {
-            file: file.to_owned(),
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| not_a_picture(bytes, file, &error))?;
     Ok((width as usize, height as usize))
+}
+
+/// What the bytes are, where that is known; else what the decoder says.
+fn not_a_picture(bytes: &[u8], file: &str, error: &image::ImageError) -> DataError {
+    let known = image::guess_format(bytes).is_ok_and(|format| READ.contains(&format));
+    let start = bytes.get(..512).unwrap_or(bytes);
+    let reason = match recognise(start).filter(|_| !known) {
+        Some(what) => what.to_owned(),
+        None => error.to_string(),
+    };
+    DataError::Picture {
+        file: file.to_owned(),
+        reason,
+    }
+}
+
+/// Grey as it is; colour by Pillow's rounding of Rec. 601 (`L24` in its `Convert.c`).
+fn grey(picture: DynamicImage) -> GrayImage {
+    if !picture.color().has_color() {
+        return picture.into_luma8();
+    }
+    let picture = picture.into_rgb8();
+    let mut grey = GrayImage::new(picture.width(), picture.height());
+    for (to, from) in grey.pixels_mut().zip(picture.pixels()) {
+        let [red, green, blue] = from.0.map(u32::from);
+        let [_, luma, _, _] = (red * 19_595 + green * 38_470 + blue * 7_471 + 0x8000).to_be_bytes();
+        to.0 = [luma];
+    }
+    grey
 }
 
 fn open(bytes: &[u8]) -> Result<DynamicImage, image::ImageError> {
@@ -123,7 +150,7 @@ fn open(bytes: &[u8]) -> Result<DynamicImage, image::ImageError> {
 /// The same picture with 8-bit samples and without alpha, so that resizing mixes only what stays.
 fn eight_bits(picture: DynamicImage, channels: usize) -> DynamicImage {
     if channels == 1 {
-        DynamicImage::ImageLuma8(picture.into_luma8())
+        DynamicImage::ImageLuma8(grey(picture))
     } else {
         DynamicImage::ImageRgb8(picture.into_rgb8())
     }

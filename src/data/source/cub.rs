@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::images::{Broken, Item, Part, Plan};
+use super::images::{Broken, Files, Item, Part, Plan};
 use super::layout::{Encoding, Layout, Member, Role, Split};
-use super::{DataName, Source};
+use super::spec::{DataSpec, Remote};
 use crate::data::error::DataError;
 use crate::data::format::picture::Resize;
 use crate::data::image_set::ImageShape;
@@ -28,18 +28,25 @@ const fn member(role: Role, names: &'static [&'static str]) -> Member {
     }
 }
 
-pub(super) const SOURCE: Source = Source {
-    name: DataName::Cub,
+/// See [`DataSpec`].
+pub static CUB: DataSpec = DataSpec {
+    name: "cub",
     description: "photographs of birds (CUB-200-2011): 200 classes, 5994 + 5794 images, resized to 3x224x224",
     licence: "for non-commercial research and education; cite Wah et al. 2011",
     homepage: "https://www.vision.caltech.edu/datasets/cub_200_2011/",
     get: "CUB_200_2011.tgz",
     shape: ImageShape::new(3, 224, 224),
     classes: 200,
+    // They stand in `classes.txt`.
+    class_names: &[],
     train: 5_994,
     test: 5_794,
     layouts: &[Layout {
-        encoding: Encoding::Cub,
+        encoding: Encoding::Files(Files {
+            how: "Cub",
+            usage,
+            plan,
+        }),
         folders: &["CUB_200_2011"],
         archives: &["CUB_200_2011"],
         members: &[
@@ -50,10 +57,18 @@ pub(super) const SOURCE: Source = Source {
             member(Role::Folder, &["images"]),
         ],
     }],
-    checksums: &[],
+    // The official files were not at hand.
+    official: None,
+    is_cached: true,
+    remotes: &[Remote::md5(
+        "CUB_200_2011.tgz",
+        &["https://data.caltech.edu/records/65de6-vp158/files/"],
+        "97eceeb196236b17998738112f37df78",
+    )],
+    sample: None,
 };
 
-pub(super) fn usage(path: &str) -> Use {
+fn usage(path: &str) -> Use {
     if LISTS.contains(&path) {
         Use::Text
     } else if path.starts_with("images/") {
@@ -88,7 +103,7 @@ fn pairs<'a>(listing: &'a Listing, file: &str) -> Result<Vec<(u32, &'a str)>, Da
         .collect()
 }
 
-pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
+fn plan(listing: &Listing) -> Result<Plan, DataError> {
     let [images, labels, splits, names] = LISTS;
     let value_of = |file: &str| -> Result<HashMap<u32, u16>, DataError> {
         pairs(listing, file)?
@@ -107,13 +122,17 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
             .collect()
     };
     let (label_of, split_of) = (value_of(labels)?, value_of(splits)?);
-    let classes = pairs(listing, names)?.len();
-    if classes != SOURCE.classes {
+    // `001.Black_footed_Albatross`; they stand in the order of their numbers.
+    let class_names: Vec<String> = pairs(listing, names)?
+        .into_iter()
+        .map(|(_, name)| name.to_owned())
+        .collect();
+    if class_names.len() != CUB.classes {
         return Err(DataError::mismatch(
             names,
             "number of classes",
-            SOURCE.classes.to_string(),
-            classes.to_string(),
+            CUB.classes.to_string(),
+            class_names.len().to_string(),
         ));
     }
     let (mut items, mut missing) = (Vec::new(), Vec::new());
@@ -130,7 +149,7 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
                 )
             })
         };
-        let label = number(&label_of, labels, SOURCE.classes)?
+        let label = number(&label_of, labels, CUB.classes)?
             .checked_sub(1)
             .ok_or_else(|| {
                 DataError::mismatch(labels, format!("the value of image {id}"), "from 1", "0")
@@ -157,13 +176,14 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
             missing.len(),
             missing.len() + items.len(),
             present.len(),
-            SOURCE.classes
+            CUB.classes
         ));
     }
     Ok(Plan {
         items,
-        shape: SOURCE.shape,
-        classes: SOURCE.classes,
+        shape: CUB.shape,
+        classes: CUB.classes,
+        class_names,
         resize: Resize::Bilinear,
         broken: Broken::Refused,
         notes,

@@ -1,173 +1,14 @@
-//! Official downloads: where each file of a data set is, what its checksum is and where it goes.
-//!
-//! Checksums are those that the authors or torchvision publish (MD5). notMNIST has none: its images are compared with
-//! those of a copy whose numbers are the known ones (18,724 images, two broken files).
+//! Official downloads: the files that a data set's `remotes` name, checked and put where its layouts look.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{DataName, Located, import, locate, verify};
+use super::spec::{DataName, Known};
+use super::{Located, import, locate, verify};
 use crate::data::error::DataError;
 use crate::data::fetch::{Check, FetchOptions, download};
-
-/// How a file is known to be right.
-#[derive(Debug, Clone, Copy)]
-enum Known {
-    Md5(&'static str),
-    /// [`Dataset::sha256`](crate::data::Dataset::sha256) of the data set that is read from it.
-    Images(&'static str),
-}
-
-/// One file.
-#[derive(Debug, Clone, Copy)]
-struct Remote {
-    /// Below the data folder.
-    path: &'static str,
-    /// Each URL without the file's name, in the order in which they are tried.
-    mirrors: &'static [&'static str],
-    known: Known,
-}
-
-const MNIST: &[&str] = &[
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "http://yann.lecun.com/exdb/mnist/",
-];
-const FASHION: &[&str] = &[
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-];
-const CIFAR: &[&str] = &["https://www.cs.toronto.edu/~kriz/"];
-const SVHN: &[&str] = &["http://ufldl.stanford.edu/housenumbers/"];
-const CUB: &[&str] = &["https://data.caltech.edu/records/65de6-vp158/files/"];
-const NOTMNIST: &[&str] = &[
-    "http://yaroslavvb.com/upload/notMNIST/",
-    "http://commondatastorage.googleapis.com/books1000/",
-];
-
-const fn remote(path: &'static str, mirrors: &'static [&'static str], md5: &'static str) -> Remote {
-    Remote {
-        path,
-        mirrors,
-        known: Known::Md5(md5),
-    }
-}
-
-/// Empty where no address serves the files without a person's consent.
-#[allow(clippy::too_many_lines, reason = "a table")]
-fn remotes(name: DataName) -> &'static [Remote] {
-    match name {
-        DataName::Mnist => {
-            const {
-                &[
-                    remote(
-                        "mnist/train-images-idx3-ubyte.gz",
-                        MNIST,
-                        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                    ),
-                    remote(
-                        "mnist/train-labels-idx1-ubyte.gz",
-                        MNIST,
-                        "d53e105ee54ea40749a09fcbcd1e9432",
-                    ),
-                    remote(
-                        "mnist/t10k-images-idx3-ubyte.gz",
-                        MNIST,
-                        "9fb629c4189551a2d022fa330f9573f3",
-                    ),
-                    remote(
-                        "mnist/t10k-labels-idx1-ubyte.gz",
-                        MNIST,
-                        "ec29112dd5afa0611ce80d1b7f02629c",
-                    ),
-                ]
-            }
-        }
-        DataName::FashionMnist => {
-            const {
-                &[
-                    remote(
-                        "fashion-mnist/train-images-idx3-ubyte.gz",
-                        FASHION,
-                        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                    ),
-                    remote(
-                        "fashion-mnist/train-labels-idx1-ubyte.gz",
-                        FASHION,
-                        "25c81989df183df01b3e8a0aad5dffbe",
-                    ),
-                    remote(
-                        "fashion-mnist/t10k-images-idx3-ubyte.gz",
-                        FASHION,
-                        "bef4ecab320f06d8554ea6380940ec79",
-                    ),
-                    remote(
-                        "fashion-mnist/t10k-labels-idx1-ubyte.gz",
-                        FASHION,
-                        "bb300cfdad3c16e7a12a480ee83cd310",
-                    ),
-                ]
-            }
-        }
-        DataName::Cifar10 => {
-            const {
-                &[remote(
-                    "cifar-10-binary.tar.gz",
-                    CIFAR,
-                    "c32a1d4ab5d03f1284b67883e8d87530",
-                )]
-            }
-        }
-        DataName::Cifar100 => {
-            const {
-                &[remote(
-                    "cifar-100-binary.tar.gz",
-                    CIFAR,
-                    "03b5dce01913d631647c71ecec9e9cb8",
-                )]
-            }
-        }
-        DataName::Svhn => {
-            const {
-                &[
-                    remote(
-                        "svhn/train_32x32.mat",
-                        SVHN,
-                        "e26dedcc434d2e4c54c9b2d4a06d8373",
-                    ),
-                    remote(
-                        "svhn/test_32x32.mat",
-                        SVHN,
-                        "eb5a983be6a315427106f1b164d9cef3",
-                    ),
-                ]
-            }
-        }
-        DataName::Cub => {
-            const {
-                &[remote(
-                    "CUB_200_2011.tgz",
-                    CUB,
-                    "97eceeb196236b17998738112f37df78",
-                )]
-            }
-        }
-        DataName::NotMnist => {
-            const {
-                &[Remote {
-                    path: "notMNIST_small.tar.gz",
-                    mirrors: NOTMNIST,
-                    known: Known::Images(
-                        "85b861d5f28100475d1ff8890a730a5773fbd558cfc09b3c6ee32b5f4f4d4e69",
-                    ),
-                }]
-            }
-        }
-        DataName::MiniImageNet => &[],
-    }
-}
 
 /// What [`get()`](super::get()) did.
 #[derive(Debug, Clone, Serialize)]
@@ -268,14 +109,13 @@ fn get_official(
     folder: &Path,
     options: &FetchOptions<'_>,
 ) -> Result<(), DataError> {
-    let remotes = remotes(name);
-    if remotes.is_empty() {
+    if name.remotes.is_empty() {
         return Err(DataError::NoDownload {
             name: name.to_string(),
-            advice: super::layout::advice(name.source()),
+            advice: super::layout::advice(name),
         });
     }
-    for remote in remotes {
+    for remote in name.remotes {
         let target = folder.join(remote.path);
         let file = remote.path.rsplit('/').next().unwrap_or_default();
         let mirrors: Vec<String> = remote
@@ -320,12 +160,14 @@ fn get_official(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::source::cub::CUB;
+    use crate::data::source::{DATA_SETS, mini_imagenet::MINI_IMAGENET};
 
     #[test]
     fn official_files_lie_where_the_layouts_look() {
-        for name in DataName::ALL {
+        for &name in DATA_SETS {
             let folder = tempfile::tempdir().unwrap();
-            for remote in remotes(name) {
+            for remote in name.remotes {
                 let path = folder.path().join(remote.path);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, b"").unwrap();
@@ -341,7 +183,8 @@ mod tests {
             }
             assert_eq!(
                 locate(name, folder.path()).is_ok(),
-                name != DataName::MiniImageNet
+                !name.remotes.is_empty(),
+                "{name}"
             );
         }
     }
@@ -350,7 +193,7 @@ mod tests {
     fn without_an_address_the_advice_is_given() {
         let folder = tempfile::tempdir().unwrap();
         let options = FetchOptions::new(&crate::data::watch::Silent);
-        let error = get(DataName::MiniImageNet, folder.path(), None, &options)
+        let error = get(&MINI_IMAGENET, folder.path(), None, &options)
             .unwrap_err()
             .to_string();
         assert!(
@@ -361,7 +204,7 @@ mod tests {
             place: "https://example.org/a.tgz",
             sha256: None,
         };
-        let error = get(DataName::Cub, folder.path(), Some(from), &options)
+        let error = get(&CUB, folder.path(), Some(from), &options)
             .unwrap_err()
             .to_string();
         assert!(error.contains("--sha256"), "{error}");

@@ -1,9 +1,10 @@
 //! Data sets of one file an image: from a listing to training and test set, through the cache.
 
-use super::cub;
-use super::layout::{Encoding, Form, Loaded, Located};
+use super::layout::{Form, Loaded, Located};
+use super::shuffle::numpy_shuffle;
+use super::spec::DataName;
 use super::verify::FileReport;
-use super::{LoadOptions, Source, mini_imagenet, notmnist};
+use super::{LoadOptions, official};
 use crate::data::cache::Entry;
 use crate::data::error::DataError;
 use crate::data::format::picture::Resize;
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) items: Vec<Item>,
     pub(crate) shape: ImageShape,
     pub(crate) classes: usize,
+    /// What each class is called.
+    pub(crate) class_names: Vec<String>,
     pub(crate) resize: Resize,
     pub(crate) broken: Broken,
     /// What is short of the complete data set.
@@ -54,21 +57,20 @@ type Usage = fn(&str) -> Use;
 /// What the files of a listing mean.
 type Planner = fn(&Listing) -> Result<Plan, DataError>;
 
-/// What the files of an encoding are for and mean; `None` for encodings of few files.
-pub(super) fn planner(encoding: Encoding) -> Option<(Usage, Planner)> {
-    match encoding {
-        Encoding::NotMnist => Some((notmnist::usage, notmnist::plan)),
-        Encoding::MiniImageNetImages => Some((mini_imagenet::usage, mini_imagenet::plan)),
-        Encoding::Cub => Some((cub::usage, cub::plan)),
-        _ => None,
-    }
+/// How a data set of one file an image is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Files {
+    /// What cached images were made by; part of a cache entry's key.
+    pub(super) how: &'static str,
+    pub(super) usage: Usage,
+    pub(super) plan: Planner,
 }
 
 /// Reads a located tree. Its one file report (if asked for) is of the archive or of the folder as a whole.
 pub(super) fn read(
-    source: &Source,
+    source: DataName,
     located: &Located,
-    (usage, plan): (Usage, Planner),
+    Files { how, usage, plan }: Files,
     hash: bool,
     options: &LoadOptions<'_>,
 ) -> Result<Loaded, DataError> {
@@ -76,7 +78,7 @@ pub(super) fn read(
         Form::Folder => Tree::Folder(located.path.clone()),
         Form::Archive => Tree::Archive(located.path.clone(), located.layout().folder().to_owned()),
     };
-    let cached = options.cache.filter(|_| source.is_cached());
+    let cached = options.cache.filter(|_| source.is_cached);
     let content = if hash || cached.is_some() {
         Some(tree.sha256(&usage, options.watch)?)
     } else {
@@ -89,14 +91,15 @@ pub(super) fn read(
     });
     let files = files.into_iter().collect();
     let entry = cached.zip(content.as_ref()).map(|(folder, (sha256, _))| {
-        let how = format!("{} {:?}", source.shape, located.layout().encoding);
-        Entry::new(folder, source.name.as_str(), sha256, &how)
+        let how = format!("{} {how}", source.shape);
+        Entry::new(folder, source.name, sha256, &how)
     });
     let dataset = through_cache(entry.as_ref(), options.watch, || {
         let plan = plan(&tree.list(&usage)?)?;
+        let names = plan.class_names.clone();
         let (train, test, notes) = sets(&tree, plan, options.watch)?;
-        let note = super::layout::note(source, &train, &test, notes);
-        Dataset::new(source.name.as_str(), train, test, note)
+        let note = official::note(source, &train, &test, notes);
+        Dataset::new(source.name, train, test, note)?.with_class_names(names)
     })?;
     Ok(Loaded { dataset, files })
 }
@@ -139,6 +142,7 @@ pub(crate) fn sets(
         mut items,
         shape,
         classes,
+        class_names,
         resize,
         broken,
         mut notes,
@@ -152,10 +156,10 @@ pub(crate) fn sets(
     // Training images first, so that the block of pixels is cut once.
     items.sort_by_key(|item| item.part == Part::Test);
     let paths: Vec<String> = items.iter().map(|item| item.path.clone()).collect();
-    let (mut pixels, mut failed) = tree.decode(&paths, shape, resize, watch)?;
+    let (mut pixels, failed) = tree.decode(&paths, shape, resize, watch)?;
     if !failed.is_empty() {
         if broken == Broken::Refused {
-            return Err(failed.swap_remove(0).1);
+            return Err(all_broken(tree, &items, &class_names, failed));
         }
         let names: Vec<_> = failed
             .iter()
@@ -193,7 +197,7 @@ pub(crate) fn sets(
     let labels: Vec<u16> = items.iter().map(|item| item.label).collect();
     if pooled {
         let all = ImageSet::new(shape, pixels, labels, classes)?;
-        let mut order = notmnist::numpy_shuffle(all.len());
+        let mut order = numpy_shuffle(all.len());
         let mut train = order.split_off(all.len() / 10);
         // The order of the images within a set does not matter to training, which shuffles them by its own seed.
         order.sort_unstable();
@@ -209,4 +213,32 @@ pub(crate) fn sets(
         ImageSet::new(shape, test_pixels, test_labels.to_vec(), classes)?,
         notes,
     ))
+}
+
+/// One broken file as what is wrong with it, several as a list by class.
+fn all_broken(
+    tree: &Tree,
+    items: &[Item],
+    class_names: &[String],
+    mut failed: Vec<(usize, DataError)>,
+) -> DataError {
+    if failed.len() == 1 {
+        return failed.swap_remove(0).1;
+    }
+    let class_of = |index: usize| items.get(index).map_or(0, |item| usize::from(item.label));
+    failed.sort_by_key(|(index, _)| (class_of(*index), *index));
+    let lines = failed.iter().map(|(index, error)| {
+        let class = class_names.get(class_of(*index)).map_or("", String::as_str);
+        let path = items.get(*index).map_or("", |item| item.path.as_str());
+        let reason = match error {
+            DataError::Picture { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        };
+        format!("{class}: {path} ({reason})")
+    });
+    DataError::Pictures {
+        what: tree.name(""),
+        of: items.len(),
+        broken: lines.collect(),
+    }
 }

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Serialize;
 
-use super::layout::{self, ARCHIVE_ENDINGS, Form, Layout, Located, Member, ReadOptions};
+use super::layout::{self, ARCHIVE_ENDINGS, Encoding, Form, Layout, Located, Member, ReadOptions};
+use super::spec::DataName;
 use super::verify::{self, VerifyReport};
-use super::{DataName, Source, images};
 use crate::data::error::DataError;
 use crate::data::format::archive;
-use crate::data::tree::{self, Use};
+use crate::data::tree::Use;
+use crate::data::walk::walk;
 
 /// What [`import()`](super::import()) did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,14 +34,17 @@ pub struct ImportReport {
 
 /// See [`import()`](super::import()).
 pub(super) fn import(
-    source: &Source,
+    source: DataName,
     from: &Path,
     folder: &Path,
 ) -> Result<ImportReport, DataError> {
     let located = recognise(source, from)?;
     fs::create_dir_all(folder).map_err(DataError::io("create", folder))?;
-    let staging = Staging::new(source.name, folder)?;
-    let in_files = images::planner(located.layout().encoding);
+    let staging = Staging::new(source, folder)?;
+    let in_files = match located.layout().encoding {
+        Encoding::Files(files) => Some(files),
+        _ => None,
+    };
     let copy_to = in_files.is_none().then_some(staging.path.as_path());
     let verified = verify::verify(source, &located, copy_to)?;
     if !verified.is_ok() {
@@ -51,7 +55,7 @@ pub(super) fn import(
         });
     }
     let report = |path, already_present| ImportReport {
-        name: source.name,
+        name: source,
         path,
         already_present,
         verified: verified.clone(),
@@ -77,8 +81,8 @@ pub(super) fn import(
     if in_files.is_some() && located.form == Form::Archive {
         return keep_archive(&located, &staging, folder).map(|path| report(path, false));
     }
-    if let Some((usage, _)) = in_files {
-        copy_folder(&located.path, &usage, &staging.path)?;
+    if let Some(files) = in_files {
+        copy_folder(&located.path, &files.usage, &staging.path)?;
     }
     let target = folder.join(located.layout().folder());
     if target.exists() {
@@ -124,8 +128,9 @@ fn keep_archive(located: &Located, staging: &Staging, folder: &Path) -> Result<P
 
 /// Copies the files that matter; their paths come from listing the folder, so none leads out of it.
 fn copy_folder(from: &Path, usage: &dyn Fn(&str) -> Use, to: &Path) -> Result<(), DataError> {
-    for path in tree::folder_files(from)? {
-        if usage(&path) != Use::Ignored {
+    let matters = |path: &str| usage(path) != Use::Ignored;
+    for path in walk(from, &matters)?.files {
+        if matters(&path) {
             let target = to.join(&path);
             if let Some(parent) = target.parent() {
                 fs::create_dir_all(parent).map_err(DataError::io("create", parent))?;
@@ -143,13 +148,13 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), DataError> {
 }
 
 /// Which layout lies at `from`, by the names of files, or of members if an archive was renamed.
-fn recognise(source: &Source, from: &Path) -> Result<Located, DataError> {
+fn recognise(source: DataName, from: &Path) -> Result<Located, DataError> {
     // A missing path is the operating system's message, not "does not hold the data set".
     fs::metadata(from).map_err(DataError::io("open", from))?;
     if from.is_dir() {
         for layout in source.layouts {
             if let Ok(files) = layout.files_in(from) {
-                return Ok(Located::in_folder(source.name, layout, from, files));
+                return Ok(Located::in_folder(source, layout, from, files));
             }
         }
         return layout::locate(source, from).map_err(|_| not_recognised(source, from));
@@ -170,7 +175,7 @@ fn recognise(source: &Source, from: &Path) -> Result<Located, DataError> {
                     .iter()
                     .any(|file| file.file_name() == from.file_name())
             {
-                return Ok(Located::in_folder(source.name, layout, parent, files));
+                return Ok(Located::in_folder(source, layout, parent, files));
             }
         }
     }
@@ -179,7 +184,7 @@ fn recognise(source: &Source, from: &Path) -> Result<Located, DataError> {
         .iter()
         .find(|layout| is_archive_of(layout, file_name));
     if let Some(layout) = by_name {
-        return Ok(Located::in_archive(source.name, layout, from));
+        return Ok(Located::in_archive(source, layout, from));
     }
     let mut paths = Vec::new();
     let file = File::open(from).map_err(DataError::io("open", from))?;
@@ -196,7 +201,7 @@ fn recognise(source: &Source, from: &Path) -> Result<Located, DataError> {
         .iter()
         .find(|layout| layout.is_complete(&paths));
     match (walked, layout) {
-        (Ok(()), Some(layout)) => Ok(Located::in_archive(source.name, layout, from)),
+        (Ok(()), Some(layout)) => Ok(Located::in_archive(source, layout, from)),
         _ => Err(not_recognised(source, from)),
     }
 }
@@ -209,7 +214,7 @@ fn is_archive_of(layout: &Layout, file_name: &str) -> bool {
     })
 }
 
-fn not_recognised(source: &Source, from: &Path) -> DataError {
+fn not_recognised(source: DataName, from: &Path) -> DataError {
     let forms: Vec<_> = source
         .layouts
         .iter()

@@ -11,34 +11,46 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::images::{self, Files};
+use super::spec::DataName;
 use super::verify::FileReport;
-use super::{DataName, LoadOptions, Source, images, mini_imagenet};
+use super::{LoadOptions, official};
 use crate::data::error::{DataError, LookedFor};
-use crate::data::format::cifar::CifarKind;
 use crate::data::format::compress::Unpacked;
 use crate::data::format::idx::IdxImages;
 use crate::data::format::mini_imagenet::ClassImages;
-use crate::data::format::{
-    self, MAX_FILE_BYTES, archive, cifar, cifar_python, idx, mat, read_bounded,
-};
+use crate::data::format::{archive, idx};
 use crate::data::image_set::{Dataset, ImageSet, hex};
 
+/// Reads one file to its end; the text names it in errors.
+type Reader<T> = fn(&mut dyn Read, &str) -> Result<T, DataError>;
+/// What the files of [`Encoding::Classes`] are together.
+type Join = fn(Vec<ClassImages>, &str) -> Result<Joined, DataError>;
+
+/// A data set whose classes were read one by one.
+pub(super) struct Joined {
+    pub(super) train: ImageSet,
+    pub(super) test: ImageSet,
+    /// What a reader of results must know.
+    pub(super) notes: Vec<String>,
+    pub(super) class_names: Vec<String>,
+}
+
 /// How the files of a layout are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Encoding {
+    /// Pairs of idx files, each plain or with `.gz` behind its name.
     Idx,
-    CifarBinary(CifarKind),
-    CifarPython(CifarKind),
-    /// MAT-files as SVHN has them.
-    Mat,
-    /// mini-ImageNet's three pickles.
-    MiniImageNetPickle,
-    /// One file an image, and lists of them.
-    MiniImageNetImages,
-    /// One file an image, in a folder a class.
-    NotMnist,
-    /// One file an image, and lists of them.
-    Cub,
+    /// Every file holds images with their labels.
+    Records(Reader<ImageSet>),
+    /// Every file holds all images of some classes, and the data set is cut after all are read. Archives may hold them
+    /// without their folder, because their names say what they are.
+    Classes {
+        read: Reader<ClassImages>,
+        join: Join,
+    },
+    /// One file an image.
+    Files(Files),
 }
 
 /// Which half of the data set a file belongs to.
@@ -106,9 +118,9 @@ impl Layout {
         })
     }
 
-    /// Whether archives may hold the files without their folder: where the files' names say what they are.
+    /// Whether archives may hold the files without their folder.
     fn flat_archive(&self) -> bool {
-        self.encoding == Encoding::MiniImageNetPickle
+        matches!(self.encoding, Encoding::Classes { .. })
     }
 
     /// Whether the paths of an archive's members name every file of this layout.
@@ -124,7 +136,7 @@ impl Layout {
 
     /// The files in `folder`; if some are missing, all of them with their state.
     pub(super) fn files_in(&self, folder: &Path) -> Result<Vec<PathBuf>, Vec<LookedFor>> {
-        let endings: &[&str] = if self.encoding == Encoding::Idx {
+        let endings: &[&str] = if matches!(self.encoding, Encoding::Idx) {
             &["", ".gz"]
         } else {
             &[""]
@@ -239,7 +251,7 @@ fn size_of(path: &Path) -> u64 {
 }
 
 /// Finds a data set by the names of its files: folders first, then archives.
-pub(super) fn locate(source: &Source, folder: &Path) -> Result<Located, DataError> {
+pub(super) fn locate(source: DataName, folder: &Path) -> Result<Located, DataError> {
     let mut looked_for = Vec::new();
     for layout in source.layouts {
         for sub in layout.folders {
@@ -249,7 +261,7 @@ pub(super) fn locate(source: &Source, folder: &Path) -> Result<Located, DataErro
                 folder.join(sub)
             };
             match layout.files_in(&path) {
-                Ok(files) => return Ok(Located::in_folder(source.name, layout, &path, files)),
+                Ok(files) => return Ok(Located::in_folder(source, layout, &path, files)),
                 Err(missing) => looked_for.extend(missing),
             }
         }
@@ -258,7 +270,7 @@ pub(super) fn locate(source: &Source, folder: &Path) -> Result<Located, DataErro
         for stem in layout.archives {
             let paths = ARCHIVE_ENDINGS.map(|ending| folder.join(format!("{stem}{ending}")));
             if let Some(path) = paths.iter().find(|path| path.is_file()) {
-                return Ok(Located::in_archive(source.name, layout, path));
+                return Ok(Located::in_archive(source, layout, path));
             }
             let path = folder.join(format!("{stem}{{{}}}", ARCHIVE_ENDINGS.join(",")));
             looked_for.push(LookedFor { path, found: false });
@@ -273,7 +285,7 @@ pub(super) fn locate(source: &Source, folder: &Path) -> Result<Located, DataErro
 }
 
 /// How to get a data set.
-pub(super) fn advice(source: &Source) -> String {
+pub(super) fn advice(source: DataName) -> String {
     format!(
         "Get {} from {} and put it into the data folder as it is; or, if it lies elsewhere, run \
          `tagcl data import {} PATH` or name its folder with --data DIR.",
@@ -317,13 +329,13 @@ struct ReadFile {
 
 /// Reads a located data set.
 pub(super) fn read(
-    source: &Source,
+    source: DataName,
     located: &Located,
     options: ReadOptions<'_>,
 ) -> Result<Loaded, DataError> {
     let layout = located.layout;
-    if let Some(planner) = images::planner(layout.encoding) {
-        return images::read(source, located, planner, options.hash, &options.load);
+    if let Encoding::Files(files) = layout.encoding {
+        return images::read(source, located, files, options.hash, &options.load);
     }
     let files = match located.form {
         Form::Folder => {
@@ -363,11 +375,12 @@ pub(super) fn read(
             Part::Classes(part) => classes.push(part),
         }
     }
-    let mut notes = Vec::new();
-    if !classes.is_empty() {
+    let (mut notes, mut class_names) = (Vec::new(), source.class_names());
+    if let Encoding::Classes { join, .. } = layout.encoding {
         let name = located.path.display().to_string();
-        let (train, test, found) = mini_imagenet::join(classes, &name)?;
-        (halves, notes) = ([Some(train), Some(test)], found);
+        let joined = join(classes, &name)?;
+        halves = [Some(joined.train), Some(joined.test)];
+        (notes, class_names) = (joined.notes, joined.class_names);
     }
     let [Some(train), Some(test)] = halves else {
         return Err(DataError::NoImages {
@@ -382,34 +395,12 @@ pub(super) fn read(
             train.shape().to_string(),
         ));
     }
-    let note = note(source, &train, &test, notes);
-    let dataset = Dataset::new(source.name.as_str(), train, test, note)?;
+    let note = official::note(source, &train, &test, notes);
+    let dataset = Dataset::new(source.name, train, test, note)?.with_class_names(class_names)?;
     Ok(Loaded {
         dataset,
         files: reports,
     })
-}
-
-/// What a reader of results must know: that images are missing (or too many), and what else was found.
-pub(super) fn note(
-    source: &Source,
-    train: &ImageSet,
-    test: &ImageSet,
-    found: Vec<String>,
-) -> Option<String> {
-    let mut notes = Vec::new();
-    if train.len() != source.train || test.len() != source.test {
-        notes.push(format!(
-            "not the complete {}: {} training and {} test images instead of {} and {}",
-            source.name,
-            train.len(),
-            test.len(),
-            source.train,
-            source.test
-        ));
-    }
-    notes.extend(found);
-    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// Reads all members in one pass over the archive, in whatever order they come.
@@ -470,23 +461,15 @@ fn read_file<R: Read>(
         copy,
         copy_error: None,
     };
-    let parsed = match (layout.encoding, member.role) {
-        (Encoding::Idx, Role::Labels) => idx::read_labels(&mut tap, &name).map(Part::Labels),
-        (Encoding::Idx, _) => idx::read_images(&mut tap, &name).map(Part::Images),
-        (Encoding::CifarBinary(kind), _) => cifar::read(&mut tap, kind, &name).map(Part::Records),
-        (Encoding::CifarPython(kind), _) => read_bounded(&mut tap, MAX_FILE_BYTES, &name)
-            .and_then(|bytes| cifar_python::read(&bytes, kind, &name))
-            .map(Part::Records),
-        (Encoding::Mat, _) => read_bounded(&mut tap, MAX_FILE_BYTES, &name)
-            .and_then(|bytes| mat::read_images(&bytes, 10, &name))
-            .map(Part::Records),
-        (Encoding::MiniImageNetPickle, _) => read_bounded(&mut tap, MAX_FILE_BYTES, &name)
-            .and_then(|bytes| format::mini_imagenet::read(&bytes, &name))
-            .map(Part::Classes),
-        // Read by `images::read`.
-        (Encoding::MiniImageNetImages | Encoding::NotMnist | Encoding::Cub, _) => {
-            Err(DataError::NoImages { what: name.clone() })
+    let parsed = match layout.encoding {
+        Encoding::Idx if member.role == Role::Labels => {
+            idx::read_labels(&mut tap, &name).map(Part::Labels)
         }
+        Encoding::Idx => idx::read_images(&mut tap, &name).map(Part::Images),
+        Encoding::Records(read) => read(&mut tap, &name).map(Part::Records),
+        Encoding::Classes { read, .. } => read(&mut tap, &name).map(Part::Classes),
+        // Read by `images::read`.
+        Encoding::Files(_) => Err(DataError::NoImages { what: name.clone() }),
     };
     let Tap {
         hash,

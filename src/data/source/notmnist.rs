@@ -4,11 +4,10 @@
 //! the first tenth is the test set. The order that is shuffled here is that of the paths; whether the released run had
 //! the same order is not known, so the sizes are the paper's and single images may not be.
 
-use rand_mt::Mt;
-
-use super::images::{Broken, Item, Part, Plan};
+use super::images::{Broken, Files, Item, Part, Plan};
 use super::layout::{Encoding, Layout, Member, Role, Split};
-use super::{DataName, Source};
+use super::official::{Half, Official, Order};
+use super::spec::{DataSpec, Known, Remote};
 use crate::data::error::DataError;
 use crate::data::format::picture::Resize;
 use crate::data::image_set::ImageShape;
@@ -24,18 +23,24 @@ const fn letter(names: &'static [&'static str]) -> Member {
     }
 }
 
-pub(super) const SOURCE: Source = Source {
-    name: DataName::NotMnist,
+/// See [`DataSpec`].
+pub static NOTMNIST: DataSpec = DataSpec {
+    name: "notmnist",
     description: "letters A to J in many typefaces (the small set): 10 classes, 16852 + 1872 images, 1x28x28",
     licence: "no licence file; made by Yaroslav Bulatov from public typefaces",
     homepage: "https://yaroslavvb.blogspot.com/2011/09/notmnist-dataset.html",
     get: "notMNIST_small.tar.gz",
     shape: ImageShape::new(1, 28, 28),
     classes: 10,
+    class_names: &LETTERS,
     train: 16_852,
     test: 1_872,
     layouts: &[Layout {
-        encoding: Encoding::NotMnist,
+        encoding: Encoding::Files(Files {
+            how: "NotMnist",
+            usage,
+            plan,
+        }),
         folders: &["notMNIST_small", "notmnist"],
         archives: &["notMNIST_small"],
         members: &[
@@ -51,7 +56,32 @@ pub(super) const SOURCE: Source = Source {
             letter(&["J"]),
         ],
     }],
-    checksums: &[],
+    official: Some(Official {
+        train: Half {
+            content: "3f7d7a6c46c29342442d77c86818bda0cf23b82e9c1d92724fa4c0ccebba650b",
+            order: Order::Sha256(
+                "fbec7d7002990f07b872601ec168ae73d05c750617287c45dec7953178cd019e",
+            ),
+        },
+        test: Half {
+            content: "2c06d767f68511099d07e45a08a61b923259fef8e7a0e394a108dcec661849a1",
+            order: Order::Sha256(
+                "848c44cdbc56ddd33361a7a84e0ba6273a2597fec2f0d62e53ef8c560340eefa",
+            ),
+        },
+    }),
+    is_cached: false,
+    // No checksum is published: its images are compared with those of a copy whose numbers are the known ones (18,724
+    // images, two broken files).
+    remotes: &[Remote {
+        path: "notMNIST_small.tar.gz",
+        mirrors: &[
+            "http://yaroslavvb.com/upload/notMNIST/",
+            "http://commondatastorage.googleapis.com/books1000/",
+        ],
+        known: Known::Images("85b861d5f28100475d1ff8890a730a5773fbd558cfc09b3c6ee32b5f4f4d4e69"),
+    }],
+    sample: None,
 };
 
 fn letter_of(path: &str) -> Option<usize> {
@@ -62,7 +92,7 @@ fn letter_of(path: &str) -> Option<usize> {
     LETTERS.iter().position(|letter| ends && *letter == folder)
 }
 
-pub(super) fn usage(path: &str) -> Use {
+fn usage(path: &str) -> Use {
     if letter_of(path).is_some() {
         Use::Image
     } else {
@@ -71,7 +101,7 @@ pub(super) fn usage(path: &str) -> Use {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "other planners can fail")]
-pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
+fn plan(listing: &Listing) -> Result<Plan, DataError> {
     let item = |path: &String| {
         let label = letter_of(path)? as u16;
         Some(Item {
@@ -82,44 +112,11 @@ pub(super) fn plan(listing: &Listing) -> Result<Plan, DataError> {
     };
     Ok(Plan {
         items: listing.images.iter().filter_map(item).collect(),
-        shape: SOURCE.shape,
-        classes: SOURCE.classes,
+        shape: NOTMNIST.shape,
+        classes: NOTMNIST.classes,
+        class_names: NOTMNIST.class_names(),
         resize: Resize::Exact,
         broken: Broken::Skipped,
         notes: Vec::new(),
     })
-}
-
-/// `numpy.random.seed(0); numpy.random.shuffle(order)` for a list of this length.
-pub(super) fn numpy_shuffle(count: usize) -> Vec<usize> {
-    let mut generator = Mt::new(0);
-    let mut order: Vec<usize> = (0..count).collect();
-    for i in (1..count).rev() {
-        let most = u32::try_from(i).unwrap_or(u32::MAX);
-        let mask = u32::MAX >> most.leading_zeros();
-        let j = loop {
-            let value = generator.next_u32() & mask;
-            if value <= most {
-                break value as usize;
-            }
-        };
-        order.swap(i, j);
-    }
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `numpy.random.seed(0); x = list(range(n)); numpy.random.shuffle(x)`, NumPy 2.4.6.
-    #[test]
-    fn the_shuffle_is_numpys() {
-        assert_eq!(numpy_shuffle(10), [2, 8, 4, 9, 1, 6, 7, 3, 0, 5]);
-        let long = numpy_shuffle(18_724);
-        assert_eq!(
-            long[..8],
-            [14_921, 4794, 2188, 16_898, 6409, 13_556, 14_532, 593]
-        );
-    }
 }

@@ -4,6 +4,12 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
+use super::cifar10::CIFAR10;
+use super::cifar100::CIFAR100;
+use super::fashion_mnist::FASHION_MNIST;
+use super::mnist::MNIST;
+use super::official::{Half, Official, Order};
+use super::spec::Known;
 use super::*;
 use crate::data::format::cifar::{self, CifarKind};
 use crate::data::format::idx::{self, IdxImages};
@@ -13,10 +19,20 @@ use crate::data::testing::{cifar_set, gzip, noise, python2_batch, shared_data, t
 const FINE: CifarKind = CifarKind::Cifar100Fine;
 
 /// CIFAR-100 with 100 training and 100 test images: one a class.
-const TINY: Source = Source {
+static TINY: DataSpec = DataSpec {
     train: 100,
     test: 100,
-    ..cifar100::SOURCE
+    official: Some(Official {
+        train: Half {
+            content: "84370647badda2f2be2bb29db1136e039045d7efaabc03572ac02226b8cbb6e9",
+            order: Order::FirstLabels(&[0, 1, 2]),
+        },
+        test: Half {
+            content: "523c8f48478149f5741bea942dbf25105c1bce88dfbfd94f5043cede407f1474",
+            order: Order::FirstLabels(&[0, 1, 2]),
+        },
+    }),
+    ..CIFAR100
 };
 
 /// One image of each of the 100 classes.
@@ -97,10 +113,9 @@ fn listing(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn names_round_trip_and_suggest() {
-    for name in DataName::ALL {
+    for &name in DATA_SETS {
         assert_eq!(name.to_string().parse::<DataName>().unwrap(), name);
-        assert!(!name.description().is_empty() && !name.licence().is_empty());
-        assert_eq!(name.source().name, name);
+        assert!(!name.description.is_empty() && !name.licence.is_empty());
     }
     for (given, wanted) in [
         ("cifar-100", "cifar100"),
@@ -122,15 +137,75 @@ fn names_round_trip_and_suggest() {
     );
 }
 
+/// The table of `docs/data.md`: one row a data set, from its [`DataSpec`] alone.
+fn table() -> String {
+    let grouped = |number: usize| {
+        let digits = number.to_string();
+        let groups = digits.as_bytes().rchunks(3).rev();
+        let groups: Vec<_> = groups.map(|g| String::from_utf8_lossy(g)).collect();
+        groups.join(",")
+    };
+    let mut rows = vec![
+        "| name | classes, images | looked for in the data folder | `data get` | licence |"
+            .to_owned(),
+        "|---|---|---|---|---|".to_owned(),
+    ];
+    for data in DATA_SETS {
+        let (mut folders, mut archives) = (Vec::new(), Vec::new());
+        for layout in data.layouts {
+            folders.extend(
+                layout
+                    .folders
+                    .iter()
+                    .filter(|f| !f.is_empty())
+                    .map(|f| format!("`{f}/`")),
+            );
+            archives.extend(layout.archives.iter().map(|a| format!("`{a}.tar.gz`")));
+        }
+        folders.append(&mut archives);
+        let mut seen = std::collections::HashSet::new();
+        folders.retain(|place| seen.insert(place.clone()));
+        let get = match data.remotes.first().map(|remote| remote.known) {
+            None => "no address serves it",
+            Some(Known::Md5(_)) => "yes (MD5)",
+            Some(Known::Images(_)) => "yes (checksum of its images)",
+        };
+        rows.push(format!(
+            "| `{}` | {}, {} + {} | {} | {get} | {} |",
+            data.name,
+            data.classes,
+            grouped(data.train),
+            grouped(data.test),
+            folders.join(", "),
+            data.licence,
+        ));
+    }
+    rows.join("\n")
+}
+
+#[test]
+fn the_documents_table_is_this_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/data.md");
+    // The package as published has no documents.
+    let Ok(text) = fs::read_to_string(path) else {
+        return;
+    };
+    let table = table();
+    assert!(
+        text.contains(&table),
+        "docs/data.md should have this table:\n{table}"
+    );
+}
+
 /// What `layout::read` relies on.
 #[test]
 fn layouts_are_well_formed() {
     use layout::{Encoding, Role, Split};
-    for source in DataName::ALL.map(DataName::source) {
+    for source in DATA_SETS {
         for layout in source.layouts {
             assert!(!layout.folder().is_empty());
             let order: Vec<_> = layout.members.iter().map(|m| (m.split, m.role)).collect();
-            if layout.encoding == Encoding::Idx {
+            if matches!(layout.encoding, Encoding::Idx) {
                 let expected = [Split::Train, Split::Test]
                     .map(|split| [(split, Role::Images), (split, Role::Labels)])
                     .concat();
@@ -145,7 +220,7 @@ fn layouts_are_well_formed() {
                     .members
                     .iter()
                     .any(|member| member.role == Role::Folder);
-                assert_eq!(in_files, images::planner(layout.encoding).is_some());
+                assert_eq!(in_files, matches!(layout.encoding, Encoding::Files(_)));
             } else {
                 assert!(order.iter().all(|(_, role)| *role == Role::Records));
                 assert!(order.iter().any(|(split, _)| *split == Split::Test));
@@ -157,6 +232,7 @@ fn layouts_are_well_formed() {
 #[test]
 fn cifar100_from_every_form() {
     let expected = Dataset::new("cifar100", half(1), half(2), None).unwrap();
+    let expected = expected.with_class_names(CIFAR100.class_names()).unwrap();
     let python = tar(&[
         (
             "cifar-100-python/train",
@@ -178,12 +254,12 @@ fn cifar100_from_every_form() {
     for (file, bytes) in cases {
         let folder = TempDir::new().unwrap();
         put(folder.path().join(file), &bytes);
-        let located = locate(DataName::Cifar100, folder.path()).unwrap();
+        let located = locate(&CIFAR100, folder.path()).unwrap();
         assert_eq!(
             (located.form, located.bytes),
             (Form::Archive, bytes.len() as u64)
         );
-        let loaded = load(DataName::Cifar100, folder.path()).unwrap();
+        let loaded = load(&CIFAR100, folder.path()).unwrap();
         assert_eq!(
             (&loaded.train, &loaded.test),
             (&expected.train, &expected.test),
@@ -201,7 +277,7 @@ fn cifar100_from_every_form() {
     // The folder is preferred, so that the archive is not even looked at.
     put(folder.path().join("cifar-100-binary.tar.gz"), b"nonsense");
     assert_eq!(
-        load(DataName::Cifar100, folder.path()).unwrap().sha256(),
+        load(&CIFAR100, folder.path()).unwrap().sha256(),
         expected.sha256()
     );
     let located = layout::locate(&TINY, folder.path()).unwrap();
@@ -233,7 +309,7 @@ fn cifar10_batches_follow_each_other() {
             &python,
         );
     }
-    let loaded = load(DataName::Cifar10, &folder.path().join("a")).unwrap();
+    let loaded = load(&CIFAR10, &folder.path().join("a")).unwrap();
     assert_eq!(loaded.train.len(), 10);
     for (index, batch) in batches[..5].iter().enumerate() {
         assert_eq!(loaded.train.image(2 * index), batch.image(0));
@@ -243,10 +319,7 @@ fn cifar10_batches_follow_each_other() {
         );
     }
     assert_eq!(loaded.test, batches[5]);
-    assert_eq!(
-        load(DataName::Cifar10, &folder.path().join("b")).unwrap(),
-        loaded
-    );
+    assert_eq!(load(&CIFAR10, &folder.path().join("b")).unwrap(), loaded);
 }
 
 #[test]
@@ -254,27 +327,25 @@ fn mnist_from_every_folder() {
     for (sub, packed) in [("mnist", true), ("MNIST/raw", false), ("", true)] {
         let folder = TempDir::new().unwrap();
         put_idx(&folder.path().join(sub), 20, packed);
-        let loaded = load(DataName::Mnist, folder.path()).unwrap();
+        let loaded = load(&MNIST, folder.path()).unwrap();
         assert_eq!((loaded.train.len(), loaded.test.len()), (20, 10));
-        let absent = load(DataName::FashionMnist, folder.path());
+        let absent = load(&FASHION_MNIST, folder.path());
         assert!(matches!(absent, Err(DataError::Missing { .. })));
     }
     let folder = TempDir::new().unwrap();
     put_idx(&folder.path().join("fashion-mnist"), 20, true);
     assert_eq!(
-        load(DataName::FashionMnist, folder.path()).unwrap().name,
+        load(&FASHION_MNIST, folder.path()).unwrap().name,
         "fashion-mnist"
     );
-    assert!(load(DataName::Mnist, folder.path()).is_err());
+    assert!(load(&MNIST, folder.path()).is_err());
 }
 
 #[test]
 fn missing_files_are_listed() {
     let folder = TempDir::new().unwrap();
     put(folder.path().join("mnist/train-images-idx3-ubyte.gz"), b"x");
-    let error = load(DataName::Mnist, folder.path())
-        .unwrap_err()
-        .to_string();
+    let error = load(&MNIST, folder.path()).unwrap_err().to_string();
     let at = |name: &str| folder.path().join(name).display().to_string();
     for part in [
         format!("{} (found)", at("mnist/train-images-idx3-ubyte.gz")),
@@ -285,9 +356,7 @@ fn missing_files_are_listed() {
     ] {
         assert!(error.contains(&part), "{part} in {error}");
     }
-    let error = load(DataName::Cifar100, folder.path())
-        .unwrap_err()
-        .to_string();
+    let error = load(&CIFAR100, folder.path()).unwrap_err().to_string();
     for part in [
         "cifar-100-binary/{train.bin,test.bin}",
         "cifar-100-binary{.tar.gz,.tgz",
@@ -308,21 +377,21 @@ fn wrong_contents_are_errors() {
         )])),
     );
     assert!(matches!(
-        load(DataName::Cifar100, folder.path()),
+        load(&CIFAR100, folder.path()),
         Err(DataError::ArchiveMember { found: 0, member, .. }) if member.ends_with("test.bin")
     ));
     let train = binary(&half(1), FINE);
     let double = ("cifar-100-binary/train.bin", train.as_slice());
     put(path.clone(), &tar(&[double, double]));
     assert!(matches!(
-        load(DataName::Cifar100, folder.path()),
+        load(&CIFAR100, folder.path()),
         Err(DataError::ArchiveMember { found: 2, .. })
     ));
     put(
         path,
         &tar(&[("cifar-100-binary/train.bin", &train[..4000])]),
     );
-    let error = load(DataName::Cifar100, folder.path()).unwrap_err();
+    let error = load(&CIFAR100, folder.path()).unwrap_err();
     assert!(matches!(error, DataError::PartialRecord { .. }), "{error}");
     assert!(
         error
@@ -337,10 +406,10 @@ fn status_tells_what_is_there() {
     let folder = TempDir::new().unwrap();
     put_folder(folder.path());
     let status = status(folder.path());
-    assert_eq!(status.len(), DataName::ALL.len());
+    assert_eq!(status.len(), DATA_SETS.len());
     for entry in status {
-        assert_eq!(entry.located.is_some(), entry.name == DataName::Cifar100);
-        assert_eq!(entry.advice.is_none(), entry.name == DataName::Cifar100);
+        assert_eq!(entry.located.is_some(), *entry.name == CIFAR100);
+        assert_eq!(entry.advice.is_none(), *entry.name == CIFAR100);
         if let Some(located) = entry.located {
             assert_eq!((located.files.len(), located.bytes), (2, 200 * 3074));
         }
@@ -369,23 +438,97 @@ fn verify_lists_problems() {
             .iter()
             .all(|mean| (mean - 0.5).abs() < 0.02)
     );
-    let report = verify(DataName::Cifar100, folder.path()).unwrap();
+    let report = verify(&CIFAR100, folder.path()).unwrap();
     assert_eq!(report.problems[0], "100 training images instead of 50000");
-    // Known checksums, and classes that do not occur.
+    // Classes that do not occur.
     put_idx(&folder.path().join("mnist"), 4, true);
-    let problems = verify(DataName::Mnist, folder.path())
-        .unwrap()
-        .problems
-        .join("\n");
+    let problems = verify(&MNIST, folder.path()).unwrap().problems.join("\n");
     assert!(
         problems.contains("no training images of class 4, 5, 6, 7, 8, 9"),
         "{problems}"
     );
+}
+
+/// Of a data folder that holds these two files as CIFAR-100.
+fn verified(train: &ImageSet, test: &ImageSet) -> VerifyReport {
+    let folder = TempDir::new().unwrap();
+    for (name, set) in [("train.bin", train), ("test.bin", test)] {
+        put(
+            folder.path().join("cifar-100-binary").join(name),
+            &binary(set, FINE),
+        );
+    }
+    let located = layout::locate(&TINY, folder.path()).unwrap();
+    verify::verify(&TINY, &located, None).unwrap()
+}
+
+/// The checksums in `TINY` are Python's, from the same numbers.
+#[test]
+fn content_is_judged_whatever_its_order() {
+    let (train, test) = (half(1), half(2));
+    let report = verified(&train, &test);
+    assert_eq!((report.content, report.note), (Content::Official, None));
+    let backwards: Vec<usize> = (0..100).rev().collect();
+    let report = verified(&train.subset(&backwards).unwrap(), &test);
     assert_eq!(
-        problems.matches("the official file").count(),
-        4,
-        "{problems}"
+        (report.content, report.note),
+        (Content::OfficialInAnotherOrder, None)
     );
+    assert!(report.problems.is_empty());
+    let mut pixels = train.pixels().to_vec();
+    pixels[1234] ^= 1;
+    let changed = ImageSet::new(train.shape(), pixels, train.labels().to_vec(), 100).unwrap();
+    let mut labels = train.labels().to_vec();
+    labels.swap(3, 4);
+    let relabelled = ImageSet::new(train.shape(), train.pixels().to_vec(), labels, 100).unwrap();
+    for other in [&changed, &relabelled, &half(3)] {
+        let report = verified(other, &test);
+        assert_eq!(report.content, Content::NotOfficial);
+        let note = report.note.unwrap();
+        assert_eq!(
+            note,
+            "the training images or labels are not the official ones of cifar100"
+        );
+        assert_eq!(report.problems, [note]);
+    }
+    let report = verified(&train, &train);
+    assert!(
+        report.problems[0].starts_with("the test images or labels"),
+        "{:?}",
+        report.problems
+    );
+}
+
+/// Every file of this data set is the other's, which has the same names and sizes.
+#[test]
+fn real_mnist_is_no_fashion_mnist() {
+    let Some(folder) = shared_data() else { return };
+    let data = TempDir::new().unwrap();
+    let error = import(&FASHION_MNIST, &folder.join("mnist"), data.path()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("not the official ones of fashion-mnist, but those of mnist"),
+        "{error}"
+    );
+    fs::create_dir(data.path().join("fashion-mnist")).unwrap();
+    for entry in fs::read_dir(folder.join("mnist")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(
+            &path,
+            data.path()
+                .join("fashion-mnist")
+                .join(path.file_name().unwrap()),
+        )
+        .unwrap();
+    }
+    let report = verify(&FASHION_MNIST, data.path()).unwrap();
+    assert_eq!(
+        (report.content, report.problems.len()),
+        (Content::NotOfficial, 2)
+    );
+    let note = load(&FASHION_MNIST, data.path()).unwrap().note.unwrap();
+    assert!(note.contains("those of mnist"), "{note}");
 }
 
 #[test]
@@ -410,7 +553,7 @@ fn import_from_everything() {
         let report = import::import(&TINY, &home.path().join(from), &folder).unwrap();
         assert!(!report.already_present);
         assert_eq!(report.path, folder.join("cifar-100-binary"));
-        let loaded = load(DataName::Cifar100, &folder).unwrap();
+        let loaded = load(&CIFAR100, &folder).unwrap();
         assert_eq!((loaded.train, loaded.test), (half(1), half(2)), "{from}");
         assert_eq!(listing(&folder).len(), 3, "folder and two files: {from}");
         let again = import::import(&TINY, &home.path().join(from), &folder).unwrap();
@@ -427,10 +570,7 @@ fn import_unpacks_in_place() {
     put(archive.clone(), &xz(&archive_bytes()));
     let report = import::import(&TINY, &archive, data.path()).unwrap();
     assert!(!report.already_present);
-    assert_eq!(
-        locate(DataName::Cifar100, data.path()).unwrap().form,
-        Form::Folder
-    );
+    assert_eq!(locate(&CIFAR100, data.path()).unwrap().form, Form::Folder);
     let other = gzip(&tar(&[
         ("cifar-100-binary/train.bin", &binary(&half(8), FINE)),
         ("cifar-100-binary/test.bin", &binary(&half(9), FINE)),
@@ -452,7 +592,7 @@ fn refused_imports_leave_nothing() {
     let from = home.path().join("from");
     put_folder(&from);
     // Too few images.
-    let refused = import(DataName::Cifar100, &from, &data);
+    let refused = import(&CIFAR100, &from, &data);
     assert!(
         matches!(refused, Err(DataError::ImportRefused { .. })),
         "{refused:?}"
@@ -467,14 +607,14 @@ fn refused_imports_leave_nothing() {
     assert!(listing(&data).is_empty());
     // Not the data set at all.
     put(home.path().join("text"), b"some text");
-    for (name, path) in [(DataName::Mnist, "from"), (DataName::Cifar100, "text")] {
+    for (name, path) in [(&MNIST, "from"), (&CIFAR100, "text")] {
         let strange = import(name, &home.path().join(path), &data);
         assert!(
             matches!(strange, Err(DataError::NotRecognised { .. })),
             "{strange:?}"
         );
     }
-    let absent = import(DataName::Mnist, &home.path().join("absent"), &data);
+    let absent = import(&MNIST, &home.path().join("absent"), &data);
     assert!(matches!(absent, Err(DataError::Io { .. })));
     assert!(listing(&data).is_empty());
 }
@@ -528,10 +668,11 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
 #[test]
 fn real_mnist() {
     let Some(folder) = shared_data() else { return };
-    let report = timed("verify MNIST", || verify(DataName::Mnist, &folder).unwrap());
+    let report = timed("verify MNIST", || verify(&MNIST, &folder).unwrap());
     assert!(report.is_ok(), "{:?}", report.problems);
+    assert_eq!(report.content, Content::Official);
     assert!((report.train.channel_means[0] - 0.1307).abs() < 5e-5);
-    let loaded = timed("load MNIST", || load(DataName::Mnist, &folder).unwrap());
+    let loaded = timed("load MNIST", || load(&MNIST, &folder).unwrap());
     assert_eq!(
         (loaded.train.len(), loaded.test.len(), loaded.note),
         (60_000, 10_000, None)
@@ -543,7 +684,7 @@ fn real_cifar100() {
     let Some(folder) = shared_data() else { return };
     let data = TempDir::new().unwrap();
     let report = timed("import CIFAR-100 from tar.xz", || {
-        import(DataName::Cifar100, &folder, data.path()).unwrap()
+        import(&CIFAR100, &folder, data.path()).unwrap()
     });
     let hashes: Vec<_> = report
         .verified
@@ -558,6 +699,8 @@ fn real_cifar100() {
             "0a461fe056ff790976e062999cac885d156286cf74ad18be5c859d1add45017e"
         ]
     );
+    assert_eq!(report.verified.content, Content::OfficialInAnotherOrder);
+    assert_eq!(report.verified.note, None);
     assert_eq!(report.verified.train.class_counts, [500; 100]);
     assert_eq!(report.verified.test.class_counts, [100; 100]);
     for (mean, known) in report
@@ -570,10 +713,10 @@ fn real_cifar100() {
         assert!((mean - known).abs() < 5e-5, "{mean}");
     }
     let archive = timed("load CIFAR-100 from tar.xz", || {
-        load(DataName::Cifar100, &folder).unwrap()
+        load(&CIFAR100, &folder).unwrap()
     });
     let unpacked = timed("load CIFAR-100 from a folder", || {
-        load(DataName::Cifar100, data.path()).unwrap()
+        load(&CIFAR100, data.path()).unwrap()
     });
     assert_eq!(archive, unpacked);
     let hash = timed("hash CIFAR-100", || unpacked.sha256());

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::layout::{self, Form, Located, ReadOptions};
-use super::{DataName, Source};
+use super::official::{self, Content};
+use super::spec::DataName;
 use crate::data::error::DataError;
 use crate::data::image_set::ImageSet;
 
@@ -54,6 +55,8 @@ pub struct VerifyReport {
     pub sha256: String,
     /// What a reader of results must know of it, see [`Dataset::note`](crate::data::Dataset::note).
     pub note: Option<String>,
+    /// Whether images and labels are the official ones.
+    pub content: Content,
     /// What differs from the official data set; empty if all is well.
     pub problems: Vec<String>,
 }
@@ -68,7 +71,7 @@ impl VerifyReport {
 
 /// Reads everything, and copies it unpacked to `copy_to` on the way if that is given.
 pub(super) fn verify(
-    source: &Source,
+    source: DataName,
     located: &Located,
     copy_to: Option<&Path>,
 ) -> Result<VerifyReport, DataError> {
@@ -84,22 +87,10 @@ pub(super) fn verify(
     let mut problems = Vec::new();
     let train = set_report("training", source.train, &read.dataset.train, &mut problems);
     let test = set_report("test", source.test, &read.dataset.test, &mut problems);
-    for (member, file) in located.layout().members.iter().zip(&read.files) {
-        let known = source
-            .checksums
-            .iter()
-            .find(|(name, _)| *name == member.name());
-        if let Some((_, expected)) = known
-            && *expected != file.sha256
-        {
-            problems.push(format!(
-                "{} unpacked has SHA-256 {}, the official file {expected}",
-                file.file, file.sha256
-            ));
-        }
-    }
+    let (content, others) = official::judge(source, &read.dataset.train, &read.dataset.test);
+    problems.extend(others);
     Ok(VerifyReport {
-        name: source.name,
+        name: source,
         form: located.form,
         path: located.path.clone(),
         files: read.files,
@@ -107,6 +98,7 @@ pub(super) fn verify(
         test,
         sha256: read.dataset.sha256(),
         note: read.dataset.note,
+        content,
         problems,
     })
 }

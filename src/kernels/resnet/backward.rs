@@ -90,7 +90,7 @@ fn chunks(batch: usize, chunk: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 impl Trunk {
-    /// The backward pass of the last [`Self::forward_train`]. Overwrites `grads`; may be called once per forward pass.
+    /// The backward pass of the last [`Self::forward_train`] or [`Self::forward_frozen`]. Overwrites `grads`; may be called once per forward pass.
     ///
     /// # Shapes
     /// * `params`: the same values as in the forward pass
@@ -114,7 +114,10 @@ impl Trunk {
             "d_features [batch, features]"
         );
         let saved = self.training.as_ref().is_some_and(|t| t.saved);
-        assert!(saved, "backward needs a forward pass in training before");
+        assert!(
+            saved,
+            "backward needs a forward pass that keeps its activations before"
+        );
         let Some(training) = self.training.as_mut() else {
             return;
         };

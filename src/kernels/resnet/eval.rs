@@ -7,7 +7,7 @@ use super::conv::Conv;
 use super::forward::{affine, first_norm, split_image};
 use super::reorder;
 use super::spec::{BlockSpec, TrunkSpec};
-use super::state::{Norm, Trunk, convolutions, input_shape};
+use super::state::{Norm, Statistics, Trunk, convolutions, input_shape};
 use crate::kernels::conv_pixels::Ahead;
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm::{self, Strips};
@@ -265,17 +265,7 @@ impl Trunk {
             spec.batch * spec.features(),
             "features [batch, features]"
         );
-        assert_eq!(
-            running.len(),
-            spec.norms().len(),
-            "running statistics per norm"
-        );
-        for ((mean, variance), channels) in running.iter().zip(spec.norms()) {
-            assert!(
-                mean.len() == channels && variance.len() == channels,
-                "running statistics [channels]"
-            );
-        }
+        Statistics::Running(running).check(&spec.norms());
         let (level, threads) = (self.level, self.workers.threads());
         let mut evaluation = self
             .evaluation

@@ -1,8 +1,9 @@
-//! The forward pass in training.
+//! The forward pass whose activations are kept for the backward pass: with the statistics of the batch in training, with
+//! running ones where a gradient is taken in evaluation mode.
 
 use super::reorder;
 use super::spec::BlockSpec;
-use super::state::{BatchStats, Norm, Stage, Trunk};
+use super::state::{BatchStats, Norm, Stage, Statistics, Trunk};
 use crate::kernels::conv_pixels::Ahead;
 use crate::kernels::layout::{Buffer, Layout, Shape};
 use crate::kernels::norm::{self, Affine, Strips};
@@ -73,16 +74,45 @@ impl Trunk {
     ///
     /// # Panics
     /// If a slice does not have its length.
-    #[allow(
-        clippy::too_many_lines,
-        reason = "one pass over the network, whose buffers are borrowed together"
-    )]
     pub fn forward_train(
         &mut self,
         x: &[f32],
         params: &[&[f32]],
         masks: Option<&[&[f32]]>,
         stats: &mut [BatchStats],
+        features: &mut [f32],
+    ) {
+        self.forward(x, params, masks, Statistics::Batch(stats), features);
+    }
+
+    /// The forward pass with running statistics and without dropout, as [`Self::forward_eval`], but keeping what
+    /// [`Self::backward`] needs, which replaces an earlier pass.
+    ///
+    /// # Shapes
+    /// As [`Self::forward_eval`].
+    ///
+    /// # Panics
+    /// If a slice does not have its length.
+    pub fn forward_frozen(
+        &mut self,
+        x: &[f32],
+        params: &[&[f32]],
+        running: &[(&[f32], &[f32])],
+        features: &mut [f32],
+    ) {
+        self.forward(x, params, None, Statistics::Running(running), features);
+    }
+
+    #[allow(
+        clippy::too_many_lines,
+        reason = "one pass over the network, whose buffers are borrowed together"
+    )]
+    fn forward(
+        &mut self,
+        x: &[f32],
+        params: &[&[f32]],
+        masks: Option<&[&[f32]]>,
+        mut statistics: Statistics<'_>,
         features: &mut [f32],
     ) {
         let spec = self.spec.clone();
@@ -94,7 +124,7 @@ impl Trunk {
             n * per_image,
             "images [batch, in_channels, size, size]"
         );
-        assert_eq!(stats.len(), spec.norms().len(), "one BatchStats per norm");
+        statistics.check(&spec.norms());
         assert_eq!(
             features.len(),
             n * spec.features(),
@@ -145,12 +175,8 @@ impl Trunk {
                 });
             }
         });
-        stem.norm.set_batch(
-            stage.parts.as_ref(),
-            stage.shape.grid.pixels(),
-            (params[1], params[2]),
-            &mut stats[0],
-        );
+        let parts = (stage.parts.as_ref(), stage.shape.grid.pixels());
+        statistics.set(0, &mut stem.norm, parts, (params[1], params[2]));
 
         // Blocks.
         for (i, b) in spec.blocks().enumerate() {
@@ -293,12 +319,8 @@ impl Trunk {
             let pixels = stage.shape.grid.pixels();
             let [norm1, norm2] = &mut block.norms;
             timed(b.stage, "fwd moments", || {
-                norm1.set_batch(
-                    stage.parts.as_ref(),
-                    pixels,
-                    (params[q], params[q + 1]),
-                    &mut stats[1 + 2 * i],
-                );
+                let of_stage = (stage.parts.as_ref(), pixels);
+                statistics.set(1 + 2 * i, norm1, of_stage, (params[q], params[q + 1]));
             });
             let r2 = Shareable::new(block.r2.as_mut());
             let dropout = block.dropout[0].as_ref();
@@ -315,12 +337,8 @@ impl Trunk {
                 );
             });
             timed(b.stage, "fwd moments", || {
-                norm2.set_batch(
-                    stage.parts.as_ref(),
-                    pixels,
-                    (params[q + 2], params[q + 3]),
-                    &mut stats[2 + 2 * i],
-                );
+                let of_stage = (stage.parts.as_ref(), pixels);
+                statistics.set(2 + 2 * i, norm2, of_stage, (params[q + 2], params[q + 3]));
             });
             block.exchange(&mut training.packed);
         }

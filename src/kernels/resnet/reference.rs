@@ -112,8 +112,14 @@ fn norm(x: &Images, (mean, variance): (&[f64], &[f64]), w: &[f64], b: &[f64]) ->
     x.like(v.collect())
 }
 
-fn norm_grad(x: &Images, w: &[f64], dy: &Images) -> (Images, Vec<f64>, Vec<f64>) {
-    let (mean, variance) = moments(x);
+/// With `frozen` statistics, the input has no influence on them.
+fn norm_grad(
+    x: &Images,
+    (mean, variance, _): &(Vec<f64>, Vec<f64>, usize),
+    frozen: bool,
+    w: &[f64],
+    dy: &Images,
+) -> (Images, Vec<f64>, Vec<f64>) {
     let count = (x.n * x.h * x.w) as f64;
     let (mut dw, mut db) = (vec![0.0; x.c], vec![0.0; x.c]);
     let hat = |i: usize| (x.v[i] - mean[x.channel(i)]) / (variance[x.channel(i)] + 1e-5).sqrt();
@@ -123,7 +129,12 @@ fn norm_grad(x: &Images, w: &[f64], dy: &Images) -> (Images, Vec<f64>, Vec<f64>)
     }
     let v = dy.v.iter().enumerate().map(|(i, d)| {
         let c = x.channel(i);
-        w[c] / (variance[c] + 1e-5).sqrt() * (d - db[c] / count - hat(i) * dw[c] / count)
+        let through = if frozen {
+            0.0
+        } else {
+            db[c] / count + hat(i) * dw[c] / count
+        };
+        w[c] / (variance[c] + 1e-5).sqrt() * (d - through)
     });
     (x.like(v.collect()), dw, db)
 }
@@ -144,6 +155,7 @@ pub(super) struct Pass {
     stem_out: Images,
     blocks: Vec<SavedBlock>,
     last: Images,
+    frozen: bool,
     /// Mean and biased variance of every norm's input, and the number of values they are over.
     pub stats: Vec<(Vec<f64>, Vec<f64>, usize)>,
     pub features: Vec<f64>,
@@ -216,6 +228,7 @@ impl Pass {
             stem_out,
             blocks,
             last: a,
+            frozen: running.is_some(),
             stats,
             features,
         }
@@ -251,10 +264,13 @@ impl Pass {
                 Some(m) => d.zip(&m[2 * i + j], |d, m| d * m),
                 None => d,
             };
-            let (dr, dw, db) = norm_grad(&saved.r2, &self.params[q + 2], &drop(d, 1));
+            let norm = |r: &Images, number: usize, w: usize, d: &Images| {
+                norm_grad(r, &self.stats[number], self.frozen, &self.params[w], d)
+            };
+            let (dr, dw, db) = norm(&saved.r2, 2 + 2 * i, q + 2, &drop(d, 1));
             (grads[q + 2], grads[q + 3]) = (dw, db);
             let ds = gate(&dr, &saved.r2);
-            let (dr, dw, db) = norm_grad(&saved.r1, &self.params[q], &drop(ds.clone(), 0));
+            let (dr, dw, db) = norm(&saved.r1, 1 + 2 * i, q, &drop(ds.clone(), 0));
             (grads[q], grads[q + 1]) = (dw, db);
             let (dx, dw) = conv_grad(
                 &saved.x,
@@ -272,7 +288,8 @@ impl Pass {
                 dx.zip(&ds.v, |a, b| a + b)
             };
         }
-        let (dr, dw, db) = norm_grad(&self.stem, &self.params[1], &gate(&d, &self.stem_out));
+        let d = gate(&d, &self.stem_out);
+        let (dr, dw, db) = norm_grad(&self.stem, &self.stats[0], self.frozen, &self.params[1], &d);
         (grads[1], grads[2]) = (dw, db);
         grads[0] = conv_grad(&self.x, &self.params[0], &dr, 3, 1).1;
         grads

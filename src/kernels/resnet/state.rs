@@ -18,11 +18,55 @@ pub struct BatchStats {
     pub variance: Vec<f32>,
 }
 
+/// Which statistics the norms of a forward pass take.
+pub(crate) enum Statistics<'a> {
+    /// The batch's own, which come out here: one a norm.
+    Batch(&'a mut [BatchStats]),
+    /// These, mean and variance a norm, which stay as they are: a norm is then affine.
+    Running(&'a [(&'a [f32], &'a [f32])]),
+}
+
+impl Statistics<'_> {
+    /// # Panics
+    /// If there is not one a norm, or a running one has another number of channels.
+    pub(crate) fn check(&self, norms: &[usize]) {
+        let count = match self {
+            Self::Batch(stats) => stats.len(),
+            Self::Running(running) => {
+                let fits = |((mean, variance), channels): (&(&[f32], &[f32]), &usize)| {
+                    mean.len() == *channels && variance.len() == *channels
+                };
+                let fit = running.iter().zip(norms).all(fits);
+                assert!(fit, "running statistics [channels]");
+                running.len()
+            }
+        };
+        assert_eq!(count, norms.len(), "statistics: one per norm");
+    }
+
+    /// Prepares the norm of this number from the parts of every image of what it normalises, as
+    /// [`combine_moments`] takes them.
+    pub(crate) fn set(
+        &mut self,
+        number: usize,
+        norm: &mut Norm,
+        (parts, pixels): (&[f32], usize),
+        affine: (&[f32], &[f32]),
+    ) {
+        match self {
+            Self::Batch(stats) => norm.set_batch(parts, pixels, affine, &mut stats[number]),
+            Self::Running(running) => norm.set_running(running[number], affine),
+        }
+    }
+}
+
 /// A batch norm between two passes. All arrays have one entry per stored channel; those of channels that do not exist
 /// are 0, so that their activations stay 0.
 #[derive(Default)]
 pub(crate) struct Norm {
     channels: usize,
+    /// Whether the statistics are running ones, on which the input has no influence.
+    frozen: bool,
     /// `y = a r + b`.
     pub a: Vec<f32>,
     pub b: Vec<f32>,
@@ -40,6 +84,7 @@ impl Norm {
         let zeros = || vec![0.0; shape.stored];
         Self {
             channels: shape.channels,
+            frozen: false,
             a: zeros(),
             b: zeros(),
             inv: zeros(),
@@ -67,6 +112,7 @@ impl Norm {
         (weight, bias): (&[f32], &[f32]),
         stats: &mut BatchStats,
     ) {
+        self.frozen = false;
         let stored = self.a.len();
         let count = (parts.len() / (2 * stored) * pixels) as f64;
         stats.mean.resize(self.channels, 0.0);
@@ -85,6 +131,7 @@ impl Norm {
         (mean, variance): (&[f32], &[f32]),
         (weight, bias): (&[f32], &[f32]),
     ) {
+        self.frozen = true;
         for c in 0..self.channels {
             self.set(
                 c,
@@ -110,8 +157,12 @@ impl Norm {
             let (sum, product) = combine_sums(parts, stored, c);
             d_weight[c] = product as f32;
             d_bias[c] = sum as f32;
-            let a = f64::from(self.a[c]);
             self.ka[c] = self.a[c];
+            if self.frozen {
+                (self.kb[c], self.kc[c]) = (0.0, 0.0);
+                continue;
+            }
+            let a = f64::from(self.a[c]);
             self.kb[c] = (-a * f64::from(self.inv[c]) * product / count) as f32;
             self.kc[c] = (-a * (sum + f64::from(self.shift[c]) * product) / count) as f32;
         }

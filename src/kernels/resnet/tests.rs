@@ -71,6 +71,46 @@ impl Case {
         }
     }
 
+    /// Features and gradients with running statistics by the kernels.
+    fn run_frozen(
+        &self,
+        trunk: &mut Trunk,
+        running: &[(Vec<f64>, Vec<f64>)],
+    ) -> (Vec<f32>, Vec<Vec<f32>>) {
+        let params: Vec<Vec<f32>> = self.params.iter().map(|p| single(p)).collect();
+        let params: Vec<&[f32]> = params.iter().map(Vec::as_slice).collect();
+        let running: Vec<(Vec<f32>, Vec<f32>)> = running
+            .iter()
+            .map(|r| (single(&r.0), single(&r.1)))
+            .collect();
+        let running: Vec<(&[f32], &[f32])> = running
+            .iter()
+            .map(|r| (r.0.as_slice(), r.1.as_slice()))
+            .collect();
+        let mut features = vec![f32::NAN; self.spec.batch * self.spec.features()];
+        trunk.forward_frozen(&single(&self.x), &params, &running, &mut features);
+        let mut grads: Vec<Vec<f32>> = params.iter().map(|p| vec![f32::NAN; p.len()]).collect();
+        let mut views: Vec<&mut [f32]> = grads.iter_mut().map(Vec::as_mut_slice).collect();
+        trunk.backward(&params, &single(&self.d_features), &mut views);
+        (features, grads)
+    }
+
+    /// Running statistics of every norm, unlike those of any batch.
+    fn running(&self) -> Vec<(Vec<f64>, Vec<f64>)> {
+        let rounded = |v: f64| f64::from(v as f32);
+        let one = |(i, &c): (usize, &usize)| {
+            let variance = noise(90 + i as u64, c);
+            (
+                noise(50 + i as u64, c).into_iter().map(rounded).collect(),
+                variance
+                    .into_iter()
+                    .map(|v| rounded(v.abs() + 0.2))
+                    .collect(),
+            )
+        };
+        self.spec.norms().iter().enumerate().map(one).collect()
+    }
+
     /// Features, statistics and gradients by the kernels.
     fn run(&self, trunk: &mut Trunk) -> (Vec<f32>, Vec<BatchStats>, Vec<Vec<f32>>) {
         let params: Vec<Vec<f32>> = self.params.iter().map(|p| single(p)).collect();
@@ -199,23 +239,7 @@ fn evaluation_matches_the_reference() {
             masks: None,
             ..case
         };
-        let running: Vec<(Vec<f64>, Vec<f64>)> = case
-            .spec
-            .norms()
-            .iter()
-            .enumerate()
-            .map(|(i, &c)| {
-                let rounded = |v: &f64| f64::from(*v as f32);
-                let variance = noise(90 + i as u64, c)
-                    .iter()
-                    .map(|v| f64::from((v.abs() + 0.2) as f32))
-                    .collect();
-                (
-                    noise(50 + i as u64, c).iter().map(rounded).collect(),
-                    variance,
-                )
-            })
-            .collect();
+        let running = case.running();
         let reference = Pass::forward(
             &case.spec,
             case.x.clone(),
@@ -234,11 +258,64 @@ fn evaluation_matches_the_reference() {
 }
 
 #[test]
+fn gradients_in_evaluation_match_the_reference() {
+    for case in cases() {
+        let case = Case {
+            masks: None,
+            ..case
+        };
+        let running = case.running();
+        let reference = Pass::forward(
+            &case.spec,
+            case.x.clone(),
+            &case.params,
+            None,
+            Some(&running),
+        );
+        let expected = reference.backward(&case.d_features);
+        for level in Level::all() {
+            let name = format!("{:?} {level:?}", case.spec);
+            let fresh = |threads| {
+                let workers = Arc::new(Workers::new(threads));
+                Trunk::with(case.spec.clone(), level, workers).expect("valid")
+            };
+            let mut trunk = fresh(1);
+            let (features, grads) = case.run_frozen(&mut trunk, &running);
+            let evaluated = case.evaluate(&mut trunk, &running);
+            assert!(features == evaluated, "{name}: one pass, two ways");
+            for (i, (found, expected)) in grads.iter().zip(&expected).enumerate() {
+                let e = error(found, expected);
+                assert!(e < 5e-4, "{name}: gradient {i} of {}: {e}", grads.len());
+            }
+            assert!(
+                case.run_frozen(&mut fresh(3), &running) == (features, grads),
+                "{name}: threads"
+            );
+            // A pass in training after it finds nothing of it.
+            assert!(
+                case.run(&mut trunk) == case.run(&mut fresh(1)),
+                "{name}: afterwards"
+            );
+        }
+    }
+}
+
+#[test]
 fn reference_gradient_matches_finite_differences() {
-    let mut case = Case::new(spec(3, 2, 8, [4, 4, 4, 4]), true, 7);
-    let grads = case.reference().backward(&case.d_features);
+    let case = || Case::new(spec(3, 2, 8, [4, 4, 4, 4]), true, 7);
+    let running = case().running();
+    reference_differences(case(), None);
+    reference_differences(case(), Some(&running));
+}
+
+fn reference_differences(mut case: Case, running: Option<&[(Vec<f64>, Vec<f64>)]>) {
+    let pass = |case: &Case| {
+        let masks = case.masks.as_deref();
+        Pass::forward(&case.spec, case.x.clone(), &case.params, masks, running)
+    };
+    let grads = pass(&case).backward(&case.d_features);
     let loss = |case: &Case| -> f64 {
-        let features = case.reference().features;
+        let features = pass(case).features;
         features
             .iter()
             .zip(&case.d_features)
@@ -331,7 +408,7 @@ fn a_pool_gives_every_open_pass_its_own_buffers() {
 }
 
 #[test]
-#[should_panic(expected = "a forward pass in training before")]
+#[should_panic(expected = "a forward pass that keeps its activations before")]
 fn backward_needs_a_forward() {
     let case = Case::new(spec(1, 1, 8, [4, 4, 4, 4]), false, 12);
     let mut trunk = Trunk::new(case.spec.clone(), 1).expect("valid");

@@ -2,13 +2,13 @@
 //!
 //! Runs without a usable result have lines of their own: the column `status` tells them apart.
 
+use crate::experiment::paper::published::Agreement;
 use crate::report::against::{Comparison, QuantityComparison};
 use crate::report::format::FormatSpec;
 use crate::report::group::{Group, Spread};
 use crate::report::identity::{Value, columns, keys_of};
 use crate::report::metric::{COSTS, METRICS};
 use crate::report::names;
-use crate::report::published::Agreement;
 use crate::report::summary::Report;
 
 /// `csv`.

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::tables::{against, missing};
+use crate::experiment::paper::published::Agreement;
 use crate::report::against::Comparison;
 use crate::report::format::FormatSpec;
 use crate::report::grid::{Grid, Row, pair};
@@ -13,7 +14,6 @@ use crate::report::group::Group;
 use crate::report::identity::settings;
 use crate::report::metric::{ACCURACY, FORGETTING_RELEASED, LEARNING_ACCURACY, MetricSpec};
 use crate::report::names::{distinct_names, in_paper};
-use crate::report::published::Agreement;
 use crate::report::statistics::difference;
 use crate::report::summary::{Report, ReportStage};
 

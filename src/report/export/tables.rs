@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::experiment::benchmark::Named as _;
 use crate::report::against::Comparison;
 use crate::report::grid::{Grid, Row, cells, interval, pair};
 use crate::report::group::Group;
@@ -97,8 +96,8 @@ fn keys(report: &Report, stage: &ReportStage) -> (Vec<String>, Vec<Vec<String>>)
             .map(|number| format!(" [{number}]"))
             .collect();
         let mut row = vec![
-            group.config.method.name().to_string(),
-            format!("{}{}", group.config.optimizer.name(), own.concat()),
+            group.config.method.name.to_string(),
+            format!("{}{}", group.config.optimizer.name, own.concat()),
         ];
         row.extend(stage.settings.iter().map(|column| column.text(nth)));
         row
@@ -138,8 +137,8 @@ fn remarks(report: &Report, stage: &ReportStage) -> Vec<String> {
             let methods = common
                 .entry(format!("{key} {}", value.short()))
                 .or_default();
-            if !shown && !methods.contains(&group.config.method.name()) {
-                methods.push(group.config.method.name());
+            if !shown && !methods.contains(&group.config.method.name) {
+                methods.push(group.config.method.name);
             }
         }
     }

@@ -87,7 +87,7 @@ fn write_matrices(runs: &[Run], out: &Path) -> Result<(), ExportError> {
         };
         matrix("accuracy.npy", &run.accuracy_matrix)?;
         matrix("loss.npy", &run.loss_matrix)?;
-        if run.config.tag.is_none() {
+        if run.config.value("alpha").is_none() {
             continue;
         }
         let Some(alpha) = run.alpha().map_err(ExportError::Result)? else {

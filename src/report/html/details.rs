@@ -11,7 +11,6 @@ use crate::report::group;
 use crate::report::identity::{data_sets, settings};
 use crate::report::load::Run;
 use crate::report::metric::{METRICS, of_quantity};
-use crate::report::names::benchmark_in_paper;
 use crate::report::summary::Report;
 
 /// A configuration's details, before its plots are known.
@@ -64,7 +63,7 @@ fn title(group: &group::Group, label: &str) -> Markup {
     html! {
         (label) " "
         span.sum {
-            (benchmark_in_paper(&group.config)) ", " (spread(group.average_accuracy, group.n, 2)) "%, n = " (group.n)
+            (group.config.benchmark.paper_name()) ", " (spread(group.average_accuracy, group.n, 2)) "%, n = " (group.n)
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use maud::{Markup, html};
 
-use crate::experiment::benchmark::Named as _;
+use crate::experiment::paper::published::Agreement;
 use crate::report::against::{Comparison, QuantityComparison};
 use crate::report::grid::pair;
 use crate::report::group::{Group, SettingColumn, Spread};
 use crate::report::identity::Value;
 use crate::report::metric::{METRICS, MetricSpec};
-use crate::report::published::Agreement;
 use crate::report::summary::{Report, ReportStage};
 
 /// A spread as text, with the sign that typography has.
@@ -70,8 +69,8 @@ impl<'a> Beside<'a> {
                 .any(|value| Some(value) != column.values.first())
         });
         Self {
-            method: differ(|group| group.config.method.name()),
-            optimizer: differ(|group| group.config.optimizer.name()),
+            method: differ(|group| group.config.method.name),
+            optimizer: differ(|group| group.config.optimizer.name),
             settings: settings.collect(),
         }
     }
@@ -160,8 +159,8 @@ fn row(
     let config = &group.config;
     let label = label.map_or("", String::as_str);
     html! {
-        tr data-group=(number) data-benchmark=(group.stream.benchmark) data-method=(config.method.name())
-            data-optimizer=(config.optimizer.name()) {
+        tr data-group=(number) data-benchmark=(group.stream.benchmark) data-method=(config.method.name)
+            data-optimizer=(config.optimizer.name) {
             th scope="row" data-v=(label) {
                 a href={ "#g" (number) } { (label) }
                 @for (mark, text) in marks.into_iter().flatten().zip(&group.marks).filter(|(mark, _)| !shared.contains(mark)) { " " span.mark title=(text) { "[" (mark) "]" } }
@@ -169,8 +168,8 @@ fn row(
             td.num data-h="n" { (group.n) }
             @for metric in METRICS { (figure(group, metric, published)) }
             td.num data-h="s/run" data-v=(group.wall_s.mean) { (spread(group.wall_s, group.n, 1)) }
-            @if beside.method { td data-h="method" { (config.method.name()) } }
-            @if beside.optimizer { td data-h="optimizer" { (config.optimizer.name()) } }
+            @if beside.method { td data-h="method" { (config.method.name) } }
+            @if beside.optimizer { td data-h="optimizer" { (config.optimizer.name) } }
             @for column in &beside.settings {
                 @let value = column.values.get(nth).and_then(Option::as_ref);
                 td data-h=(column.key) data-v=(value.map_or(String::new(), Value::to_string)) { (value.map_or(String::new(), Value::short)) }
@@ -240,11 +239,11 @@ fn filters(report: &Report) -> Markup {
     };
     let selects = [
         ("benchmark", "Benchmark", values(|g| &g.stream.benchmark)),
-        ("method", "Method", values(|g| g.config.method.name())),
+        ("method", "Method", values(|g| g.config.method.name)),
         (
             "optimizer",
             "Optimizer",
-            values(|g| g.config.optimizer.name()),
+            values(|g| g.config.optimizer.name),
         ),
     ];
     html! {

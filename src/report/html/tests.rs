@@ -143,10 +143,10 @@ fn two_hundred_runs_fit_below_two_megabytes() {
             );
             let mut result = result(tag, 60.0, 5.0);
             let table: Vec<Vec<f64>> = (0..20).map(|t| vec![1.25; t + 1]).collect();
-            result.alpha = Some(crate::experiment::result::AlphaResult {
+            result.alpha = Some(crate::experiment::run::result::AlphaResult {
                 mean: table.clone(),
                 per_tensor: (0..48)
-                    .map(|i| crate::experiment::result::TensorAlpha {
+                    .map(|i| crate::experiment::run::result::TensorAlpha {
                         tensor: format!("layer{i}.weight"),
                         mean: table.clone(),
                     })

@@ -1,16 +1,17 @@
 use super::*;
-use crate::experiment::benchmark::{Benchmark, ModelName};
-use crate::experiment::custom::{CustomBenchmark, CustomScaling};
+use crate::experiment::benchmark::Benchmark;
+use crate::experiment::benchmark::custom::{CustomBenchmark, CustomScaling};
+use crate::model::MLP;
 use crate::report::testing::{config, run};
 use crate::report::{Group, group_runs, names};
+use crate::settings::find;
 
 /// A configuration on a benchmark of one's own, whose file names another model and another number of tasks than ran.
 fn own(name: &str, definition: &str) -> RunConfig {
     let mut config = config(&[], 1);
-    config.benchmark = Benchmark::Custom;
     config.tasks = 3;
-    config.model = ModelName::LeNet;
-    config.custom = Some(CustomBenchmark {
+    config.model = find("lenet").unwrap();
+    config.benchmark = Benchmark::own(CustomBenchmark {
         name: name.to_string(),
         definition_sha256: definition.repeat(32),
         classes: 6,
@@ -18,7 +19,7 @@ fn own(name: &str, definition: &str) -> RunConfig {
         scaling: CustomScaling::Unit,
         tasks: 2,
         tasks_are_fixed: false,
-        model: ModelName::Mlp,
+        model: &MLP,
         path: "pets.toml".into(),
     });
     config
@@ -55,11 +56,11 @@ fn columns_are_typed_and_in_the_order_of_the_settings() {
         1,
     ));
     let of = |key: &str| all.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone());
-    assert_eq!(of("lr"), Some(Value::Number(1e-4)));
-    assert_eq!(of("replay_current"), Some(Value::Flag(true)));
+    assert_eq!(of("lr"), Some(Value::Real(1e-4)));
+    assert_eq!(of("replay_current"), Some(Value::Truth(true)));
     assert_eq!(of("alpha"), Some(Value::Text("cosine".to_string())));
     assert_eq!((of("seed"), of("jobs")), (None, None));
-    let place = |key: &str| KEYS.iter().position(|(k, _)| *k == key);
+    let place = |key: &str| keys().position(|k| k == key);
     assert!(
         all.windows(2)
             .all(|pair| place(pair[0].0) < place(pair[1].0))
@@ -68,15 +69,15 @@ fn columns_are_typed_and_in_the_order_of_the_settings() {
 
 #[test]
 fn values_are_what_was_typed() {
-    assert!(Value::Number(0.1).is("0.10") && !Value::Number(0.1).is("0.2"));
-    assert!(Value::Flag(true).is("true"));
+    assert!(Value::Real(0.1).is("0.10") && !Value::Real(0.1).is("0.2"));
+    assert!(Value::Truth(true).is("true"));
     let sum = Value::Text("0123456789abcdef".repeat(4));
     assert_eq!(sum.short(), "01234567");
     assert!(sum.is("01234567") && sum.is(&sum.to_string()) && !sum.is("0123456"));
     assert_eq!(Value::Text("short".to_string()).short(), "short");
-    let mut numbers = [10.0, 0.25, 3.0].map(Value::Number);
+    let mut numbers = [10.0, 0.25, 3.0].map(Value::Real);
     numbers.sort_by(Value::order);
-    assert_eq!(numbers, [0.25, 3.0, 10.0].map(Value::Number));
+    assert_eq!(numbers, [0.25, 3.0, 10.0].map(Value::Real));
 }
 
 fn titles(runs: &[crate::report::load::Run]) -> Vec<String> {

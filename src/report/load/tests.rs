@@ -144,7 +144,7 @@ fn results_are_checked() {
             crate::metrics::TaskMatrix::new(vec![vec![0.5], vec![0.5, loss]]).unwrap();
         let text = serde_json::to_string(&result).unwrap();
         // One reader: what a report refuses, `tagcl run` refuses, too.
-        let by_run = crate::experiment::result::parse(text.as_bytes()).map(|_| ());
+        let by_run = crate::experiment::run::result::parse(text.as_bytes()).map(|_| ());
         assert_eq!(by_run, parse(text.as_bytes()).map(|_| ()));
         by_run
     };

@@ -12,7 +12,7 @@ use super::layout::{LinePlot, Series};
 use super::scene::Figure;
 use super::spec::{PlotError, PlotSpec};
 use super::stats::{Point, mean_alpha, over_runs, past_mean};
-use crate::experiment::result::AlphaResult;
+use crate::experiment::run::result::AlphaResult;
 
 /// What is lacking where there is no such plot.
 pub(super) const NO_ALPHA: &str =
@@ -30,7 +30,7 @@ pub(super) static ALPHA: PlotSpec = PlotSpec {
 
 /// The recorded α of a group's runs.
 pub(super) fn of_group(data: &Data<'_>, entry: &Entry<'_>) -> Result<Vec<AlphaResult>, PlotError> {
-    if !entry.group.config.optimizer.is_tag() {
+    if !entry.group.config.value("alpha").is_some() {
         return Ok(Vec::new());
     }
     let mut all = Vec::new();

@@ -177,7 +177,7 @@ fn draw(
         y: y - 0.31 * ROW,
         width: (end - zero).abs(),
         height: 0.62 * ROW,
-        fill: if entry.group.config.optimizer.is_tag() {
+        fill: if entry.group.config.value("alpha").is_some() {
             Paint::Series(0)
         } else {
             Paint::Series(5)

@@ -1,6 +1,6 @@
 //! Tables of a group: mean and population standard deviation over its seeds, element by element.
 
-use crate::experiment::result::AlphaResult;
+use crate::experiment::run::result::AlphaResult;
 use crate::metrics::mean_std;
 
 /// Mean and population standard deviation of one place; what is not there in every run is absent.

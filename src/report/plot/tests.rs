@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::experiment::config::RunConfig;
-use crate::experiment::result::{AlphaResult, RunResult, TensorAlpha};
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::run::result::{AlphaResult, RunResult, TensorAlpha};
 use crate::metrics::{Metrics, TaskMatrix};
 use crate::report::group_runs;
 use crate::report::load::load;
@@ -15,7 +15,7 @@ fn result(config: RunConfig, start: f64, loss: f64) -> RunResult {
     result.accuracy_matrix = TaskMatrix::new((0..4).map(row).collect()).unwrap();
     result.metrics = Metrics::of(&result.accuracy_matrix).unwrap();
     result.cost.wall_s = 10.0 * start;
-    if result.config.optimizer.is_tag() {
+    if result.config.value("alpha").is_some() {
         let table = |scale: f64| -> Vec<Vec<f64>> {
             (0..4)
                 .map(|t| {

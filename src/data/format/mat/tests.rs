@@ -16,14 +16,45 @@ fn part(kind: u32, contents: &[u8]) -> Vec<u8> {
 
 /// A numeric variable of bytes.
 fn variable(name: &str, sizes: &[i32], numbers: &[u8]) -> Vec<u8> {
+    variable_of(9, 2, name, sizes, numbers)
+}
+
+/// A numeric variable of this class, its numbers stored as this type.
+fn variable_of(class: u8, kind: u32, name: &str, sizes: &[i32], numbers: &[u8]) -> Vec<u8> {
     let sizes: Vec<u8> = sizes.iter().flat_map(|s| s.to_le_bytes()).collect();
-    let mut contents = part(MI_UINT32, &[9, 0, 0, 0, 0, 0, 0, 0]);
+    let mut contents = part(MI_UINT32, &[class, 0, 0, 0, 0, 0, 0, 0]);
     contents.extend(part(MI_INT32, &sizes));
     // Short names stand in their tag, as MATLAB writes them.
     contents.extend((1 | (name.len() as u32) << 16).to_le_bytes());
     contents.extend(name.bytes().chain([0; 4]).take(4));
-    contents.extend(part(2, numbers));
+    contents.extend(part(kind, numbers));
     part(MI_MATRIX, &contents)
+}
+
+/// `NumPy`'s integers as SciPy's `savemat` writes them: class and type of 64-bit numbers.
+#[test]
+fn labels_may_be_64_bits_wide() {
+    for (class, kind, bytes) in [
+        (14_u8, 12_u32, [10_i64, 3].map(i64::to_le_bytes).concat()),
+        (15, 13, [10_u64, 3].map(u64::to_le_bytes).concat()),
+        (12, 5, [10_i32, 3].map(i32::to_le_bytes).concat()),
+        (6, 9, [10_f64, 3.0].map(f64::to_le_bytes).concat()),
+    ] {
+        let labels = variable_of(class, kind, "y", &[2, 1], &bytes);
+        let x = variable("X", &[2, 3, 3, 2], &(0..36).collect::<Vec<_>>());
+        let file = [header(), x, labels].concat();
+        assert_eq!(
+            read_images(&file, 10, "f").unwrap().labels(),
+            [0, 3],
+            "class {class}"
+        );
+    }
+    let negative = variable_of(14, 12, "y", &[1, 1], &(-1_i64).to_le_bytes());
+    let huge = variable_of(15, 13, "y", &[1, 1], &u64::MAX.to_le_bytes());
+    for labels in [negative, huge] {
+        let file = [header(), variable("X", &[1, 1, 1], &[1]), labels].concat();
+        assert!(read_images(&file, 10, "f").is_err());
+    }
 }
 
 fn header() -> Vec<u8> {

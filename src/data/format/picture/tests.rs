@@ -60,6 +60,77 @@ fn formats_and_sample_types_become_bytes() {
     );
 }
 
+/// Colours and what Pillow 13.0 makes of them with `convert("L")`.
+const GREYS: [([u8; 3], u8); 10] = [
+    ([255, 0, 0], 76),
+    ([0, 255, 0], 150),
+    ([0, 0, 255], 29),
+    ([255, 255, 255], 255),
+    ([1, 2, 3], 2),
+    ([200, 100, 50], 124),
+    ([17, 230, 99], 151),
+    ([128, 128, 128], 128),
+    ([0, 0, 4], 0),
+    ([254, 1, 255], 106),
+];
+
+#[test]
+fn colour_becomes_grey_as_in_pillow() {
+    let raw: Vec<u8> = GREYS.iter().flat_map(|(colour, _)| *colour).collect();
+    let colour = DynamicImage::ImageRgb8(image::RgbImage::from_raw(10, 1, raw).unwrap());
+    let expected: Vec<u8> = GREYS.iter().map(|(_, grey)| *grey).collect();
+    let row = ImageShape::new(1, 1, 10);
+    let alpha = DynamicImage::ImageRgba8(image::RgbaImage::from_fn(10, 1, |x, _| {
+        let [r, g, b] = GREYS[x as usize].0;
+        image::Rgba([r, g, b, x as u8 * 20])
+    }));
+    for (picture, format) in [
+        (colour.clone(), ImageFormat::Png),
+        (colour, ImageFormat::WebP),
+        (alpha, ImageFormat::Png),
+    ] {
+        let bytes = encode(&picture, format);
+        assert_eq!(decode(&bytes, row, Resize::Exact, "f").unwrap(), expected);
+    }
+    // Grey with alpha stays as grey as it is.
+    let pale = image::GrayAlphaImage::from_fn(10, 1, |x, _| image::LumaA([x as u8 * 25, 7]));
+    let bytes = encode(&DynamicImage::ImageLumaA8(pale), ImageFormat::Png);
+    let same: Vec<u8> = (0..10).map(|x| x * 25).collect();
+    assert_eq!(decode(&bytes, row, Resize::Exact, "f").unwrap(), same);
+    // Smoothing mixes the greys.
+    let two = image::RgbImage::from_raw(2, 1, [[255, 0, 0], [255, 0, 0]].concat()).unwrap();
+    let bytes = encode(&DynamicImage::ImageRgb8(two), ImageFormat::Png);
+    let one = ImageShape::new(1, 1, 1);
+    assert_eq!(decode(&bytes, one, Resize::Smooth, "f").unwrap(), [76]);
+}
+
+#[test]
+fn another_format_is_called_by_its_name() {
+    for (bytes, words) in [
+        (&b"GIF89a\x01\0\x01\0"[..], "a GIF image"),
+        (b"BM\x3a\0\0\0", "a BMP image"),
+        (b"II*\0", "a TIFF image"),
+        (b"", "an empty file"),
+        (b"<html>", "an HTML page"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a Git LFS pointer",
+        ),
+    ] {
+        let error = decode(bytes, COLOUR, Resize::Smooth, "x.png")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(dimensions(bytes, "x.png").is_err());
+    }
+    let mut cut = encode(&rgb(), ImageFormat::Png);
+    cut.truncate(40);
+    let error = decode(&cut, COLOUR, Resize::Smooth, "x.png")
+        .unwrap_err()
+        .to_string();
+    assert!(!error.contains("a PNG image"), "{error}");
+}
+
 /// A PNG with an `eXIf` chunk that says "turn by a quarter".
 #[test]
 fn orientation_is_obeyed() {

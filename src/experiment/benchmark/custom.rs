@@ -1,0 +1,590 @@
+//! Benchmarks of one's own: a TOML file that says where images are, how they become inputs and which classes make a task.
+//!
+//! Owns the file's keys and what they mean. A run's identity holds the checksum of the definition (of its meaning: not of
+//! comments or order), and its result the checksum of the images. `docs/own-data.md` describes the file.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::data::combine::{combine, select_classes};
+use crate::data::image_set::hex;
+use crate::data::source::folders::{
+    ClassFolders, Found, class_folders, load_folders, load_idx, load_npz,
+};
+use crate::data::{self, DataError, DataName, Dataset, ImageShape, LoadOptions};
+use crate::model::{MLP, ModelSpec};
+use crate::settings::{Named as _, SettingError, find};
+use crate::stream::Scaling;
+
+/// Why a definition cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("benchmark file {}: {problem}", path.display())]
+pub struct CustomError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl From<CustomError> for SettingError {
+    fn from(error: CustomError) -> Self {
+        Self::Subject(error.to_string())
+    }
+}
+
+/// The file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    images: Images,
+    source: Vec<Source>,
+    tasks: Tasks,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Images {
+    channels: usize,
+    height: usize,
+    width: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scaling: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mean: Option<Vec<f32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    std: Option<Vec<f32>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    name: String,
+    /// `folders`, `idx`, `npz` or a known data set.
+    format: String,
+    path: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    test_share: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class_count: Option<usize>,
+    /// idx: `{train,test}-{images,labels}` files below `path`, in this order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<[PathBuf; 4]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tasks {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<Vec<String>>>,
+}
+
+/// How bytes become inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CustomScaling {
+    /// `[0, 1]`.
+    Unit,
+    /// `[−1, 1]`.
+    Signed,
+    /// `(x/255 − mean) / std` by channel.
+    Normalised {
+        /// Of each channel, with bytes as 0 to 1.
+        mean: Vec<f32>,
+        /// Of each channel.
+        std: Vec<f32>,
+    },
+}
+
+/// What a run's configuration holds of a definition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomBenchmark {
+    /// Its name, part of run ids.
+    pub name: String,
+    /// SHA-256 of the definition.
+    pub definition_sha256: String,
+    /// Classes of all tasks.
+    pub classes: usize,
+    /// Channels, height and width of the images.
+    pub shape: [usize; 3],
+    /// How bytes become inputs.
+    pub scaling: CustomScaling,
+    /// Number of tasks unless told otherwise.
+    pub tasks: usize,
+    /// Whether the file says which classes make a task, so that their number is fixed.
+    pub tasks_are_fixed: bool,
+    /// Network unless told otherwise.
+    pub model: &'static ModelSpec,
+    /// The file; where it lies is no part of what it is.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+impl PartialEq for CustomBenchmark {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            definition_sha256,
+            classes,
+            shape,
+            scaling,
+            tasks,
+            tasks_are_fixed,
+            model,
+            path: _,
+        } = self;
+        (name, definition_sha256, classes, shape)
+            == (
+                &other.name,
+                &other.definition_sha256,
+                &other.classes,
+                &other.shape,
+            )
+            && (scaling, tasks, tasks_are_fixed, model)
+                == (
+                    &other.scaling,
+                    &other.tasks,
+                    &other.tasks_are_fixed,
+                    &other.model,
+                )
+    }
+}
+
+/// A definition with what it means.
+struct Resolved {
+    definition: Definition,
+    /// Names of each source's classes.
+    classes: Vec<Vec<String>>,
+    /// Classes of the joined sources in the order of the head.
+    order: Vec<usize>,
+    tasks: usize,
+    fixed: bool,
+}
+
+impl CustomBenchmark {
+    /// Reads a definition; of the data only the names of class folders are looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`CustomError`] naming the key.
+    pub fn read(path: &Path) -> Result<Self, CustomError> {
+        let wrong = |problem: String| CustomError {
+            path: path.to_path_buf(),
+            problem,
+        };
+        let path = path
+            .canonicalize()
+            .map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let resolved = resolve(&path).map_err(wrong)?;
+        let Definition {
+            name,
+            model,
+            images,
+            ..
+        } = &resolved.definition;
+        let shape = [images.channels, images.height, images.width];
+        let model = match model {
+            Some(model) => find(model).ok_or_else(|| {
+                let known: Vec<_> = ModelSpec::all().iter().map(|m| m.name).collect();
+                wrong(format!(
+                    "unknown model `{model}`; known: {}",
+                    known.join(", ")
+                ))
+            })?,
+            None => &MLP,
+        };
+        Ok(Self {
+            name: name.clone(),
+            definition_sha256: resolved.sha256(),
+            classes: resolved.order.len(),
+            shape,
+            scaling: images.scaling().map_err(wrong)?,
+            tasks: resolved.tasks,
+            tasks_are_fixed: resolved.fixed,
+            model,
+            path,
+        })
+    }
+
+    /// Shape of the images.
+    #[must_use]
+    pub fn image_shape(&self) -> ImageShape {
+        let [channels, height, width] = self.shape;
+        ImageShape::new(channels, height, width)
+    }
+
+    /// How bytes become inputs.
+    #[must_use]
+    pub fn scaling(&self) -> Scaling {
+        match &self.scaling {
+            CustomScaling::Unit => Scaling::Unit,
+            CustomScaling::Signed => Scaling::Signed,
+            CustomScaling::Normalised { mean, std } => {
+                let of = |values: &[f32], c: usize| {
+                    values.get(c).or(values.last()).copied().unwrap_or(0.0)
+                };
+                Scaling::Affine {
+                    scale: std::array::from_fn(|c| 1.0 / (255.0 * of(std, c))),
+                    shift: std::array::from_fn(|c| -of(mean, c) / of(std, c)),
+                }
+            }
+        }
+    }
+
+    /// Loads the images; class c of the result is the c-th class of the tasks in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Custom`] if the file has another meaning by now, and every error of the sources.
+    pub fn load(&self, options: LoadOptions<'_>) -> Result<Dataset, DataError> {
+        let wrong = |problem| DataError::Custom {
+            path: self.path.clone(),
+            problem,
+        };
+        let resolved = resolve(&self.path).map_err(wrong)?;
+        if resolved.sha256() != self.definition_sha256 {
+            return Err(wrong(
+                "it was changed since the run was planned; start again".to_owned(),
+            ));
+        }
+        let shape = self.image_shape();
+        let root = self.path.parent().unwrap_or(Path::new("."));
+        let sources = resolved.definition.source.iter().zip(&resolved.classes);
+        let parts = sources.map(|(source, classes)| source.load(root, classes, shape, options));
+        select_classes(combine(&self.name, shape, parts)?, &resolved.order)
+    }
+}
+
+impl Resolved {
+    fn sha256(&self) -> String {
+        let text = serde_json::json!({"definition": self.definition, "classes": self.classes});
+        hex(&Sha256::digest(text.to_string()))
+    }
+}
+
+impl Images {
+    fn scaling(&self) -> Result<CustomScaling, String> {
+        match (self.scaling.as_deref(), &self.mean, &self.std) {
+            (None | Some("unit"), None, None) => Ok(CustomScaling::Unit),
+            (Some("signed"), None, None) => Ok(CustomScaling::Signed),
+            (None, Some(mean), Some(std)) => {
+                check_normalisation(mean, std, self.channels)?;
+                Ok(CustomScaling::Normalised { mean: mean.clone(), std: std.clone() })
+            }
+            _ => Err("images.scaling must be \"unit\" or \"signed\", or images.mean and images.std given without it".to_owned()),
+        }
+    }
+}
+
+/// Refuses what cannot be the mean and standard deviation of values from 0 to 1: networks learn badly or not at all from
+/// inputs so far from 0.
+fn check_normalisation(mean: &[f32], std: &[f32], channels: usize) -> Result<(), String> {
+    let right = |values: &[f32]| values.len() == channels && values.iter().all(|x| x.is_finite());
+    if !right(mean) || !right(std) || !std.iter().all(|&x| x > 0.0) {
+        return Err(
+            "images.mean and images.std must be one number a channel, std above 0".to_owned(),
+        );
+    }
+    let outside = |values: &[f32]| values.iter().any(|&x| !(0.0..=1.0).contains(&x));
+    // A standard deviation of values from 0 to 1 is at most a half; 1 leaves the scale as it is.
+    if outside(mean) || outside(std) {
+        let divided = |values: &[f32]| {
+            let texts: Vec<_> = values.iter().map(|x| format!("{:.4}", x / 255.0)).collect();
+            texts.join(", ")
+        };
+        let bytes = |values: &[f32]| values.iter().all(|&x| (0.0..=255.0).contains(&x));
+        let remedy = if bytes(mean) && bytes(std) {
+            format!(
+                "; where they are of bytes from 0 to 255, divide them by 255: mean = [{}], std = [{}]",
+                divided(mean),
+                divided(std)
+            )
+        } else {
+            String::new()
+        };
+        return Err(format!(
+            "images.mean = {mean:?} and images.std = {std:?} must be from 0 to 1, of values from 0 to 1{remedy}"
+        ));
+    }
+    // Less than one step between bytes: inputs would reach beyond 255.
+    if let Some(small) = std.iter().find(|&&x| x < 1.0 / 255.0) {
+        return Err(format!(
+            "images.std has {small}, less than the step between two bytes (1/255 = 0.0039): it must be of values from 0 \
+             to 1, and was perhaps divided by 255 twice"
+        ));
+    }
+    Ok(())
+}
+
+impl Source {
+    /// Names of the classes beside their numbers, where the data set has some.
+    fn known_names(&self) -> Vec<String> {
+        let known: Result<DataName, _> = self.format.parse();
+        known.map(|data| data.class_names()).unwrap_or_default()
+    }
+
+    /// Names of the classes.
+    fn class_names(&self, root: &Path) -> Result<Vec<String>, String> {
+        let only = |key: &str, is_set: bool, format: &str| {
+            if is_set && self.format != format {
+                return Err(format!(
+                    "source {}: {key} is only for format = \"{format}\"; leave it out",
+                    self.name
+                ));
+            }
+            Ok(())
+        };
+        only("test_share", self.test_share.is_some(), "folders")?;
+        only("files", self.files.is_some(), "idx")?;
+        if self.class_count.is_some() && !["idx", "npz"].contains(&self.format.as_str()) {
+            return Err(format!(
+                "source {}: class_count is only for format = \"idx\" and \"npz\"; leave it out",
+                self.name
+            ));
+        }
+        match (self.format.as_str(), self.class_count) {
+            ("folders", _) => {
+                let Found { classes, halves } = class_folders(&root.join(&self.path))
+                    .map_err(|error| format!("source {}: {error}", self.name))?;
+                match (self.test_share, halves) {
+                    (Some(share), Some([train, test])) => Err(format!(
+                        "source {}: test_share = {share} has no effect, the folder has {train} and {test}; leave it out",
+                        self.name
+                    )),
+                    (None, None) => Err(format!(
+                        "source {}: {} has no train and test folders, so test_share must be set, e.g. 0.2",
+                        self.name,
+                        self.path.display()
+                    )),
+                    (Some(share), None) if !(share > 0.0 && share < 1.0) => Err(format!(
+                        "source {}: test_share = {share} must be between 0 and 1",
+                        self.name
+                    )),
+                    _ => Ok(classes),
+                }
+            }
+            ("idx", Some(count @ 1..=65_536)) if self.files.is_some() => {
+                Ok((0..count).map(|c| c.to_string()).collect())
+            }
+            ("npz", Some(count @ 1..=65_536)) => Ok((0..count).map(|c| c.to_string()).collect()),
+            ("npz", _) => Err(format!(
+                "source {}: format = \"npz\" needs class_count (1 to 65536)",
+                self.name
+            )),
+            ("idx", _) => Err(format!(
+                "source {}: format = \"idx\" needs class_count (1 to 65536) and files = [train images, train labels, test \
+                 images, test labels]",
+                self.name
+            )),
+            (format, _) => {
+                let name: DataName = format.parse().map_err(|error: DataError| {
+                    format!(
+                        "source {}: format must be folders, idx, npz or a known data set: {error}",
+                        self.name
+                    )
+                })?;
+                Ok((0..name.classes).map(|c| c.to_string()).collect())
+            }
+        }
+    }
+
+    fn load(
+        &self,
+        root: &Path,
+        classes: &[String],
+        shape: ImageShape,
+        options: LoadOptions<'_>,
+    ) -> Result<Dataset, DataError> {
+        let path = root.join(&self.path);
+        match (self.format.as_str(), &self.files) {
+            ("folders", _) => {
+                let spec = ClassFolders {
+                    name: self.name.clone(),
+                    classes: classes.to_vec(),
+                    shape,
+                    test_share: self.test_share,
+                };
+                load_folders(&path, &spec, options)
+            }
+            ("idx", Some([train, train_labels, test, test_labels])) => {
+                let set = |images, labels| {
+                    load_idx(&path.join(images), &path.join(labels), classes.len())
+                };
+                Dataset::new(
+                    &*self.name,
+                    set(train, train_labels)?,
+                    set(test, test_labels)?,
+                    None,
+                )
+            }
+            ("npz", _) => {
+                let (train, test) = load_npz(&path, classes.len())?;
+                Dataset::new(&*self.name, train, test, None)
+            }
+            (format, _) => {
+                let mut dataset = data::load_with(format.parse()?, &path, options)?;
+                // Its classes are `SOURCE/CLASS` as in `tasks.classes`.
+                dataset.name.clone_from(&self.name);
+                Ok(dataset)
+            }
+        }
+    }
+}
+
+fn resolve(path: &Path) -> Result<Resolved, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let definition: Definition = toml::from_str(&text).map_err(|error| error.to_string())?;
+    let Definition {
+        name,
+        images,
+        source,
+        tasks,
+        ..
+    } = &definition;
+    let plain = |name: &str| {
+        (1..=40).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    for name in std::iter::once(name).chain(source.iter().map(|source| &source.name)) {
+        if !plain(name) {
+            return Err(format!(
+                "name `{name}` must be 1 to 40 lower-case letters, digits and hyphens"
+            ));
+        }
+    }
+    if source.is_empty() {
+        return Err("there must be at least one [[source]]".to_owned());
+    }
+    if !matches!(images.channels, 1 | 3)
+        || ![images.height, images.width]
+            .iter()
+            .all(|side| (1..=1024).contains(side))
+    {
+        return Err(
+            "images.channels must be 1 or 3, images.height and images.width 1 to 1024".to_owned(),
+        );
+    }
+    images.scaling()?;
+    let root = path.parent().unwrap_or(Path::new("."));
+    let classes: Vec<Vec<String>> = source
+        .iter()
+        .map(|source| source.class_names(root))
+        .collect::<Result<_, _>>()?;
+    let (order, tasks, fixed) = tasks_of(tasks, source, &classes)?;
+    Ok(Resolved {
+        definition,
+        classes,
+        order,
+        tasks,
+        fixed,
+    })
+}
+
+/// What each class of the joined sources may be called in `tasks.classes`: `SOURCE/NUMBER` or `SOURCE/NAME` first.
+fn names_of(sources: &[Source], classes: &[Vec<String>]) -> Vec<Vec<String>> {
+    let of_source = |(source, classes): (&Source, &Vec<String>)| {
+        let known = source.known_names();
+        let of_class = |(index, class): (usize, &String)| {
+            let known = known.get(index).filter(|name| *name != class);
+            let names = std::iter::once(class).chain(known);
+            names
+                .flat_map(|name| [format!("{}/{name}", source.name), name.clone()])
+                .collect()
+        };
+        classes
+            .iter()
+            .enumerate()
+            .map(of_class)
+            .collect::<Vec<Vec<String>>>()
+    };
+    sources.iter().zip(classes).flat_map(of_source).collect()
+}
+
+/// The classes in the order of the head, the number of tasks, and whether that is fixed.
+fn tasks_of(
+    tasks: &Tasks,
+    sources: &[Source],
+    classes: &[Vec<String>],
+) -> Result<(Vec<usize>, usize, bool), String> {
+    let total: usize = classes.iter().map(Vec::len).sum();
+    let same = |counts: &[usize], what: &str| match counts {
+        [first, rest @ ..] if *first > 0 && rest.iter().all(|count| count == first) => {
+            Ok(counts.len())
+        }
+        _ => Err(format!(
+            "{what} must have the same number of classes each, at least two; they have {counts:?}"
+        )),
+    };
+    let several = |classes: usize, tasks: usize| {
+        if tasks > 0 && classes == tasks {
+            return Err(format!(
+                "{tasks} tasks of {classes} classes are tasks of one class: whatever a network answers within such a \
+                 task is right, so that its accuracy is 100 % and its loss 0; a task needs at least two classes"
+            ));
+        }
+        Ok(())
+    };
+    match (tasks.count, tasks.by.as_deref(), &tasks.classes) {
+        (Some(count), None, None) => {
+            several(total, count)?;
+            Ok(((0..total).collect(), count, false))
+        }
+        (None, Some("source"), None) => {
+            let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+            let count = same(&counts, "sources that make a task each")?;
+            several(total, count)?;
+            Ok(((0..total).collect(), count, true))
+        }
+        (None, None, Some(lists)) => {
+            let counts: Vec<usize> = lists.iter().map(Vec::len).collect();
+            let count = same(&counts, "tasks.classes")?;
+            let names = names_of(sources, classes);
+            let mut order = Vec::new();
+            for wanted in lists.iter().flatten() {
+                let found: Vec<usize> = (0..names.len())
+                    .filter(|&i| names.get(i).is_some_and(|names| names.contains(wanted)))
+                    .collect();
+                match found.as_slice() {
+                    [class] if !order.contains(class) => order.push(*class),
+                    [_] => return Err(format!("tasks.classes names `{wanted}` twice")),
+                    [] => {
+                        let known: Vec<_> = names
+                            .iter()
+                            .take(30)
+                            .filter_map(|names| names.first().map(String::as_str))
+                            .collect();
+                        return Err(format!(
+                            "tasks.classes: there is no class `{wanted}`; known: {}",
+                            known.join(", ")
+                        ));
+                    }
+                    _ => {
+                        return Err(format!(
+                            "tasks.classes: several sources have a class `{wanted}`; write SOURCE/{wanted}"
+                        ));
+                    }
+                }
+            }
+            several(order.len(), count)?;
+            Ok((order, count, true))
+        }
+        _ => Err(
+            "[tasks] must have one of count = N, by = \"source\" or classes = [[...], ...]"
+                .to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Why a run, or what it needs, failed.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::DataError;
+use crate::model::LearnerError;
+use crate::optim::OptimError;
+use crate::settings::SettingError;
+use crate::stream::StreamError;
+
+/// Why a run, or what it needs, failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A setting is unknown, missing, or out of range.
+    #[error("{0}")]
+    Setting(#[from] SettingError),
+    /// The data cannot be had.
+    #[error("{0}")]
+    Data(#[from] DataError),
+    /// The stream cannot be made of the data.
+    #[error("{0}")]
+    Stream(#[from] StreamError),
+    /// The network cannot do what it was asked.
+    #[error("{0}")]
+    Learner(#[from] LearnerError),
+    /// The optimizer cannot go on.
+    #[error("{0}")]
+    Optimizer(#[from] OptimError),
+    /// Training diverged.
+    #[error("task {task}, step {step}: {what} is not finite; lower the learning rate (it is {lr})")]
+    NonFinite {
+        /// Task, from 1.
+        task: usize,
+        /// Step within the task, from 1; 0 for its evaluation.
+        step: usize,
+        /// `the loss` or the name of a parameter tensor.
+        what: String,
+        /// The learning rate in force.
+        lr: f64,
+    },
+    /// A file of the run folder cannot be written or read.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `write`, `read`, `create`.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file of the run folder holds something else than it should.
+    #[error("{} is damaged: {reason}; remove the folder {} to run it anew", path.display(), folder.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// The run folder.
+        folder: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The run folder belongs to another configuration.
+    #[error(
+        "{} holds a run of another configuration ({difference}); choose another --out or remove the folder",
+        folder.display()
+    )]
+    OtherConfiguration {
+        /// The run folder.
+        folder: PathBuf,
+        /// The first setting that differs, with both values.
+        difference: String,
+    },
+    /// Another process works in the run folder.
+    #[error(
+        "{} is in use by {}; wait for it, or stop it and try again",
+        folder.display(),
+        if holder.is_empty() { "another process" } else { holder }
+    )]
+    Locked {
+        /// The run folder.
+        folder: PathBuf,
+        /// What the other one says of itself.
+        holder: String,
+    },
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A run in another process failed; the text is that process's.
+    #[error("{0}")]
+    Worker(String),
+    /// A bug: the run panicked.
+    #[error("internal error (please report it): {0}")]
+    Panic(String),
+}
+
+impl RunError {
+    /// For `map_err`: an operation that the system refused.
+    pub(crate) fn io<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(std::io::Error) -> Self + 'a {
+        move |source| Self::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+}

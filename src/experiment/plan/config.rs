@@ -1,0 +1,294 @@
+//! A run's resolved configuration and its identity.
+//!
+//! Owns the declarations of the settings that every run has (those of single methods and optimizers stand beside them),
+//! [`RunConfig`], in which every choice is made and nothing is optional that matters, and its form in files: two runs with
+//! equal configurations give equal results, so the run's id is a hash of it.
+
+mod choices;
+mod files;
+
+pub use choices::{DataChoice, Evaluate, InitHead, InputScaling, Schedule};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::data::ImageShape;
+use crate::experiment::benchmark::{Benchmark, BenchmarkKind, InputRange};
+use crate::method::{MethodSpec, PLAIN};
+use crate::model::{DropoutSetting, ModelSpec};
+use crate::optim::{OptimizerSpec, SGD};
+use crate::settings::{
+    Field, Own, Profile, RealRange, Resolver, SettingError, Stored, Value, WholeRange, by_profile,
+    computed, fixed, only,
+};
+use crate::stream::{Angles, ClassOrder, StreamKind, StreamSpec};
+
+/// Most epochs, examples a batch and the like.
+const MANY: WholeRange = WholeRange::FROM_ONE;
+
+fn kind(r: &Resolver<'_>) -> Result<BenchmarkKind, SettingError> {
+    Ok(r.get(RunConfig::benchmark())?.kind())
+}
+
+fn is_split(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(kind(r)? == BenchmarkKind::Split)
+}
+
+fn is_sequential(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.get(RunConfig::schedule())? == Schedule::Sequential)
+}
+
+fn has_validation(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.get(RunConfig::validation())? > 0.0)
+}
+
+/// Whether a text for `dropout` is accepted by a network that cannot be set: a network without dropout may be told so, and
+/// the released code takes any for its ResNet-18.
+fn ignores_dropout(r: &Resolver<'_>, text: &str) -> Result<bool, SettingError> {
+    let released = r.profile()? == Profile::Released;
+    Ok(match r.get(RunConfig::model())?.dropout {
+        DropoutSetting::Set => true,
+        DropoutSetting::None => text.parse() == Ok(0.0),
+        DropoutSetting::Ignored => released || text.parse() == Ok(0.0),
+        DropoutSetting::Fixed => false,
+    })
+}
+
+/// The published learning rate, for the network that it was published for.
+fn published_rate(r: &Resolver<'_>) -> Result<f64, SettingError> {
+    let benchmark = r.get(RunConfig::benchmark())?;
+    let model = r.get(RunConfig::model())?;
+    let (method, optimizer) = (r.get(RunConfig::method())?, r.get(RunConfig::optimizer())?);
+    let rate = if is_sequential(r)? {
+        benchmark.published_rate(model, method.name, optimizer.name)
+    } else {
+        benchmark.published_multi_task_rate(optimizer.name)
+    };
+    rate.ok_or_else(|| SettingError::Missing {
+        key: "lr",
+        remedy: format!(
+            "no learning rate was published for {} with {} on {}; give --lr",
+            method.name,
+            optimizer.name,
+            benchmark.name()
+        ),
+    })
+}
+
+crate::settings! {
+    /// Everything that a run's result depends on.
+    ///
+    /// Settings that came later are left out of result files (and of the hash) where they have their first meaning, so
+    /// that ids of runs stay.
+    pub struct RunConfig {
+        /// Stream of tasks (tagcl list benchmarks), or the path of a TOML file that describes one.
+        benchmark: Benchmark = computed(|_| Err(SettingError::Missing {
+            key: "benchmark",
+            remedy: "give --benchmark NAME (tagcl list benchmarks shows them)".to_string(),
+        }));
+        /// Data folder, or `embedded` for the MNIST sample that ships with the program.
+        data: DataChoice = fixed(DataChoice::Full);
+        /// Number of tasks.
+        tasks: usize = computed(|r| Ok(r.get(RunConfig::benchmark())?.tasks())), range WholeRange(1, 1000);
+        /// Number of classes that have images, for a run on part of a data set.
+        classes: Option<usize> = fixed(None), range WholeRange(1, 65_536),
+            only only(is_split, "benchmarks split by class");
+        /// How photographs become inputs of a network trained on ImageNet: as released, or by mean and standard deviation.
+        input_scaling: Option<InputScaling> = by_profile(Some(InputScaling::ImageNet), Some(InputScaling::Released)),
+            only only(|r| Ok(r.get(RunConfig::benchmark())?.spec().inputs == InputRange::Set), "split-cub");
+        /// Order of the classes of a split stream.
+        class_order: Option<ClassOrder> = fixed(Some(ClassOrder::Fixed)),
+            only only(is_split, "benchmarks split by class"), stored Stored::OrNull;
+        /// Angles of a rotated stream.
+        angles: Option<Angles> = by_profile(Some(Angles::Exact), Some(Angles::Released)),
+            only only(|r| Ok(kind(r)? == BenchmarkKind::Rotated), "rotated benchmarks"), stored Stored::OrNull;
+        /// Share of the training images set aside for validation.
+        validation: f64 = fixed(0.0), range RealRange::UNIT;
+        /// Images on which accuracies are measured: of the test, or of validation (to choose hyper-parameters).
+        evaluate: Evaluate = fixed(Evaluate::Test),
+            only only(has_validation, "runs with validation > 0"), stored Stored::Unless("test");
+        /// Share of the training images used; for quick looks, marked in every output.
+        fraction: f64 = fixed(1.0), range RealRange::SHARE;
+        /// Network (tagcl list models).
+        model: &'static ModelSpec = computed(|r| r.get(RunConfig::benchmark())?.model());
+        /// Width of the MLP's hidden layers.
+        hidden: Option<usize> = fixed(Some(256)), range WholeRange(1, 65_536),
+            only only(|r| Ok(r.get(RunConfig::model())?.hidden), "the mlp model"), stored Stored::OrNull;
+        /// Dropout probability.
+        dropout: f64 = fixed(0.0), range RealRange::UNIT,
+            only only(
+                |r| Ok(r.get(RunConfig::model())?.dropout == DropoutSetting::Set),
+                "models whose dropout can be set (mlp, reduced-resnet18)",
+            ).tolerating(ignores_dropout);
+        /// Checksum (SHA-256) that the file of initial weights must have.
+        init_sha256: Option<String> = computed(|_| Ok(None)), range "64 hexadecimal digits", stored Stored::OrNull;
+        /// Where the head of a run with initial weights comes from: the file, or made anew for the stream's classes.
+        init_head: InitHead = computed(|r| Ok(match has_init(r)? && r.get(RunConfig::model())?.fresh_head {
+            true => InitHead::Fresh,
+            false => InitHead::File,
+        })), only only(has_init, "runs with initial weights"), stored Stored::UnlessInResults("file");
+        /// Method (tagcl list methods).
+        method: &'static MethodSpec = fixed(&PLAIN);
+        /// Optimizer (tagcl list optimizers).
+        optimizer: &'static OptimizerSpec = fixed(&SGD);
+        /// Learning rate of the first task before decay.
+        lr: f64 = computed(published_rate), range RealRange::POSITIVE;
+        /// Factor on the learning rate from task to task.
+        gamma: f64 = fixed(1.0), range RealRange::SHARE, only only(is_sequential, "schedule = sequential");
+        /// Task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1.
+        gamma_from: usize = by_profile(1, 0), range WholeRange(0, 1), only only(is_sequential, "schedule = sequential");
+        /// Order of the examples: task after task, cyclic (the released multi-task: six rounds), joint.
+        schedule: Schedule = fixed(Schedule::Sequential), stored Stored::Unless("sequential");
+        /// Epochs without a lower validation loss after which a task ends.
+        patience: Option<usize> = computed(|r| {
+            // The released code stops after five, where it trains for more than 20 epochs.
+            let released = r.profile()? == Profile::Released && r.get(RunConfig::epochs())? > 20;
+            Ok(released.then_some(5))
+        }), range MANY, only only(
+            |r| Ok(has_validation(r)? && is_sequential(r)?),
+            "runs with validation > 0 and schedule = sequential",
+        );
+        /// Epochs per task, at most.
+        epochs: usize = fixed(1), range MANY;
+        /// Examples per training step.
+        batch_size: usize = fixed(10), range MANY;
+        /// Whether a last batch that is not full is left out.
+        drop_last: bool = fixed(false), stored Stored::UnlessInResults("false");
+        /// Which defaults: as the released code behaves, or with its defects mended.
+        profile: Profile as Profile::SETTING;
+    }
+    with {
+        /// The optimizer's own settings.
+        optimizer_settings: Own,
+        /// The method's own settings.
+        method_settings: Own,
+        /// The run's seed.
+        seed: u64,
+    }
+}
+
+fn has_init(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.is_set("init") || r.is_set("init_sha256"))
+}
+
+/// The key after which the optimizer's and the method's own settings stand, in every list and file.
+pub(super) const BEFORE_OWN: &str = "gamma_from";
+
+impl RunConfig {
+    /// Every setting with its value, own ones included, in the order of lists.
+    #[must_use]
+    pub fn all_fields(&self) -> Vec<Field> {
+        let mut all = Vec::new();
+        for field in self.fields() {
+            let key = field.setting.key();
+            all.push(field);
+            if key == BEFORE_OWN {
+                all.extend(self.optimizer_settings.fields());
+                all.extend(self.method_settings.fields());
+            }
+        }
+        all
+    }
+
+    /// The settings that exist for this run, by key.
+    #[must_use]
+    pub fn columns(&self) -> Vec<(&'static str, Value)> {
+        let all = self.all_fields().into_iter();
+        all.filter_map(|field| Some((field.setting.key(), field.value?)))
+            .collect()
+    }
+
+    /// The value of a setting, where it exists for this run.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<Value> {
+        let mut columns = self.columns().into_iter();
+        columns
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+
+    /// The run's folder name: readable parts, then eight hexadecimal digits of the configuration's hash.
+    #[must_use]
+    pub fn run_id(&self) -> String {
+        format!(
+            "{}-{}-{}-s{}-{}",
+            self.benchmark.name(),
+            self.method.name,
+            self.optimizer.name,
+            self.seed,
+            &self.hash()[..8]
+        )
+    }
+
+    /// Name of the group of runs that differ only in their seeds.
+    #[must_use]
+    pub fn group_hash(&self) -> String {
+        Self {
+            seed: 0,
+            ..self.clone()
+        }
+        .hash()
+    }
+
+    #[expect(clippy::expect_used, reason = "numbers and names always serialise")]
+    fn hash(&self) -> String {
+        let text = serde_json::to_string(self).expect("numbers and names");
+        crate::data::image_set::hex(&Sha256::digest(text))
+    }
+
+    /// The stream this run learns.
+    #[must_use]
+    pub fn stream(&self) -> StreamSpec {
+        let kind = match self.benchmark.kind() {
+            BenchmarkKind::Split => StreamKind::Split(self.class_order.unwrap_or_default()),
+            BenchmarkKind::Rotated => StreamKind::Rotated(self.angles.unwrap_or_default()),
+            BenchmarkKind::Permuted => StreamKind::Permuted,
+        };
+        let (tasks, validation, fraction) = (self.tasks, self.validation, self.fraction);
+        let set = self.input_scaling.map(InputScaling::scaling);
+        StreamSpec {
+            kind,
+            tasks,
+            validation,
+            fraction,
+            scaling: set.unwrap_or_else(|| self.benchmark.scaling()),
+        }
+    }
+
+    /// Classes of the data and shape of its images.
+    #[must_use]
+    pub fn images(&self) -> (usize, ImageShape) {
+        let (classes, shape) = self.benchmark.images();
+        (self.classes.unwrap_or(classes), shape)
+    }
+
+    /// Whether this run and another see the same images.
+    #[must_use]
+    pub fn has_images_of(&self, other: &Self) -> bool {
+        let of = |config: &Self| (config.benchmark.clone(), config.data, config.classes);
+        of(self) == of(other)
+    }
+
+    /// Batch `number` (from 0) of an epoch over these examples; `None` after the last.
+    #[must_use]
+    pub fn batch<'a, T>(&self, order: &'a [T], number: usize) -> Option<&'a [T]> {
+        let batch = order.chunks(self.batch_size).nth(number)?;
+        (!self.drop_last || batch.len() == self.batch_size).then_some(batch)
+    }
+
+    /// Training steps of an epoch over this many examples.
+    #[must_use]
+    pub fn steps_of(&self, examples: usize) -> usize {
+        if self.drop_last {
+            examples / self.batch_size
+        } else {
+            examples.div_ceil(self.batch_size)
+        }
+    }
+
+    /// The learning rate of task `t` (from 0).
+    #[must_use]
+    pub fn learning_rate(&self, t: usize) -> f64 {
+        let exponent = (t + 1).saturating_sub(self.gamma_from);
+        self.lr * self.gamma.powi(i32::try_from(exponent).unwrap_or(i32::MAX))
+    }
+}

@@ -1,0 +1,118 @@
+//! The closed lists that settings of runs choose from.
+
+use crate::settings::{Kind, Refusal, Value};
+use crate::stream::{Angles, ClassOrder, Scaling};
+
+/// Which images a benchmark's data set has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataChoice {
+    /// The whole data set, from the data folder.
+    Full,
+    /// The sample that ships with the program.
+    Embedded,
+}
+
+/// What is typed is `embedded` or a folder; where the folder lies is no part of a configuration.
+impl Kind for DataChoice {
+    type Range = ();
+    fn parse(_: &'static str, text: &str, (): &()) -> Result<Self, Refusal> {
+        match text {
+            "" => Err(Refusal::Range),
+            "embedded" => Ok(Self::Embedded),
+            _ => Ok(Self::Full),
+        }
+    }
+    fn words((): &()) -> String {
+        "a folder, or embedded".to_string()
+    }
+    fn value(&self) -> Option<Value> {
+        let name = match self {
+            Self::Full => "full",
+            Self::Embedded => "embedded",
+        };
+        Some(Value::Text(name.to_string()))
+    }
+    fn stored(value: Option<&Value>, (): &()) -> Option<Self> {
+        [Self::Full, Self::Embedded]
+            .into_iter()
+            .find(|choice| choice.value().as_ref() == value)
+    }
+}
+
+/// Where the head comes from in a run with a file of initial weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitHead {
+    /// From the file, as everything else.
+    File,
+    /// Made anew from the run's seed: the file was trained on other classes.
+    Fresh,
+}
+
+/// In which order a run sees the tasks' examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Task after task, each once: continual learning.
+    Sequential,
+    /// Task after task, six times over: what the released code calls multi-task.
+    Cyclic,
+    /// All tasks' examples shuffled together: multi-task training in the usual sense.
+    Joint,
+}
+
+impl Schedule {
+    /// How often the tasks are gone through.
+    #[must_use]
+    pub fn rounds(self) -> usize {
+        match self {
+            Self::Cyclic => 6,
+            Self::Sequential | Self::Joint => 1,
+        }
+    }
+}
+
+/// On which images a run is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evaluate {
+    /// The test images.
+    Test,
+    /// The validation images, which are training images set aside: for choosing hyper-parameters.
+    Validation,
+}
+
+/// How photographs become inputs of a network that was trained on `ImageNet`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputScaling {
+    /// As the released code: bytes less a mean in the wrong order of channels, never divided by 255, then doubled less
+    /// one; from about −250 to 300.
+    Released,
+    /// `ImageNet`'s mean and standard deviation, as the network expects.
+    ImageNet,
+}
+
+impl InputScaling {
+    pub(super) fn scaling(self) -> Scaling {
+        let (scale, shift) = match self {
+            // 2·(x − mean) − 1 with the mean of blue, green, red taken off red, green, blue.
+            Self::Released => (
+                [2.0; 3],
+                [103.94, 116.78, 123.68].map(|mean| -2.0 * mean - 1.0),
+            ),
+            Self::ImageNet => {
+                let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+                let of = |f: &dyn Fn(f32, f32) -> f32| std::array::from_fn(|c| f(mean[c], std[c]));
+                (
+                    of(&|_, std| 1.0 / (255.0 * std)),
+                    of(&|mean, std| -mean / std),
+                )
+            }
+        };
+        Scaling::Affine { scale, shift }
+    }
+}
+
+crate::choices!(InitHead { "file" => File, "fresh" => Fresh });
+crate::choices!(Schedule { "sequential" => Sequential, "cyclic" => Cyclic, "joint" => Joint });
+crate::choices!(Evaluate { "test" => Test, "validation" => Validation });
+crate::choices!(InputScaling { "released" => Released, "imagenet" => ImageNet });
+crate::choices!(ClassOrder { "fixed" => Fixed, "seeded" => Seeded });
+crate::choices!(Angles { "exact" => Exact, "released" => Released });

@@ -1,0 +1,189 @@
+//! From settings to runs.
+//!
+//! Owns the order in which a plan is made and the checks that concern several settings at once; every setting's own
+//! range, default and condition is in its declaration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::execution::{ExecutionSettings, SeedList};
+use super::table::entries;
+use super::{SettingError, Settings};
+use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
+use crate::settings::{Profile, Resolver, SettingsOf as _};
+use crate::stream::StreamError;
+
+/// A list of runs and how to execute them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// One configuration a seed.
+    pub runs: Vec<PlannedRun>,
+    /// The data folder; `None` for the embedded sample.
+    pub data: Option<PathBuf>,
+    /// True where a data folder is needed but none was named.
+    pub data_missing: bool,
+    /// Initial weights.
+    pub init: Option<PathBuf>,
+    /// Folder for run folders.
+    pub out: PathBuf,
+    /// Runs side by side; `None` for one a core.
+    pub jobs: Option<usize>,
+    /// Threads inside a run.
+    pub threads: usize,
+    /// How often a run's state is saved; `None` for never.
+    pub checkpoint_every: Option<Duration>,
+}
+
+/// One run of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedRun {
+    /// What is run.
+    pub config: RunConfig,
+    /// The configuration as TOML, each value with its origin.
+    pub toml: String,
+}
+
+impl From<StreamError> for SettingError {
+    fn from(error: StreamError) -> Self {
+        Self::Subject(error.to_string())
+    }
+}
+
+impl Settings {
+    /// The runs that these settings mean.
+    ///
+    /// # Errors
+    /// [`SettingError`] naming the key.
+    pub fn plan(&self) -> Result<Plan, SettingError> {
+        let r = self.resolver()?;
+        let SeedList(seeds) = r.get(SeedList::SETTING)?;
+        let first = self.config(&r, seeds.first().copied().unwrap_or(1))?;
+        let execution = ExecutionSettings::resolve(&r)?;
+        let runs = seeds.into_iter().map(|seed| {
+            let config = RunConfig {
+                seed,
+                ..first.clone()
+            };
+            let toml = self.to_toml(&r, &config)?;
+            Ok(PlannedRun { config, toml })
+        });
+        let (data, embedded) = (r.text("data"), first.data == DataChoice::Embedded);
+        Ok(Plan {
+            runs: runs.collect::<Result<_, SettingError>>()?,
+            data: data.filter(|_| !embedded).map(PathBuf::from),
+            data_missing: data.is_none(),
+            init: execution.init,
+            out: execution.out,
+            jobs: execution.jobs,
+            threads: execution.threads,
+            checkpoint_every: execution.checkpoint_every.0,
+        })
+    }
+
+    /// The settings' values, with the defaults of benchmark and network in force.
+    pub(super) fn resolver(&self) -> Result<Resolver<'_>, SettingError> {
+        let r = Resolver::new(&self.texts);
+        let released = r.profile()? == Profile::Released;
+        let (benchmark, model) = (r.get(RunConfig::benchmark())?, r.get(RunConfig::model())?);
+        r.override_defaults(benchmark.defaults(model, released));
+        Ok(r)
+    }
+
+    fn config(&self, r: &Resolver<'_>, seed: u64) -> Result<RunConfig, SettingError> {
+        let (optimizer, method) = (r.get(RunConfig::optimizer())?, r.get(RunConfig::method())?);
+        for (key, origin) in self.texts.iter() {
+            let entry = entries().iter().find(|entry| entry.setting.key() == key);
+            let idle = entry.filter(|entry| {
+                entry.is_own()
+                    && !entry.optimizers.contains(&optimizer)
+                    && !entry.methods.contains(&method)
+            });
+            if let Some(entry) = idle {
+                return Err(SettingError::NoEffect {
+                    key,
+                    origin: origin.to_string(),
+                    only_for: entry.owners(),
+                });
+            }
+        }
+        check_schedule(r)?;
+        let optimizer_settings = (optimizer.settings.resolve)(r)?;
+        let method_settings = (method.settings.resolve)(r)?;
+        let config = RunConfig::resolve(r, optimizer_settings, method_settings, seed)?;
+        check(r, &config)?;
+        Ok(config)
+    }
+}
+
+/// Without an order of tasks there is nothing to remember, so only what knows no tasks can do without one.
+fn check_schedule(r: &Resolver<'_>) -> Result<(), SettingError> {
+    let (optimizer, method) = (r.get(RunConfig::optimizer())?, r.get(RunConfig::method())?);
+    let remembers = optimizer.remembers_tasks || method.remembers_tasks;
+    if r.get(RunConfig::schedule())? != Schedule::Sequential && remembers {
+        return Err(range(
+            r,
+            "schedule",
+            "sequential for methods and optimizers that remember tasks",
+        ));
+    }
+    Ok(())
+}
+
+fn range(r: &Resolver<'_>, key: &'static str, range: impl Into<String>) -> SettingError {
+    SettingError::Range {
+        key,
+        found: r.text(key).unwrap_or_default().to_string(),
+        origin: r.origin(key),
+        range: range.into(),
+    }
+}
+
+/// What concerns several settings at once.
+fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
+    if let Some(custom) = config.benchmark.custom()
+        && custom.tasks_are_fixed
+        && config.tasks != custom.tasks
+    {
+        let words = "the number that the benchmark's file gives; leave it out";
+        return Err(range(r, "tasks", words));
+    }
+    let (most, _) = config.benchmark.images();
+    if config.classes.is_some_and(|classes| classes > most) {
+        let words = format!("a whole number from 1 to {most}, the classes of the data set");
+        return Err(range(r, "classes", words));
+    }
+    let (classes, shape) = config.images();
+    config.stream().check_classes(classes)?;
+    (config.model.check)(shape).map_err(|problem| SettingError::Conflict {
+        key: "model",
+        problem: format!(
+            "{} does not fit the benchmark: {problem}; choose another with --model (tagcl list models)",
+            config.model.name
+        ),
+    })?;
+    if config.data == DataChoice::Embedded
+        && !matches!(config.benchmark.sources(), [name] if name.sample.is_some())
+    {
+        return Err(range(
+            r,
+            "data",
+            "a data folder: only MNIST has an embedded sample",
+        ));
+    }
+    Ok(())
+}
+
+/// Reads a run folder's `config.toml` back.
+///
+/// # Errors
+/// [`SettingError`] if it is not what [`Settings::plan`] writes.
+pub fn parse_config_toml(text: &str) -> Result<RunConfig, SettingError> {
+    let plan = Settings::from_toml(text, "config.toml")?.plan()?;
+    let first = plan.runs.into_iter().next();
+    first
+        .map(|run| run.config)
+        .ok_or_else(|| SettingError::Missing {
+            key: "seeds",
+            remedy: "the file names no seed".to_string(),
+        })
+}

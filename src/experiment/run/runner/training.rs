@@ -1,0 +1,527 @@
+//! A run under way, as a state machine.
+//!
+//! Owns the order in which stream, method, optimizer and learner meet. [`Run::advance`] does one thing and moves the
+//! [`Place`]; between two calls, the run *is* its [`Progress`] and the states of learner, optimizer and method. So a
+//! checkpoint is those four, taken between any two calls, and a resumed run does what the first one would have done.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::build::{build_learner, build_method, build_optimizer};
+use super::place::{EarlyStopping, Phase, Place, Visit, visits};
+use super::{Event, Outcome, RunInput};
+use crate::experiment::RunError;
+use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
+use crate::experiment::plan::settings::SettingError;
+use crate::experiment::run::checkpoint::{Checkpoint, Unusable};
+use crate::experiment::run::provenance::{Provenance, peak_rss_bytes};
+use crate::experiment::run::result::{AlphaResult, Cost, RunResult, SCHEMA};
+use crate::method::{Method, Slot, Step, TaskEnd, gather};
+use crate::metrics::{Metrics, TaskMatrix};
+use crate::model::{Learner, evaluate};
+use crate::optim::Optimizer;
+use crate::seed::Seeds;
+use crate::stream::{Batch, Task, TaskStream};
+
+/// Images per evaluation batch, as in the released code.
+const EVALUATION_BATCH: usize = 256;
+
+/// What a run has come to, but for what learner, optimizer and method hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Progress {
+    place: Place,
+    accuracy: TaskMatrix,
+    loss: TaskMatrix,
+    /// Seconds add up over interruptions.
+    cost: Cost,
+    /// Lines of `events.jsonl` that the run has written.
+    lines: usize,
+    /// When the first process began, in UTC.
+    started: String,
+    /// How often the run went on from a checkpoint.
+    resumed: usize,
+}
+
+/// Passes events on and counts those that are logged.
+pub(super) type Observer<'a> = dyn FnMut(&Event) -> Result<(), RunError> + 'a;
+
+/// A run under way.
+pub(super) struct Run<'a> {
+    config: &'a RunConfig,
+    input: &'a RunInput<'a>,
+    stream: TaskStream,
+    visits: Vec<Visit>,
+    learner: Box<dyn Learner>,
+    optimizer: Box<dyn Optimizer>,
+    method: Box<dyn Method>,
+    progress: Progress,
+    provenance: Provenance,
+    /// When this process began, and the run's seconds before.
+    began: (Instant, f64),
+    /// The present epoch's order, made anew whenever it is of another place.
+    order: Option<((usize, usize), Vec<Slot>)>,
+    gradient: Vec<f32>,
+}
+
+/// Refuses tasks that would have no step because their only batch is not full.
+fn check_batches(config: &RunConfig, stream: &TaskStream) -> Result<(), SettingError> {
+    let smallest = stream.tasks().iter().map(|task| task.train.len()).min();
+    if config.drop_last && smallest.is_some_and(|least| least < config.batch_size) {
+        return Err(SettingError::Conflict {
+            key: "drop_last",
+            problem: format!(
+                "a task has {} training images, less than a batch of {}, and batches that are not full are left out: \
+                 set drop_last = false or a smaller batch_size",
+                smallest.unwrap_or(0),
+                config.batch_size
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// The tasks that have come by the visit of this number: what a method may see.
+fn seen<'a>(visits: &[Visit], number: usize, tasks: &'a [Task]) -> &'a [Task] {
+    let so_far = visits.get(..=number).unwrap_or(visits).iter();
+    let newest = so_far.map(|visit| visit.task(tasks.len())).max();
+    let count = newest.map_or(0, |newest| newest + 1);
+    tasks.get(..count).unwrap_or(tasks)
+}
+
+impl<'a> Run<'a> {
+    /// A run at its beginning.
+    pub(super) fn new(config: &'a RunConfig, input: &'a RunInput<'a>) -> Result<Self, RunError> {
+        let began = (Instant::now(), 0.0);
+        let data = input.data;
+        let provenance = Provenance::now(&data.sha256, data.note.as_deref(), input.threads);
+        let seeds = Seeds::new(config.seed);
+        let stream = TaskStream::from_sets(&config.stream(), &data.train, &data.test, seeds)?;
+        check_batches(config, &stream)?;
+        let learner = build_learner(config, stream.classes(), input.init, input.threads)?;
+        let optimizer = build_optimizer(config, learner.as_ref())?;
+        let method = build_method(config)?;
+        let visits = visits(config.schedule, stream.tasks().len());
+        let progress = Progress {
+            started: provenance.started.clone(),
+            ..Progress::default()
+        };
+        Ok(Self {
+            config,
+            input,
+            stream,
+            visits,
+            learner,
+            optimizer,
+            method,
+            progress,
+            provenance,
+            began,
+            order: None,
+            gradient: Vec::new(),
+        })
+    }
+
+    /// Most bytes that a checkpoint of this run may have, generously: parameters and moments, α, what a memory can have
+    /// seen, and the rest.
+    pub(super) fn checkpoint_limit(&self) -> u64 {
+        let layout = self.learner.layout();
+        let (values, tensors) = (layout.len() as u64, layout.slots().len() as u64);
+        let tasks = self.stream.tasks().len() as u64 + 1;
+        let examples: usize = self.stream.tasks().iter().map(|t| t.train.len()).sum();
+        let seen = (examples as u64).saturating_mul(self.config.epochs as u64);
+        let moments = (2 * tasks + 16).saturating_mul(4 * values);
+        let matrices = (8 * tensors + 64).saturating_mul(tasks * tasks);
+        (1_u64 << 26)
+            .saturating_add(moments)
+            .saturating_add(matrices)
+            .saturating_add(seen.saturating_mul(64))
+    }
+
+    /// What a checkpoint of the run here and now holds.
+    pub(super) fn checkpoint(&self) -> Checkpoint<'_, Progress> {
+        Checkpoint {
+            progress: Progress {
+                cost: self.cost(),
+                ..self.progress.clone()
+            },
+            learner: self.learner.state(),
+            optimizer: self.optimizer.state(),
+            method: self.method.state(),
+        }
+    }
+
+    /// Puts a run at its beginning where a checkpoint says. After an error nothing may be trusted.
+    pub(super) fn restore(
+        &mut self,
+        checkpoint: Checkpoint<'static, Progress>,
+    ) -> Result<(), Unusable> {
+        let contradicts = |what: &str| Unusable::Content(format!("{what} cannot be of this run"));
+        let progress = checkpoint.progress;
+        let tasks = self.stream.tasks();
+        let batches = |visit: Visit| self.config.steps_of(visit.examples(tasks));
+        let place = &progress.place;
+        if let Some(what) = place.contradiction(self.config, &self.visits, tasks.len(), batches) {
+            return Err(contradicts(what));
+        }
+        let evaluated = match self.config.schedule {
+            Schedule::Sequential => place.visit,
+            Schedule::Cyclic | Schedule::Joint => 0,
+        };
+        for matrix in [&progress.accuracy, &progress.loss] {
+            let sound = TaskMatrix::new(matrix.rows().to_vec()).is_ok();
+            if !sound || matrix.rows().len() != evaluated {
+                return Err(contradicts("its matrix"));
+            }
+        }
+        let content = |e: &dyn std::fmt::Display| Unusable::Content(e.to_string());
+        let seen = seen(&self.visits, place.visit, tasks);
+        self.optimizer
+            .restore(checkpoint.optimizer)
+            .map_err(|e| content(&e))?;
+        self.learner
+            .restore(checkpoint.learner)
+            .map_err(|e| content(&e))?;
+        self.method
+            .restore(checkpoint.method, seen, self.learner.as_mut())
+            .map_err(|e| content(&e))?;
+        self.began.1 = progress.cost.wall_s;
+        self.progress = progress;
+        self.progress.resumed += 1;
+        Ok(())
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.progress.place.phase == Phase::Finished || self.visits.is_empty()
+    }
+
+    /// The event that this process begins with.
+    pub(super) fn beginning(&self) -> Event {
+        let tasks = self.stream.tasks();
+        let batches = tasks
+            .iter()
+            .map(|t| self.config.steps_of(t.train.len()))
+            .sum::<usize>();
+        let steps = batches * self.config.epochs * self.config.schedule.rounds();
+        let tasks = tasks.len();
+        if self.progress.resumed == 0 {
+            return Event::RunBegan { tasks, steps };
+        }
+        let place = &self.progress.place;
+        let visit = self.visits.get(place.visit);
+        Event::Resumed {
+            tasks,
+            steps,
+            step: self.progress.cost.steps,
+            task: visit.map_or(0, |visit| visit.task(tasks)) + 1,
+            epoch: (place.epoch + 1).min(self.config.epochs),
+            lines: self.progress.lines,
+        }
+    }
+
+    /// Tells an event that is the run's own.
+    pub(super) fn tell(
+        &mut self,
+        event: &Event,
+        observer: &mut Observer<'_>,
+    ) -> Result<(), RunError> {
+        let line = event.to_json();
+        if line.is_some_and(|line| Event::is_of_the_run(&line)) {
+            self.progress.lines += 1;
+        }
+        observer(event)
+    }
+
+    /// Does what comes next.
+    pub(super) fn advance(&mut self, observer: &mut Observer<'_>) -> Result<(), RunError> {
+        let began = Instant::now();
+        let phase = self.progress.place.phase;
+        let Some(visit) = self.visits.get(self.progress.place.visit).copied() else {
+            return Ok(());
+        };
+        match phase {
+            Phase::BeginVisit => self.begin_visit(visit)?,
+            Phase::BeginEpoch => self.begin_epoch(visit),
+            Phase::Step => self.step(visit, observer)?,
+            Phase::EndEpoch => self.end_epoch(visit, observer)?,
+            Phase::EndVisit => self.end_visit(visit)?,
+            Phase::Evaluate => self.evaluate(visit, observer)?,
+            Phase::Finished => {}
+        }
+        let cost = &mut self.progress.cost;
+        let seconds = match phase {
+            Phase::Evaluate => &mut cost.eval_s,
+            _ => &mut cost.train_s,
+        };
+        *seconds += began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn begin_visit(&mut self, visit: Visit) -> Result<(), RunError> {
+        if let Visit::Task { t, .. } = visit {
+            let tasks = seen(&self.visits, self.progress.place.visit, self.stream.tasks());
+            self.method.begin_task(t, tasks, self.learner.as_mut())?;
+        }
+        self.optimizer.begin_task();
+        self.progress.place.phase = match self.config.epochs {
+            0 => Phase::EndVisit,
+            _ => Phase::BeginEpoch,
+        };
+        Ok(())
+    }
+
+    fn begin_epoch(&mut self, visit: Visit) {
+        self.optimizer.begin_epoch();
+        let place = &mut self.progress.place;
+        (place.batch, place.loss_sum) = (0, 0.0);
+        place.phase = match visit.examples(self.stream.tasks()) {
+            0 => Phase::EndEpoch,
+            _ => Phase::Step,
+        };
+    }
+
+    /// The next batch: where its examples lie in the present task (nowhere, in a union), and the images.
+    fn batch(&mut self, visit: Visit) -> Option<(Vec<usize>, Batch)> {
+        let place = &self.progress.place;
+        let (tasks, here) = (self.stream.tasks(), (place.visit, place.epoch));
+        let order = match &mut self.order {
+            Some((there, order)) if *there == here => order,
+            stale => {
+                let order = visit.order(self.config, tasks, place.epoch);
+                &mut stale.insert((here, order)).1
+            }
+        };
+        let slots = self.config.batch(order, place.batch)?;
+        match visit {
+            Visit::Task { t, .. } => {
+                let positions: Vec<usize> = slots.iter().map(|s| s.position as usize).collect();
+                let batch = tasks.get(t)?.train.batch(&positions);
+                Some((positions, batch))
+            }
+            Visit::Union => Some((Vec::new(), gather(tasks, slots)?)),
+        }
+    }
+
+    /// One training step.
+    fn step(&mut self, visit: Visit, observer: &mut Observer<'_>) -> Result<(), RunError> {
+        let Some((positions, batch)) = self.batch(visit) else {
+            self.progress.place.phase = Phase::EndEpoch;
+            return Ok(());
+        };
+        let t = visit.task(self.stream.tasks().len());
+        let lr = self.learning_rate(t);
+        let number = self.progress.place.step + 1;
+        let not_finite = |what: String| RunError::NonFinite {
+            task: t + 1,
+            step: number,
+            what,
+            lr,
+        };
+        let step = Step {
+            tasks: seen(&self.visits, self.progress.place.visit, self.stream.tasks()),
+            t,
+            positions: &positions,
+            batch: &batch,
+            learning_rate: lr,
+        };
+        let gradient = &mut self.gradient;
+        let loss = self
+            .method
+            .gradient(self.learner.as_mut(), &step, gradient)?;
+        if !loss.is_finite() {
+            return Err(not_finite("the loss".to_string()));
+        }
+        let optimizer = &mut self.optimizer;
+        self.learner
+            .update(&mut |theta| optimizer.step(theta, gradient, lr as f32))?;
+        if let Some(slot) = self
+            .learner
+            .layout()
+            .first_non_finite(self.learner.parameters())
+        {
+            return Err(not_finite(format!("the parameter tensor `{}`", slot.name)));
+        }
+        self.method.after_update(self.learner.as_mut(), &step)?;
+        let (place, cost) = (&mut self.progress.place, &mut self.progress.cost);
+        cost.steps += 1;
+        cost.samples += batch.len();
+        place.step = number;
+        place.batch += 1;
+        place.loss_sum += f64::from(loss);
+        if place.batch >= self.config.steps_of(visit.examples(self.stream.tasks())) {
+            place.phase = Phase::EndEpoch;
+        }
+        let event = Event::Step {
+            task: t + 1,
+            step: cost.steps,
+            loss,
+        };
+        self.tell(&event, observer)
+    }
+
+    fn learning_rate(&self, t: usize) -> f64 {
+        match self.config.schedule {
+            Schedule::Sequential => self.config.learning_rate(t),
+            Schedule::Cyclic | Schedule::Joint => self.config.lr,
+        }
+    }
+
+    fn end_epoch(&mut self, visit: Visit, observer: &mut Observer<'_>) -> Result<(), RunError> {
+        let t = visit.task(self.stream.tasks().len());
+        let place = &self.progress.place;
+        let event = Event::EpochEnded {
+            task: t + 1,
+            epoch: place.epoch + 1,
+            loss: place.loss_sum / (place.batch as f64).max(1.0),
+        };
+        self.tell(&event, observer)?;
+        let stop = self.validation_says_stop(t)?;
+        let place = &mut self.progress.place;
+        place.epoch += 1;
+        place.phase = if stop || place.epoch >= self.config.epochs {
+            Phase::EndVisit
+        } else {
+            Phase::BeginEpoch
+        };
+        Ok(())
+    }
+
+    /// Whether the loss on the task's validation images has stopped falling.
+    fn validation_says_stop(&mut self, t: usize) -> Result<bool, RunError> {
+        let task = self.stream.tasks().get(t);
+        let held = task.and_then(|task| task.validation.as_ref());
+        let (Some(held), Some(patience)) = (held, self.config.patience) else {
+            return Ok(false);
+        };
+        let threads = self.input.threads;
+        let classifier = self.method.classifier(self.learner.as_ref());
+        let evaluation = evaluate(&*classifier, held, EVALUATION_BATCH, threads)?;
+        let stopping: &mut EarlyStopping = &mut self.progress.place.stopping;
+        Ok(stopping.says_stop(patience, evaluation.loss()))
+    }
+
+    fn end_visit(&mut self, visit: Visit) -> Result<(), RunError> {
+        if let Visit::Task { t, .. } = visit {
+            let tasks = self.stream.tasks();
+            let next = tasks.get(t + 1);
+            let end = TaskEnd {
+                tasks: seen(&self.visits, self.progress.place.visit, tasks),
+                t,
+                next_classes: next.map(|next| next.train.classes().into()),
+            };
+            self.method.end_task(&end, self.learner.as_mut())?;
+        }
+        self.optimizer.end_task();
+        let next = self.progress.place.visit + 1;
+        if self.config.schedule == Schedule::Sequential || next == self.visits.len() {
+            self.progress.place.phase = Phase::Evaluate;
+        } else {
+            self.progress.place = Place::beginning_of(next);
+        }
+        Ok(())
+    }
+
+    /// Evaluates the next of the tasks up to the present one; after the last the row is complete.
+    fn evaluate(&mut self, visit: Visit, observer: &mut Observer<'_>) -> Result<(), RunError> {
+        let t = visit.task(self.stream.tasks().len());
+        let place = &mut self.progress.place;
+        if let Some(task) = self.stream.tasks().get(place.accuracies.len()) {
+            let threads = self.input.threads;
+            let images = match (self.config.evaluate, &task.validation) {
+                (Evaluate::Validation, Some(held)) => held,
+                _ => &task.test,
+            };
+            let classifier = self.method.classifier(self.learner.as_ref());
+            let evaluation = evaluate(&*classifier, images, EVALUATION_BATCH, threads)?;
+            place.accuracies.push(evaluation.accuracy());
+            place.losses.push(evaluation.loss());
+        }
+        if place.losses.last().is_some_and(|loss| !loss.is_finite()) {
+            return Err(self.test_loss_not_finite(t));
+        }
+        if place.accuracies.len() <= t {
+            return Ok(());
+        }
+        let next = Place::beginning_of(place.visit + 1);
+        let place = std::mem::replace(place, next);
+        if self.progress.place.visit == self.visits.len() {
+            self.progress.place.phase = Phase::Finished;
+        }
+        let (accuracies, losses) = (place.accuracies, place.losses);
+        self.record(&accuracies, &losses)
+            .map_err(|_| self.test_loss_not_finite(t))?;
+        let event = Event::Evaluated {
+            task: t + 1,
+            accuracies,
+            losses,
+        };
+        self.tell(&event, observer)
+    }
+
+    fn record(
+        &mut self,
+        accuracies: &[f64],
+        losses: &[f64],
+    ) -> Result<(), crate::metrics::MatrixError> {
+        if self.config.schedule == Schedule::Sequential {
+            self.progress.accuracy.push(accuracies.to_vec())?;
+            return self.progress.loss.push(losses.to_vec());
+        }
+        self.progress.accuracy = TaskMatrix::only_final(accuracies.to_vec())?;
+        self.progress.loss = TaskMatrix::only_final(losses.to_vec())?;
+        Ok(())
+    }
+
+    fn test_loss_not_finite(&self, t: usize) -> RunError {
+        RunError::NonFinite {
+            task: t + 1,
+            step: 0,
+            what: "the loss on a test set".to_string(),
+            lr: self.config.learning_rate(t),
+        }
+    }
+
+    /// The cost so far, over all processes.
+    fn cost(&self) -> Cost {
+        let (began, before) = self.began;
+        Cost {
+            wall_s: before + began.elapsed().as_secs_f64(),
+            optimizer_state_bytes: self.optimizer.state_bytes(),
+            replay_bytes: self.method.memory_bytes(),
+            replayed_samples: self.method.replayed_samples(),
+            peak_rss_bytes: peak_rss_bytes().max(self.progress.cost.peak_rss_bytes),
+            ..self.progress.cost.clone()
+        }
+    }
+
+    /// What is left behind.
+    pub(super) fn finish(self) -> Result<Outcome, RunError> {
+        let cost = self.cost();
+        let weights = self
+            .learner
+            .weights()
+            .map_err(crate::model::LearnerError::from)?;
+        let metrics = Metrics::of(&self.progress.accuracy)
+            .ok_or(RunError::Stream(crate::stream::StreamError::NoTasks))?;
+        let result = RunResult {
+            schema: SCHEMA,
+            run_id: self.config.run_id(),
+            config: self.config.clone(),
+            metrics,
+            accuracy_matrix: self.progress.accuracy,
+            loss_matrix: self.progress.loss,
+            alpha: self
+                .optimizer
+                .alpha()
+                .map(|record| AlphaResult::of(record, self.learner.layout())),
+            cost,
+            provenance: Provenance {
+                started: self.progress.started,
+                resumed: self.progress.resumed,
+                ..self.provenance
+            },
+        };
+        Ok(Outcome { result, weights })
+    }
+}
