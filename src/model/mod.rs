@@ -25,7 +25,7 @@ pub use mlp_kernels::KernelMlp;
 pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
-pub use weights::{Weights, WeightsError, read_weights, with_fresh_head};
+pub use weights::{Fitted, Weights, WeightsError, fit_weights, read_weights, with_fresh_head};
 
 use burn::module::Module;
 use burn::tensor::Tensor;

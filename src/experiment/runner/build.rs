@@ -7,7 +7,7 @@ use crate::experiment::config::{InitHead, RunConfig};
 use crate::experiment::settings::SettingError;
 use crate::experiment::{RunError, models};
 use crate::method::{Agem, Er, Ewc, Method, Plain};
-use crate::model::{Learner, LearnerError, with_fresh_head};
+use crate::model::{Learner, LearnerError, fit_weights};
 use crate::optim::{Naive, NaiveKind, Optimizer, Tag};
 use crate::seed::Seeds;
 
@@ -36,15 +36,13 @@ pub fn build_learner(
             }
             .into());
         }
-        match config.init_head {
-            InitHead::File => learner.load(bytes)?,
-            InitHead::Fresh => {
-                let fresh = learner.weights().map_err(LearnerError::from)?;
-                let head = config.model.head();
-                let weights = with_fresh_head(bytes, &fresh, head).map_err(LearnerError::from)?;
-                learner.load(&weights)?;
-            }
-        }
+        let fresh = learner.weights().map_err(LearnerError::from)?;
+        let head = match config.init_head {
+            InitHead::File => None,
+            InitHead::Fresh => Some(config.model.head()),
+        };
+        let fitted = fit_weights(bytes, &fresh, head).map_err(LearnerError::from)?;
+        learner.load(&fitted.weights)?;
     }
     Ok(learner)
 }
