@@ -207,7 +207,7 @@ fn read_zip(bytes: &[u8], file: &str, choose: Choose<'_>) -> Result<StateDict, D
         .filter_map(|name| name.strip_suffix("data.pkl"));
     let root = match (roots.next(), roots.next()) {
         (Some(root), None) if root.is_empty() || root.ends_with('/') => root,
-        _ if members.keys().any(|name| name.ends_with(".npy")) => {
+        _ if members.keys().any(|name| name.contains(".npy")) => {
             return Err(bad(file, "it is an archive of NumPy arrays (.npz)"));
         }
         _ => {
