@@ -103,6 +103,13 @@ fn list(folder: &Path, json: bool, printer: &Printer) {
             Some(l) => format!("{} ({:.1} MB)", l.path.display(), l.bytes as f64 / 1e6),
             None => "absent".to_string(),
         };
+        let place = match status.images_at_most {
+            Some(images) => {
+                let (train, test) = status.name.counts();
+                format!("{place}, NOT COMPLETE: {images} of {} images", train + test)
+            }
+            None => place,
+        };
         printer.data(&format!("\n{}: {place}", status.name));
         printer.data(&format!("  {}", status.description));
         printer.data(&format!("  licence: {}", status.licence));

@@ -165,7 +165,11 @@ pub fn distinct_names(
                 .filter_map(|setting| Some((setting.key, setting.values.get(nth)?.as_ref()?)));
             let values = typed(values);
             if let Some(slot) = distinct.get_mut(i).filter(|_| !values.is_empty()) {
-                *slot = format!("{name} ({values})");
+                // A name that ends in parentheses already takes them in.
+                *slot = match name.strip_suffix(')') {
+                    Some(open) => format!("{open}, {values})"),
+                    None => format!("{name} ({values})"),
+                };
             }
         }
     }

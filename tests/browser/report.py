@@ -105,11 +105,11 @@ def check(what, found, expected=True):
         failures.append(what)
 
 
-def column(browser, index):
-    """The sort keys of the visible rows."""
+def column(browser, index, within="#results"):
+    """The sort keys of the visible rows of one table, or of all."""
     return browser.js(
-        "return [...document.querySelectorAll('#results tbody tr:not([hidden])')]"
-        ".map(r => r.cells[arguments[0]].dataset.v ?? r.cells[arguments[0]].textContent)", index)
+        "return [...document.querySelectorAll(arguments[1] + ' tbody tr:not([hidden])')]"
+        ".map(r => r.cells[arguments[0]].dataset.v ?? r.cells[arguments[0]].textContent)", index, within)
 
 
 def luminance(browser, selector):
@@ -136,20 +136,21 @@ def use(browser, page, folder):
         "return document.documentElement.scrollWidth <= innerWidth"))
     browser.shot(folder / "light.png")
 
-    # Sorting.
-    headings = browser.js("return [...document.querySelectorAll('#results thead button')].map(b => b.textContent)")
-    accuracy = headings.index("Accuracy %")
-    button = f"#results thead th:nth-child({accuracy + 1}) button"
+    # Sorting, a table for itself.
+    first = "#results .stage:first-child"
+    headings = browser.js(f"return [...document.querySelectorAll('{first} thead button')].map(b => b.textContent)")
+    accuracy = headings.index("accuracy %")
+    button = f"{first} thead th:nth-child({accuracy + 1}) button"
     browser.click(button)
-    up = [float(x) for x in column(browser, accuracy)]
+    up = [float(x) for x in column(browser, accuracy, first)]
     check("sorted upwards by number", up, sorted(up))
     check("aria-sort says so", browser.js("return document.querySelectorAll('th[aria-sort=ascending]').length"), 1)
     browser.js("document.querySelector(arguments[0]).focus()", button)
     browser.keys("\ue007")
-    down = [float(x) for x in column(browser, accuracy)]
+    down = [float(x) for x in column(browser, accuracy, first)]
     check("sorted downwards by the keyboard", down, sorted(up, reverse=True))
-    browser.click("#results thead th:nth-child(1) button")
-    names = column(browser, 0)
+    browser.click(f"{first} thead th:nth-child(1) button")
+    names = column(browser, 0, first)
     check("sorted by text", names, sorted(names, key=str.lower))
 
     # Filters: rows, details, plots and the count go together.

@@ -223,7 +223,7 @@ fn a_failed_run_does_not_take_the_others_with_it() {
         "the missing run was run"
     );
     assert!(
-        stdout(&output).contains("| 2 |"),
+        stdout(&output).contains("plain   sgd        0.1  2  "),
         "two runs in the table: {}",
         stdout(&output)
     );

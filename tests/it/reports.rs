@@ -151,7 +151,7 @@ fn own_benchmarks_stay_apart_under_their_names() {
     ];
     for (name, classes) in pairs {
         let text = format!(
-            "name = \"{name}\"\nmodel = \"lenet\"\n[images]\nchannels = 3\nheight = 16\nwidth = 16\n\
+            "name = \"{name}\"\nmodel = \"lenet\"\n[images]\nchannels = 3\nheight = 32\nwidth = 32\n\
              [[source]]\nname = \"drawn\"\nformat = \"folders\"\npath = \"{images}\"\ntest_share = 0.25\n\
              [tasks]\nclasses = {classes}\n"
         );

@@ -6,7 +6,6 @@
 //! instead of comparing it: read the difference before committing it. `tests/unchanged/README.md` describes the files.
 
 mod adapter;
-mod commands;
 mod fixture;
 mod folders;
 mod images;
@@ -15,3 +14,4 @@ mod plan_cases;
 mod plans;
 mod result_cases;
 mod results;
+mod sweeps;

@@ -328,8 +328,10 @@ fn check_normalisation(mean: &[f32], std: &[f32], channels: usize) -> Result<(),
 impl Source {
     /// Names of the classes beside their numbers, where the data set has some.
     fn known_names(&self) -> Vec<String> {
-        let known: Result<DataName, _> = self.format.parse();
-        known.map(|data| data.class_names()).unwrap_or_default()
+        match self.format.parse::<DataName>() {
+            Ok(data) => data.class_names(),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Names of the classes.

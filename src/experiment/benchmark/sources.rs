@@ -89,7 +89,7 @@ fn check_classes(config: &RunConfig, data: Dataset) -> Result<Dataset, DataError
     }
     let absent: Vec<_> = (0..present.len())
         .filter(|&c| present.get(c) == Some(&false))
-        .map(|c| c.to_string())
+        .filter_map(|c| data.class_names.get(c).cloned())
         .collect();
     Err(DataError::Classes {
         name: data.name,

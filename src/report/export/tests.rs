@@ -179,7 +179,11 @@ fn json_has_everything() {
 /// What limits comparison, and what is missing, is in every format.
 #[test]
 fn no_format_loses_a_warning() {
-    let report = report();
+    let mut report = report();
+    // No files stand behind these runs: the page would look for their α.
+    for run in &mut report.runs {
+        run.folder = PathBuf::new();
+    }
     for spec in FORMATS {
         let text: String = written(spec, &report).replace('\\', "");
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -62,7 +62,9 @@
       let shown = 0;
       const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
       for (const row of rows) {
-        const text = row.textContent.toLowerCase();
+        // A row's words are its own, its table's title and what its table has no column for.
+        const title = $("h3", row.closest(".stage")).textContent;
+        const text = [row.textContent, title, ...Object.values(row.dataset)].join(" ").toLowerCase();
         const fits = chosen.every(([name, value]) => value === "" || row.dataset[name] === value)
           && words.every((word) => text.includes(word));
         row.hidden = !fits;

@@ -91,9 +91,21 @@ fn table(
         .collect();
     let groups: Vec<&Group> = members.iter().map(|(_, group)| *group).collect();
     let beside = Beside::of(stage, &groups);
+    // What is true of all stands at the title, not in every row.
+    let mut of_rows = members.iter().filter_map(|(i, _)| numbers.get(*i));
+    let first = of_rows.next().cloned().unwrap_or_default();
+    let shared: Vec<usize> = of_rows.fold(first, |shared, own| {
+        shared
+            .into_iter()
+            .filter(|number| own.contains(number))
+            .collect()
+    });
     html! {
         div.stage {
-            h3 #{ "stage" (nth) } { (stage.stage.title_in_paper) }
+            h3 #{ "stage" (nth) } {
+                (stage.stage.title_in_paper)
+                @for number in &shared { " " span.mark { "[" (number) "]" } }
+            }
             div.scroll tabindex="0" role="region" aria-labelledby={ "stage" (nth) } {
                 table.results {
                     caption { "Mean ± population standard deviation over n seeds" }
@@ -108,7 +120,7 @@ fn table(
                     } }
                     tbody {
                         @for (nth, (i, group)) in members.iter().enumerate() {
-                            (row(report, (*i, group), (nth, &beside), labels.get(*i), numbers.get(*i)))
+                            (row(report, (*i, group), (nth, &beside), labels.get(*i), (numbers.get(*i), &shared)))
                         }
                     }
                 }
@@ -141,7 +153,7 @@ fn row(
     (number, group): (usize, &Group),
     (nth, beside): (usize, &Beside<'_>),
     label: Option<&String>,
-    marks: Option<&Vec<usize>>,
+    (marks, shared): (Option<&Vec<usize>>, &[usize]),
 ) -> Markup {
     let published = published_beside(report, number);
     let config = &group.config;
@@ -151,7 +163,7 @@ fn row(
             data-optimizer=(config.optimizer.name) {
             th scope="row" data-v=(label) {
                 a href={ "#g" (number) } { (label) }
-                @for (mark, text) in marks.into_iter().flatten().zip(&group.marks) { " " span.mark title=(text) { "[" (mark) "]" } }
+                @for (mark, text) in marks.into_iter().flatten().zip(&group.marks).filter(|(mark, _)| !shared.contains(mark)) { " " span.mark title=(text) { "[" (mark) "]" } }
             }
             td.num data-h="n" { (group.n) }
             @for metric in METRICS { (figure(group, metric, published)) }

@@ -95,7 +95,9 @@ pub(super) fn band(entries: &[&Entry<'_>]) -> &'static str {
 pub(super) fn marks(entries: &[&Entry<'_>]) -> String {
     let mut all: Vec<String> = Vec::new();
     for entry in entries {
-        for mark in &entry.group.marks {
+        // What the title says already is no remark.
+        let marks = entry.group.marks.iter();
+        for mark in marks.filter(|mark| !entry.stream.contains(mark.as_str())) {
             let common = entries.iter().all(|e| e.group.marks.contains(mark));
             let text = if common {
                 mark.clone()

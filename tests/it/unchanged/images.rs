@@ -63,14 +63,16 @@ fn idx_half(folder: &Path, half: &str, numbers: std::ops::Range<usize>, size: us
     idx(&folder.join(format!("{half}-labels")), &shape[..1], labels);
 }
 
-/// `colour.toml` (class folders, 3x32x32, two tasks of two classes), `grey.toml` (idx files, 1x12x12) and `sources.toml`
+/// `colour.toml` (class folders, 3x32x32, two tasks of two classes), `small.toml` (the same at 25x25), `grey.toml` (idx files, 1x12x12) and `sources.toml`
 /// (two sources that are two tasks, 3x16x16).
 pub fn write(here: &Path) {
-    folders(&here.join("colour"), &[0, 1, 2, 3], 32, 12);
+    folders(&here.join("colour"), &[0, 1, 2, 3], 32, 9);
     let images = "channels = 3\nheight = 32\nwidth = 32\nscaling = \"signed\"";
     let source = "name = \"drawn\"\nformat = \"folders\"\npath = \"colour\"\ntest_share = 0.34";
     let tasks = "classes = [[\"across\", \"down\"], [\"slanted\", \"checked\"]]";
     define(here, "colour", images, &[source], tasks);
+    let images = "channels = 3\nheight = 25\nwidth = 25\nscaling = \"signed\"";
+    define(here, "small", images, &[source], tasks);
 
     fs::create_dir_all(here.join("grey")).unwrap();
     idx_half(&here.join("grey"), "train", 0..8, 12);

@@ -187,7 +187,7 @@ pub fn networks() -> Vec<String> {
     let mut all = Vec::new();
     for (model, kernels) in [
         ("mlp --hidden 12 --dropout 0.1", true),
-        ("reduced-resnet18 --dropout 0.1 --epochs 3", true),
+        ("reduced-resnet18 --dropout 0.1", true),
         ("resnet18", true),
         // On Burn's own operations in any case.
         ("lenet", false),
@@ -202,7 +202,7 @@ pub fn networks() -> Vec<String> {
         }
         all.extend([sgd, tag]);
     }
-    let resnet = format!("{colour} --model reduced-resnet18 --dropout 0.1 --epochs 3");
+    let resnet = "--benchmark {}/small.toml --model reduced-resnet18 --dropout 0.1";
     for (method, optimizer) in [
         ("ewc", "--optimizer sgd --lr 0.01"),
         ("ewc", "--optimizer tag-rmsprop --lr 0.001"),
@@ -221,8 +221,8 @@ pub fn networks() -> Vec<String> {
         "--method ewc --lr 0.01 --threads 2",
         "--method agem --optimizer tag-rmsprop --lr 0.001 --threads 2",
         "--schedule joint --optimizer adam --lr 0.001",
-        "--schedule cyclic --lr 0.01 --momentum 0.9 --epochs 1",
-        "--validation 0.3 --patience 1 --epochs 9 --lr 0.02",
+        "--schedule cyclic --lr 0.01 --momentum 0.9",
+        "--validation 0.3 --patience 1 --epochs 6 --lr 0.02",
         "--optimizer tag-rmsprop --lr 0.001 --alpha gradients --stored-gradients 2 --past-moments bf16",
         "--optimizer tag-adam --lr 0.001 --alpha-scope global --epsilon inside --profile released",
     ] {
@@ -272,7 +272,7 @@ pub fn interrupted() -> Vec<String> {
     ];
     let mut all: Vec<String> = cases.iter().map(|case| format!("{mnist} {case}")).collect();
     all.push(
-        "--benchmark {}/colour.toml --model reduced-resnet18 --dropout 0.1 --batch-size 4 --epochs 2 --method agem \
+        "--benchmark {}/small.toml --model reduced-resnet18 --dropout 0.1 --batch-size 4 --epochs 2 --method agem \
          --optimizer tag-rmsprop --lr 0.001"
             .to_string(),
     );

@@ -9,6 +9,7 @@ use super::format::{
     archive, cifar, cifar_python, compress, idx, mat, mini_imagenet, npz, picture, torch,
 };
 use super::image_set::ImageShape;
+use super::source::mini_imagenet as mini_imagenet_list;
 
 /// A parser that takes any bytes and says nothing.
 pub type Parser = fn(&[u8]);
@@ -58,6 +59,12 @@ pub const PARSERS: &[(&str, Parser)] = &[
                 "f",
             ));
         }
+    }),
+    ("list", |bytes| {
+        drop(mini_imagenet_list::rows(
+            "f",
+            &String::from_utf8_lossy(bytes),
+        ));
     }),
     ("cache", |bytes| drop(super::cache::read(&mut &*bytes, "f"))),
 ];
@@ -142,6 +149,7 @@ mod tests {
             ]
             .map(picture)
             .to_vec(),
+            "list" => vec![b"filename,label\na.jpg,n1\n\"b, \"\"c\"\".jpg\",n2\r\n".to_vec()],
             "cache" => vec![crate::data::cache::sample()],
             other => panic!("no sample for {other}"),
         }

@@ -1,16 +1,17 @@
 //! Weights on disk: safetensors under the released PyTorch code's names.
 //!
 //! Owns writing them, so that PyTorch's `load_state_dict` takes them whole, and reading them back with every check
-//! (type, shape, missing names). PyTorch's own checkpoints (`.pth`) are read too, and either may lend all but its head
-//! to a network with other classes.
+//! (type, shape, missing names). PyTorch's own checkpoints (`.pth`) are read too, whatever their nesting and whatever
+//! wrappers put before names, and either may lend all but its head to a network with other classes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::data::DataError;
-use crate::data::format::torch;
+use crate::data::format::recognise;
+use crate::data::format::torch::{self, Candidate, Choose};
 use crate::optim::Layout;
 
 /// A named tensor of single-precision values.
@@ -136,15 +137,20 @@ pub enum WeightsError {
 pub type Weights = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Reads all float tensors of a safetensors file or a PyTorch checkpoint: name → shape and values. Floats of other
-/// widths are converted; integer tensors (PyTorch's `num_batches_tracked`) are left out.
+/// widths are converted; other tensors (PyTorch's `num_batches_tracked`, masks, 8-bit floats) are left out. Of a
+/// checkpoint that holds several dictionaries of tensors it is the usual one; [`fit_weights`] chooses by the network.
 ///
 /// # Errors
-/// [`WeightsError::Format`], [`WeightsError::Checkpoint`] and [`WeightsError::Type`].
+/// [`WeightsError::Format`] and [`WeightsError::Checkpoint`].
 pub fn read_weights(bytes: &[u8]) -> Result<Weights, WeightsError> {
+    read_chosen(bytes, &mut torch::usual)
+}
+
+fn read_chosen(bytes: &[u8], choose: Choose<'_>) -> Result<Weights, WeightsError> {
     if torch::is_checkpoint(bytes) {
-        return Ok(torch::read_state_dict(bytes, "the checkpoint")?);
+        return Ok(torch::read_chosen(bytes, "the checkpoint", choose)?);
     }
-    let file = SafeTensors::deserialize(bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
+    let file = open_safetensors(bytes)?;
     let mut weights = BTreeMap::new();
     for (name, view) in file.tensors() {
         let data = view.data();
@@ -153,17 +159,43 @@ pub fn read_weights(bytes: &[u8]) -> Result<Weights, WeightsError> {
             Dtype::F64 => decode(data, |b| f64::from_le_bytes(b) as f32),
             Dtype::F16 => decode(data, |b| f16::from_le_bytes(b).to_f32()),
             Dtype::BF16 => decode(data, |b| bf16::from_le_bytes(b).to_f32()),
-            Dtype::I64 | Dtype::I32 => continue,
-            other => {
-                return Err(WeightsError::Type {
-                    name,
-                    found: format!("{other:?}"),
-                });
-            }
+            _ => continue,
         };
         weights.insert(name, (view.shape().to_vec(), values));
     }
+    choose(&[candidate(&file)]).map_err(WeightsError::Format)?;
     Ok(weights)
+}
+
+fn open_safetensors(bytes: &[u8]) -> Result<SafeTensors<'_>, WeightsError> {
+    SafeTensors::deserialize(bytes).map_err(|error| {
+        // The first eight bytes of a safetensors file are a size, so that its ninth is the header's `{`.
+        let start = bytes.get(..512).unwrap_or(bytes);
+        match recognise(start).filter(|_| bytes.get(8) != Some(&b'{')) {
+            Some(what) => WeightsError::Format(format!("it is {what}")),
+            None => WeightsError::Format(error.to_string()),
+        }
+    })
+}
+
+/// A safetensors file as one dictionary of tensors.
+fn candidate(file: &SafeTensors<'_>) -> Candidate {
+    let (mut floats, mut others) = (BTreeMap::new(), Vec::new());
+    for (name, view) in file.tensors() {
+        if matches!(
+            view.dtype(),
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16
+        ) {
+            floats.insert(name, view.shape().to_vec());
+        } else {
+            others.push((name, format!("{:?}", view.dtype())));
+        }
+    }
+    Candidate {
+        path: String::new(),
+        floats,
+        others,
+    }
 }
 
 fn decode<const N: usize>(bytes: &[u8], one: impl Fn([u8; N]) -> f32) -> Vec<f32> {
@@ -171,34 +203,200 @@ fn decode<const N: usize>(bytes: &[u8], one: impl Fn([u8; N]) -> f32) -> Vec<f32
     chunks.iter().map(|chunk| one(*chunk)).collect()
 }
 
-/// What wrappers put before every name (`net.` in the released code, `module.` by PyTorch's `DataParallel`).
-const WRAPPERS: [&str; 2] = ["net.", "module."];
+/// What wrappers of PyTorch put into names, wherever they wrap: `DataParallel`, `torch.compile`, FSDP, checkpointing.
+const WRAPPERS: [&str; 4] = [
+    "module",
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+];
 
-/// The weights of `file` with the layer `head` taken from `fresh`, a file of the network's own initial weights, so that
-/// the classes of `file` do not matter. Its names may all begin with `net.` or `module.`.
+/// A name without the parts that wrappers put in.
+fn bare(name: &str) -> String {
+    let parts: Vec<_> = name
+        .split('.')
+        .filter(|part| !WRAPPERS.contains(part))
+        .collect();
+    parts.join(".")
+}
+
+/// A file's weights as a network's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    /// A safetensors file under the network's names: of its tensors those that the file has, and the head that was not
+    /// to be taken from it. What is missing or of another shape is for the network's `load` to say.
+    pub weights: Vec<u8>,
+    /// Where in the file they were: the dictionary of a checkpoint and what stands before every name; empty for names
+    /// that are the network's own.
+    pub source: String,
+    /// The file's names of float tensors beside them, that the network lacks, sorted; of the head only if it was to be
+    /// taken.
+    pub left_over: Vec<String>,
+}
+
+/// One way to read a file: of which dictionary, what stands before every name, and how many of the network's tensors
+/// that gives.
+struct Reading {
+    candidate: usize,
+    prefix: String,
+    found: usize,
+    /// The file's names, by those without wrappers.
+    names: BTreeMap<String, String>,
+}
+
+/// The ways to read a dictionary that give at least one tensor. Where the names themselves are the network's, that is
+/// the one.
+fn readings(index: usize, candidate: &Candidate, wanted: &BTreeSet<String>) -> Vec<Reading> {
+    let mut names = BTreeMap::new();
+    for name in candidate.floats.keys() {
+        names.insert(bare(name), name.clone());
+    }
+    // Two names that wrappers alone keep apart stay as they are.
+    if names.len() != candidate.floats.len() {
+        names = candidate
+            .floats
+            .keys()
+            .map(|name| (name.clone(), name.clone()))
+            .collect();
+    }
+    let mut prefixes = BTreeSet::new();
+    for name in names.keys() {
+        let ends = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
+        for (prefix, rest) in ends.filter_map(|at| name.split_at_checked(at)) {
+            if wanted.contains(rest) {
+                prefixes.insert(prefix.to_owned());
+            }
+        }
+    }
+    let count = |prefix: &str| {
+        let there = wanted
+            .iter()
+            .filter(|name| names.contains_key(&format!("{prefix}{name}")));
+        there.count()
+    };
+    // More than a few hundred prefixes are no wrappers.
+    let mut readings: Vec<_> = prefixes
+        .into_iter()
+        .take(200)
+        .map(|prefix| Reading {
+            candidate: index,
+            found: count(&prefix),
+            prefix,
+            names: names.clone(),
+        })
+        .collect();
+    if readings
+        .iter()
+        .any(|reading| reading.prefix.is_empty() && reading.found == wanted.len())
+    {
+        readings.retain(|reading| reading.prefix.is_empty());
+    }
+    readings
+}
+
+/// The reading that gives the most of the network's tensors; several that give as many, and not only a few by chance,
+/// are named in the error.
+fn best(candidates: &[Candidate], wanted: &BTreeSet<String>) -> Result<Option<Reading>, String> {
+    let each = candidates.iter().enumerate();
+    let mut all: Vec<Reading> = each
+        .flat_map(|(index, c)| readings(index, c, wanted))
+        .collect();
+    let most = all.iter().map(|reading| reading.found).max().unwrap_or(0);
+    all.retain(|reading| reading.found == most);
+    if all.len() > 1 && 2 * most >= wanted.len() {
+        let names: Vec<_> = all
+            .iter()
+            .map(|reading| {
+                let path = candidates.get(reading.candidate).map_or("", |c| &c.path);
+                where_from(path, &reading.prefix)
+            })
+            .collect();
+        return Err(torch::several_fit(names.iter().map(String::as_str)));
+    }
+    Ok((!all.is_empty()).then(|| all.swap_remove(0)))
+}
+
+/// `state_dict, backbone.*`.
+fn where_from(path: &str, prefix: &str) -> String {
+    match (path, prefix) {
+        ("", "") => "the file's own names".to_owned(),
+        (path, "") => path.to_owned(),
+        ("", prefix) => format!("{prefix}*"),
+        (path, prefix) => format!("{path}, {prefix}*"),
+    }
+}
+
+/// The weights of `file` under the names of a network whose own initial weights are `fresh`: whatever dictionary of a
+/// checkpoint holds them, and whatever wrappers and prefixes (`module.`, `net.`, `model.`, `_orig_mod.`, `backbone.`) stand
+/// before the names. `fresh_head` is a layer that is taken from `fresh`, so that the classes of `file` do not matter.
 ///
 /// # Errors
-/// [`WeightsError`] if one of them cannot be read.
-pub fn with_fresh_head(file: &[u8], fresh: &[u8], head: &str) -> Result<Vec<u8>, WeightsError> {
-    let (mut file, fresh) = (read_weights(file)?, read_weights(fresh)?);
-    for wrapper in WRAPPERS {
-        let bare: Option<Weights> = file
-            .iter()
-            .map(|(name, tensor)| Some((name.strip_prefix(wrapper)?.to_string(), tensor.clone())))
-            .collect();
-        file = bare.unwrap_or(file);
-    }
+/// [`WeightsError`] if one of them cannot be read, several parts of the file fit, or a tensor is not of floats.
+pub fn fit_weights(
+    file: &[u8],
+    fresh: &[u8],
+    fresh_head: Option<&str>,
+) -> Result<Fitted, WeightsError> {
+    let own = read_weights(fresh)?;
     let of_head = |name: &str| {
         name.rsplit_once('.')
-            .is_some_and(|(layer, _)| layer == head)
+            .is_some_and(|(layer, _)| Some(layer) == fresh_head)
     };
-    file.retain(|name, _| !of_head(name));
-    file.extend(fresh.into_iter().filter(|(name, _)| of_head(name)));
-    let blocks: Vec<_> = file
-        .into_iter()
-        .map(|(name, (shape, values))| float_block(name, shape, &values))
-        .collect();
-    safetensors_file(&blocks)
+    let wanted: BTreeSet<String> = own.keys().filter(|name| !of_head(name)).cloned().collect();
+    let (mut reading, mut path, mut others) = (None, String::new(), Vec::new());
+    let mut read = read_chosen(file, &mut |candidates| {
+        let found = best(candidates, &wanted)?;
+        let chosen = match &found {
+            Some(reading) => reading.candidate,
+            None => torch::usual(candidates)?,
+        };
+        if let Some(candidate) = candidates.get(chosen) {
+            path.clone_from(&candidate.path);
+            others.clone_from(&candidate.others);
+        }
+        reading = found;
+        Ok(chosen)
+    })?;
+    let (prefix, names) = reading.map_or_else(Default::default, |r| (r.prefix, r.names));
+    let mut blocks = Vec::new();
+    for (name, (shape, values)) in &own {
+        if of_head(name) {
+            blocks.push(float_block(name.clone(), shape.clone(), values));
+            continue;
+        }
+        let full = format!("{prefix}{name}");
+        if let Some((shape, values)) = names.get(&full).and_then(|in_file| read.remove(in_file)) {
+            blocks.push(float_block(name.clone(), shape, &values));
+        } else if let Some((_, found)) = others.iter().find(|(other, _)| bare(other) == full) {
+            let (name, found) = (name.clone(), found.clone());
+            return Err(WeightsError::Type { name, found });
+        }
+    }
+    let is_head = |name: &str| bare(name).strip_prefix(&*prefix).is_some_and(of_head);
+    // Nothing fits: the file's own names tell why.
+    if blocks.iter().all(|(name, ..)| of_head(name)) && !wanted.is_empty() {
+        let tensors = read
+            .iter()
+            .map(|(name, (shape, values))| float_block(name.clone(), shape.clone(), values));
+        blocks.extend(tensors.filter(|(name, ..)| !of_head(name)));
+    }
+    Ok(Fitted {
+        weights: safetensors_file(&blocks)?,
+        source: if path.is_empty() && prefix.is_empty() {
+            String::new()
+        } else {
+            where_from(&path, &prefix)
+        },
+        left_over: read.into_keys().filter(|name| !is_head(name)).collect(),
+    })
+}
+
+/// As [`fit_weights`] with the layer `head` from `fresh`: the weights alone.
+///
+/// # Errors
+/// As [`fit_weights`].
+pub fn with_fresh_head(file: &[u8], fresh: &[u8], head: &str) -> Result<Vec<u8>, WeightsError> {
+    fit_weights(file, fresh, Some(head)).map(|fitted| fitted.weights)
 }
 
 pub(super) fn take_weight(
@@ -228,3 +426,6 @@ pub(super) fn take_weight(
     }
     Ok(values.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use crate::experiment::RunError;
 use crate::experiment::plan::config::{InitHead, RunConfig};
 use crate::experiment::plan::settings::SettingError;
 use crate::method::{Method, MethodContext};
-use crate::model::{Learner, LearnerError, ModelContext, with_fresh_head};
+use crate::model::{Learner, LearnerError, ModelContext, fit_weights};
 use crate::optim::Optimizer;
 use crate::seed::Seeds;
 
@@ -44,15 +44,13 @@ pub fn build_learner(
             }
             .into());
         }
-        match config.init_head {
-            InitHead::File => learner.load(bytes)?,
-            InitHead::Fresh => {
-                let fresh = learner.weights().map_err(LearnerError::from)?;
-                let head = config.model.head;
-                let weights = with_fresh_head(bytes, &fresh, head).map_err(LearnerError::from)?;
-                learner.load(&weights)?;
-            }
-        }
+        let fresh = learner.weights().map_err(LearnerError::from)?;
+        let head = match config.init_head {
+            InitHead::File => None,
+            InitHead::Fresh => Some(config.model.head),
+        };
+        let fitted = fit_weights(bytes, &fresh, head).map_err(LearnerError::from)?;
+        learner.load(&fitted.weights)?;
     }
     Ok(learner)
 }

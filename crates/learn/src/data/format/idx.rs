@@ -60,6 +60,12 @@ pub fn read_images<R: Read>(reader: R, file: &str) -> Result<IdxImages, DataErro
     })
 }
 
+/// The number of images that the header of an idx3 file states; `None` for another file.
+pub fn stated_count(mut reader: &mut dyn Read) -> Option<u64> {
+    let [count, _, _] = read_header(&mut reader, IMAGES_MAGIC, "", "").ok()?;
+    Some(u64::from(count))
+}
+
 /// Reads an idx1 file of unsigned bytes, plain or compressed, to its end: labels, `[N]`, N ≥ 1.
 ///
 /// # Errors

@@ -9,7 +9,7 @@
 
 use flate2::read::ZlibDecoder;
 
-use super::{MAX_FILE_BYTES, read_bounded};
+use super::{MAX_FILE_BYTES, read_bounded, read_up_to};
 use crate::data::error::DataError;
 use crate::data::image_set::{ImageSet, ImageShape, check_labels};
 
@@ -344,6 +344,45 @@ fn matrix(contents: &[u8], file: &str) -> Result<Option<Variable>, DataError> {
         storage,
         bytes: numbers.to_vec(),
     }))
+}
+
+/// The number of images that the first variable of a file of images states, from its first bytes; `None` for another
+/// file.
+pub fn stated_images(reader: &mut dyn std::io::Read) -> Option<u64> {
+    let mut start = [0; 4096];
+    let found = read_up_to(reader, &mut start).ok()?;
+    let body = start.get(HEADER..found)?;
+    let word = |bytes: &[u8], at: usize| -> Option<u32> {
+        Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+    };
+    let mut unpacked = [0; 256];
+    let matrix = if word(body, 0)? == MI_COMPRESSED {
+        let mut decoder = ZlibDecoder::new(body.get(8..)?);
+        // The stream is cut, so that reading may end early.
+        let mut filled = 0;
+        while let Some(rest) = unpacked.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match std::io::Read::read(&mut decoder, rest) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => filled += count,
+            }
+        }
+        unpacked.get(..filled)?
+    } else {
+        body
+    };
+    let mut parts = Parts {
+        rest: matrix.get(8..)?,
+        offset: 0,
+        file: "",
+    };
+    parts.expect(MI_UINT32, "a variable's flags").ok()?;
+    let sizes = parts.expect(MI_INT32, "a variable's sizes").ok()?;
+    let last = match sizes.len() / 4 {
+        3 => return Some(1),
+        4 => word(sizes, 12)?,
+        _ => return None,
+    };
+    Some(u64::from(last))
 }
 
 /// A file of images as SVHN has it: `X`, bytes `[H, W, C, N]`, and `y`, N labels from 1 to `classes`, where `classes`

@@ -25,20 +25,37 @@ use super::error::DataError;
 /// mini-ImageNet training pickle, has about 0.8 GB (1.2 GB in some encodings).
 pub const MAX_FILE_BYTES: u64 = 2 << 30;
 
-/// What a file is that starts with these bytes, where that is none of the formats that it was taken for: for messages.
-/// Two hundred bytes are enough; the text ends with the remedy where there is one.
+/// What stands in the place of a file that was not fetched, where a file starts so: for messages. Two hundred bytes are
+/// enough; the text ends with the remedy where there is one.
+#[must_use]
+pub fn placeholder(start: &[u8]) -> Option<&'static str> {
+    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    let text = text.trim_ascii_start();
+    let starts = |tag: &[u8]| {
+        text.get(..tag.len())
+            .is_some_and(|first| first.eq_ignore_ascii_case(tag))
+    };
+    if start.is_empty() {
+        Some("an empty file")
+    } else if starts(b"version https://git-lfs.github.com/spec/") {
+        Some("a Git LFS pointer (`git lfs pull` fetches the file)")
+    } else if starts(b"/annex/objects/") {
+        Some("a git-annex pointer (`git annex get` fetches the file)")
+    } else if starts(b"<!doctype html") || starts(b"<html") || starts(b"<head") {
+        Some("an HTML page (download the file itself, not the page about it)")
+    } else if starts(b"<?xml") || starts(b"<error") {
+        Some("an XML text, perhaps a server's message (download the file again)")
+    } else {
+        None
+    }
+}
+
+/// What a file is that starts with these bytes, where that is none of the formats that it was taken for: for messages,
+/// as [`placeholder`].
 #[must_use]
 pub fn recognise(start: &[u8]) -> Option<&'static str> {
     /// First bytes, and what starts so.
     const MAGIC: &[(&[u8], &str)] = &[
-        (
-            b"version https://git-lfs.github.com/spec/",
-            "a Git LFS pointer (`git lfs pull` fetches the file)",
-        ),
-        (
-            b"/annex/objects/",
-            "a git-annex pointer (`git annex get` fetches the file)",
-        ),
         (b"\x1f\x8b", "gzip data (`gunzip` unpacks it)"),
         (b"\xfd7zXZ\0", "xz data (`unxz` unpacks it)"),
         (b"BZh", "bzip2 data (`bunzip2` unpacks it)"),
@@ -64,8 +81,8 @@ pub fn recognise(start: &[u8]) -> Option<&'static str> {
         (b"\x80\x04", "a Python pickle"),
         (b"\x80\x05", "a Python pickle"),
     ];
-    if start.is_empty() {
-        return Some("an empty file");
+    if let Some(what) = placeholder(start) {
+        return Some(what);
     }
     if let Some((_, what)) = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Some(what);
@@ -76,22 +93,11 @@ pub fn recognise(start: &[u8]) -> Option<&'static str> {
     if start.get(257..262) == Some(b"ustar") {
         return Some("a tar archive");
     }
-    let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
-    let text = text.trim_ascii_start();
-    let starts = |tag: &[u8]| {
-        text.get(..tag.len())
-            .is_some_and(|first| first.eq_ignore_ascii_case(tag))
-    };
-    if starts(b"<!doctype html") || starts(b"<html") || starts(b"<head") {
-        return Some("an HTML page (download the file itself, not the page about it)");
-    }
-    if starts(b"<svg") {
+    let text = start.trim_ascii_start();
+    if text.starts_with(b"<svg") {
         return Some("an SVG drawing");
     }
-    if starts(b"<?xml") || starts(b"<error") {
-        return Some("an XML text, perhaps a server's message (download the file again)");
-    }
-    if starts(b"{") || starts(b"[") {
+    if text.starts_with(b"{") || text.starts_with(b"[") {
         return Some("JSON or other text");
     }
     // A few zeros may be anything; a file of nothing else was never filled.

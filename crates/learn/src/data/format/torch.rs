@@ -10,7 +10,7 @@
 //! everything else, and a compressed member is refused. Memory is bounded by the file: the tensors
 //! may together have at most as many values as the file has bytes (tensors may share a storage).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use half::{bf16, f16};
 use rawzip::{CompressionMethod, ZipArchive, ZipVerification, crc32};
@@ -29,7 +29,90 @@ const LEGACY: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19
 /// Bound on the members of the archive; a large network has a few thousand tensors.
 const MAX_MEMBERS: usize = 100_000;
 /// Where training scripts put the `state_dict` in a checkpoint that holds more.
-const NESTED: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+const NESTED: [&str; 8] = [
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+];
+/// Bound on dictionaries in dictionaries that are looked into.
+const MAX_DEPTH: usize = 6;
+/// Bound on the dictionaries with tensors that are looked at: an optimizer has one a parameter.
+const MAX_CANDIDATES: usize = 10_000;
+
+/// A dictionary of a checkpoint that holds tensors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The keys that lead to it, joined by dots; empty for the checkpoint itself.
+    pub path: String,
+    /// Sizes of its float tensors, by name.
+    pub floats: BTreeMap<String, Vec<usize>>,
+    /// Names and types of its other tensors.
+    pub others: Vec<(String, String)>,
+}
+
+impl Candidate {
+    /// Its path for messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        if self.path.is_empty() {
+            "the file itself"
+        } else {
+            &self.path
+        }
+    }
+
+    /// Whether it lies where training scripts put the `state_dict`.
+    fn is_usual(&self) -> bool {
+        self.path.is_empty() || NESTED.contains(&&*self.path)
+    }
+}
+
+/// Which of several dictionaries is the `state_dict`, without knowing the network: the one with the most float tensors
+/// among those in the usual places (or among all, where those have none); `Err` names those between which that does
+/// not decide. What is nested goes before the checkpoint itself, whose tensors then are counters or scores.
+///
+/// # Errors
+///
+/// What is wrong, for a message.
+pub fn usual(candidates: &[Candidate]) -> Result<usize, String> {
+    let of = |usual: bool| {
+        let all = candidates.iter().enumerate();
+        all.filter(move |(_, c)| c.is_usual() == usual && !c.floats.is_empty())
+    };
+    let some: Vec<_> = if of(true).next().is_some() {
+        of(true)
+    } else {
+        of(false)
+    }
+    .collect();
+    let most = some.iter().map(|(_, c)| c.floats.len()).max().unwrap_or(0);
+    let mut largest: Vec<_> = some
+        .into_iter()
+        .filter(|(_, c)| c.floats.len() == most)
+        .collect();
+    if largest.len() > 1 {
+        largest.retain(|(_, candidate)| !candidate.path.is_empty());
+    }
+    match largest.as_slice() {
+        [(index, _)] => Ok(*index),
+        [] => Ok(0),
+        several => Err(several_fit(several.iter().map(|(_, c)| c.name()))),
+    }
+}
+
+/// Several dictionaries could be meant.
+pub fn several_fit<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.take(10).collect();
+    format!(
+        "it holds several sets of weights that fit ({}), and nothing says which is meant",
+        names.join(", ")
+    )
+}
 
 /// True where a file starts as a checkpoint of either format does.
 #[must_use]
@@ -41,17 +124,29 @@ pub fn is_checkpoint(bytes: &[u8]) -> bool {
 /// are converted). Integer tensors (`num_batches_tracked`) and values that are no tensors are left
 /// out. `file` names it in errors.
 ///
-/// The `state_dict` is the checkpoint itself or what it holds as `state_dict`, `model_state_dict` or
-/// `model`.
+/// The `state_dict` is the one that [`usual`] chooses.
 ///
 /// # Errors
 ///
 /// [`DataError::Checkpoint`], and all that [`Pickle::parse_torch`] gives.
 pub fn read_state_dict(bytes: &[u8], file: &str) -> Result<StateDict, DataError> {
+    read_chosen(bytes, file, &mut usual)
+}
+
+/// Chooses among the dictionaries of a checkpoint that hold tensors (at least one), by its place; `Err` says what is
+/// wrong with all.
+pub type Choose<'a> = &'a mut dyn FnMut(&[Candidate]) -> Result<usize, String>;
+
+/// As [`read_state_dict`], of the dictionary that `choose` chooses; the others' tensors are not decoded.
+///
+/// # Errors
+///
+/// As [`read_state_dict`]; what `choose` says, as [`DataError::Checkpoint`].
+pub fn read_chosen(bytes: &[u8], file: &str, choose: Choose<'_>) -> Result<StateDict, DataError> {
     if bytes.starts_with(ZIP) {
-        read_zip(bytes, file)
+        read_zip(bytes, file, choose)
     } else if bytes.starts_with(LEGACY) {
-        read_legacy(bytes, file)
+        read_legacy(bytes, file, choose)
     } else {
         Err(DataError::BadMagic {
             file: file.to_owned(),
@@ -69,7 +164,7 @@ fn bad(file: &str, problem: impl Into<String>) -> DataError {
 }
 
 /// The zip format.
-fn read_zip(bytes: &[u8], file: &str) -> Result<StateDict, DataError> {
+fn read_zip(bytes: &[u8], file: &str, choose: Choose<'_>) -> Result<StateDict, DataError> {
     let zip = |e: rawzip::Error| bad(file, format!("as a zip archive it is damaged ({e})"));
     let archive = ZipArchive::from_slice(bytes).map_err(zip)?;
     let mut members = HashMap::new();
@@ -112,7 +207,19 @@ fn read_zip(bytes: &[u8], file: &str) -> Result<StateDict, DataError> {
         .filter_map(|name| name.strip_suffix("data.pkl"));
     let root = match (roots.next(), roots.next()) {
         (Some(root), None) if root.is_empty() || root.ends_with('/') => root,
-        _ => return Err(bad(file, "it has no member data.pkl, or several")),
+        _ if members.keys().any(|name| name.contains(".npy")) => {
+            return Err(bad(file, "it is an archive of NumPy arrays (.npz)"));
+        }
+        _ => {
+            let mut names: Vec<_> = members.keys().map(|name| format!("{name:.60}")).collect();
+            names.sort_unstable();
+            names.truncate(5);
+            let problem = format!(
+                "it is a zip archive with no member data.pkl, or several; it has [{}]",
+                names.join(", ")
+            );
+            return Err(bad(file, problem));
+        }
     };
     if members.contains_key(&format!("{root}constants.pkl")) {
         return Err(bad(file, "it is a TorchScript program, not a state_dict"));
@@ -130,13 +237,13 @@ fn read_zip(bytes: &[u8], file: &str) -> Result<StateDict, DataError> {
             expected: end as u64,
         });
     }
-    collect(&pickle, bytes.len(), file, |key| {
+    collect(&pickle, bytes.len(), file, choose, |key| {
         member(&format!("{root}data/{key}"))
     })
 }
 
 /// The older format.
-fn read_legacy(bytes: &[u8], file: &str) -> Result<StateDict, DataError> {
+fn read_legacy(bytes: &[u8], file: &str, choose: Choose<'_>) -> Result<StateDict, DataError> {
     let mut at = LEGACY.len();
     let mut next = || {
         let rest = bytes.get(at..).unwrap_or_default();
@@ -202,43 +309,88 @@ fn read_legacy(bytes: &[u8], file: &str) -> Result<StateDict, DataError> {
             expected: at as u64,
         });
     }
-    collect(&object, bytes.len(), file, |key| {
+    collect(&object, bytes.len(), file, choose, |key| {
         Ok(storages.get(key).copied())
     })
 }
 
-/// The tensors of a checkpoint, by name.
-fn tensors<'p>(
-    pickle: &'p Pickle<'_>,
-    file: &str,
-) -> Result<Vec<(&'p str, &'p Tensor)>, DataError> {
-    let of_dict = |dict: Ref| -> Vec<(&'p str, &'p Tensor)> {
-        let Some(Value::Dict(items)) = pickle.get(dict) else {
-            return Vec::new();
-        };
-        let pairs = items
-            .iter()
-            .map(|&(name, value)| (pickle.get(name), pickle.get(value)));
-        pairs
-            .filter_map(|pair| match pair {
-                (Some(Value::Str(name)), Some(Value::Tensor(tensor))) => Some((*name, &**tensor)),
-                _ => None,
-            })
-            .collect()
+/// The text of a key, whether a `str` or a `str` of Python 2.
+fn text<'p>(pickle: &'p Pickle<'_>, key: Ref) -> Option<&'p str> {
+    match pickle.get(key)? {
+        Value::Str(text) => Some(text),
+        Value::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    }
+}
+
+/// The tensors in a dictionary, by name.
+fn of_dict<'p>(pickle: &'p Pickle<'_>, dict: Ref) -> Vec<(&'p str, &'p Tensor)> {
+    let Some(Value::Dict(items)) = pickle.get(dict) else {
+        return Vec::new();
     };
-    let root = pickle.root();
-    let nested = NESTED.iter().filter_map(|key| pickle.lookup(root, key));
-    let found = std::iter::once(root).chain(nested).map(of_dict);
-    found
-        .into_iter()
-        .find(|tensors| !tensors.is_empty())
-        .ok_or_else(|| {
-            let kind = pickle.kind(root);
-            bad(
-                file,
-                format!("it holds {kind} without tensors where a state_dict is needed"),
-            )
+    let pairs = items
+        .iter()
+        .map(|&(name, value)| (text(pickle, name), pickle.get(value)));
+    pairs
+        .filter_map(|pair| match pair {
+            (Some(name), Some(Value::Tensor(tensor))) => Some((name, &**tensor)),
+            _ => None,
         })
+        .collect()
+}
+
+/// All dictionaries with tensors, the outer before the inner.
+fn candidates(pickle: &Pickle<'_>) -> Vec<(Ref, Candidate)> {
+    let mut found = Vec::new();
+    let mut seen = HashSet::from([pickle.root()]);
+    let mut level = vec![(pickle.root(), String::new())];
+    for _ in 0..MAX_DEPTH {
+        let mut below = Vec::new();
+        for (dict, path) in level {
+            let tensors = of_dict(pickle, dict);
+            if !tensors.is_empty() && found.len() < MAX_CANDIDATES {
+                let (mut floats, mut others) = (BTreeMap::new(), Vec::new());
+                for (name, tensor) in tensors {
+                    if let Scalar::Whole(size) = tensor.storage.scalar {
+                        others.push((name.to_owned(), format!("integers of {size} bytes")));
+                    } else {
+                        floats.insert(name.to_owned(), tensor.shape.clone());
+                    }
+                }
+                let path = path.clone();
+                found.push((
+                    dict,
+                    Candidate {
+                        path,
+                        floats,
+                        others,
+                    },
+                ));
+            }
+            let Some(Value::Dict(items)) = pickle.get(dict) else {
+                continue;
+            };
+            for &(key, value) in items {
+                let is_dict = matches!(pickle.get(value), Some(Value::Dict(_)));
+                // A dictionary that stands in several places is one.
+                if is_dict && below.len() < MAX_CANDIDATES && seen.insert(value) {
+                    let key = match (text(pickle, key), pickle.get(key)) {
+                        (Some(text), _) => format!("{text:.60}"),
+                        (None, Some(Value::Int(number))) => number.to_string(),
+                        _ => "?".to_owned(),
+                    };
+                    let path = if path.is_empty() {
+                        key
+                    } else {
+                        format!("{path}.{key}")
+                    };
+                    below.push((value, path));
+                }
+            }
+        }
+        level = below;
+    }
+    found
 }
 
 /// Decodes the float tensors.
@@ -246,12 +398,23 @@ fn collect<'b>(
     pickle: &Pickle<'_>,
     budget: usize,
     file: &str,
+    choose: Choose<'_>,
     storage: impl Fn(&str) -> Result<Option<&'b [u8]>, DataError>,
 ) -> Result<StateDict, DataError> {
+    let (dicts, candidates): (Vec<_>, Vec<_>) = candidates(pickle).into_iter().unzip();
+    if candidates.is_empty() {
+        let kind = pickle.kind(pickle.root());
+        return Err(bad(
+            file,
+            format!("it holds {kind} without tensors where a state_dict is needed"),
+        ));
+    }
+    let chosen = choose(&candidates).map_err(|problem| bad(file, problem))?;
+    let dict = dicts.get(chosen).copied().unwrap_or(pickle.root());
     let mut left = budget;
     let mut checked: HashMap<&str, &[u8]> = HashMap::new();
     let mut weights = StateDict::new();
-    for (name, tensor) in tensors(pickle, file)? {
+    for (name, tensor) in of_dict(pickle, dict) {
         if matches!(tensor.storage.scalar, Scalar::Whole(_)) {
             continue;
         }

@@ -39,9 +39,10 @@ pub static CIFAR10: DataSpec = DataSpec {
     test: 10_000,
     layouts: &[
         Layout {
-            encoding: Encoding::Records(|reader, file| {
-                cifar::read(reader, CifarKind::Cifar10, file)
-            }),
+            encoding: Encoding::Records {
+                read: |reader, file| cifar::read(reader, CifarKind::Cifar10, file),
+                count: |_, length| Some(length / CifarKind::Cifar10.record_bytes() as u64),
+            },
             folders: &["cifar-10-batches-bin"],
             archives: &["cifar-10-binary", "cifar-10-batches-bin"],
             members: &[
@@ -54,13 +55,16 @@ pub static CIFAR10: DataSpec = DataSpec {
             ],
         },
         Layout {
-            encoding: Encoding::Records(|reader, file| {
-                cifar_python::read(
-                    &read_bounded(reader, MAX_FILE_BYTES, file)?,
-                    CifarKind::Cifar10,
-                    file,
-                )
-            }),
+            encoding: Encoding::Records {
+                read: |reader, file| {
+                    cifar_python::read(
+                        &read_bounded(reader, MAX_FILE_BYTES, file)?,
+                        CifarKind::Cifar10,
+                        file,
+                    )
+                },
+                count: |_, length| Some(length / cifar::PIXELS as u64),
+            },
             folders: &["cifar-10-batches-py"],
             archives: &["cifar-10-python", "cifar-10-batches-py"],
             members: &[

@@ -42,9 +42,10 @@ pub static CIFAR100: DataSpec = DataSpec {
     test: 10_000,
     layouts: &[
         Layout {
-            encoding: Encoding::Records(|reader, file| {
-                cifar::read(reader, CifarKind::Cifar100Fine, file)
-            }),
+            encoding: Encoding::Records {
+                read: |reader, file| cifar::read(reader, CifarKind::Cifar100Fine, file),
+                count: |_, length| Some(length / CifarKind::Cifar100Fine.record_bytes() as u64),
+            },
             folders: &["cifar-100-binary"],
             archives: &["cifar-100-binary"],
             members: &[
@@ -61,13 +62,16 @@ pub static CIFAR100: DataSpec = DataSpec {
             ],
         },
         Layout {
-            encoding: Encoding::Records(|reader, file| {
-                cifar_python::read(
-                    &read_bounded(reader, MAX_FILE_BYTES, file)?,
-                    CifarKind::Cifar100Fine,
-                    file,
-                )
-            }),
+            encoding: Encoding::Records {
+                read: |reader, file| {
+                    cifar_python::read(
+                        &read_bounded(reader, MAX_FILE_BYTES, file)?,
+                        CifarKind::Cifar100Fine,
+                        file,
+                    )
+                },
+                count: |_, length| Some(length / cifar::PIXELS as u64),
+            },
             folders: &["cifar-100-python"],
             archives: &["cifar-100-python"],
             members: &[

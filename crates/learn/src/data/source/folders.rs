@@ -216,7 +216,7 @@ pub fn load_folders(
     if let Some(text) = unread_files(&listing) {
         options.watch.note(&format!("{}: {text}", spec.name));
     }
-    let plan = plan(&listing, spec, halves, root)?;
+    let plan = plan(&listing, spec, halves.as_ref(), root)?;
     let entry = match options.cache {
         Some(cache) => {
             let (content, _) = tree.sha256(&usage, options.watch)?;
@@ -288,7 +288,7 @@ fn unread_files(listing: &Listing) -> Option<String> {
 fn plan(
     listing: &Listing,
     spec: &ClassFolders,
-    halves: Option<[String; 2]>,
+    halves: Option<&[String; 2]>,
     root: &Path,
 ) -> Result<Plan, DataError> {
     let mut items = Vec::new();
@@ -298,7 +298,7 @@ fn plan(
         let mut parts = path.split('/');
         let mut first = parts.next();
         let mut part = None;
-        if let Some([train, test]) = &halves {
+        if let Some([train, test]) = halves {
             part = match first {
                 Some(name) if name == train => Some(Part::Train),
                 Some(name) if name == test => Some(Part::Test),
@@ -336,7 +336,7 @@ fn plan(
     check_classes(listing, spec, &seen, root)?;
     let mut notes = Vec::new();
     if !unused.is_empty() {
-        let where_from = match &halves {
+        let where_from = match halves {
             Some([train, test]) => format!("the class folders of {train} and {test}"),
             None => "the class folders".to_owned(),
         };

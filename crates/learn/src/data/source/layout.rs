@@ -19,8 +19,10 @@ use crate::data::error::{DataError, LookedFor};
 use crate::data::format::compress::Unpacked;
 use crate::data::format::idx::IdxImages;
 use crate::data::format::mini_imagenet::ClassImages;
-use crate::data::format::{archive, idx};
+use crate::data::format::{archive, idx, placeholder, read_up_to};
 use crate::data::image_set::{Dataset, ImageSet, hex};
+use crate::data::tree::Use;
+use crate::data::walk::walk;
 
 /// Reads one file to its end; the text names it in errors.
 type Reader<T> = fn(&mut dyn Read, &str) -> Result<T, DataError>;
@@ -36,18 +38,25 @@ pub(super) struct Joined {
     pub(super) class_names: Vec<String>,
 }
 
+/// How many images a file can hold at most, by its first bytes and its length; `None` where that does not tell.
+type Count = fn(&mut dyn Read, u64) -> Option<u64>;
+
 /// How the files of a layout are encoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Encoding {
     /// Pairs of idx files, each plain or with `.gz` behind its name.
     Idx,
     /// Every file holds images with their labels.
-    Records(Reader<ImageSet>),
+    Records {
+        read: Reader<ImageSet>,
+        count: Count,
+    },
     /// Every file holds all images of some classes, and the data set is cut after all are read. Archives may hold them
     /// without their folder, because their names say what they are.
     Classes {
         read: Reader<ClassImages>,
         join: Join,
+        count: Count,
     },
     /// One file an image.
     Files(Files),
@@ -284,12 +293,47 @@ pub(super) fn locate(source: DataName, folder: &Path) -> Result<Located, DataErr
     })
 }
 
+/// How many images lie in a folder at most, by names, lengths and headers alone; `None` for archives and where these do
+/// not tell.
+pub(super) fn images_at_most(located: &Located) -> Option<u64> {
+    if located.form == Form::Archive {
+        return None;
+    }
+    let layout = located.layout;
+    if let Encoding::Files(files) = layout.encoding {
+        let is_image = |path: &str| (files.usage)(path) == Use::Image;
+        let found = walk(&located.path, &is_image).ok()?;
+        return Some(found.files.iter().filter(|path| is_image(path)).count() as u64);
+    }
+    let mut total = 0_u64;
+    for (member, path) in layout.members.iter().zip(&located.files) {
+        let file = File::open(path).ok()?;
+        let mut reader = Unpacked::new(file).ok()?;
+        total = total.saturating_add(match layout.encoding {
+            Encoding::Idx if member.role == Role::Labels => 0,
+            Encoding::Idx => idx::stated_count(&mut reader)?,
+            Encoding::Records { count, .. } | Encoding::Classes { count, .. } => {
+                count(&mut reader, size_of(path))?
+            }
+            Encoding::Files(_) => return None,
+        });
+    }
+    Some(total)
+}
+
 /// How to get a data set.
 pub(super) fn advice(source: DataName) -> String {
     format!(
-        "Get {} from {} and put it into the data folder as it is; or, if it lies elsewhere, run \
+        "{}et {} from {} and put it into the data folder as it is; or, if it lies elsewhere, run \
          `tagcl data import {} PATH` or name its folder with --data DIR.",
-        source.get, source.homepage, source.name
+        if source.remotes.is_empty() {
+            "G".to_owned()
+        } else {
+            format!("`tagcl data get {}` downloads it. Or g", source.name)
+        },
+        source.get,
+        source.homepage,
+        source.name
     )
 }
 
@@ -454,8 +498,16 @@ fn read_file<R: Read>(
         }
         None => None,
     };
+    let mut start = vec![0; 512];
+    let found = read_up_to(reader, &mut start).map_err(DataError::unreadable(&name))?;
+    start.truncate(found);
+    if let Some(what) = placeholder(&start) {
+        let remedy = "put the official file in its place";
+        return Err(DataError::unfit(name, format!("it is {what}"), remedy));
+    }
+    let mut inner = start.as_slice().chain(reader);
     let mut tap = Tap {
-        inner: reader,
+        inner: &mut inner,
         hash: options.hash.then(Sha256::new),
         bytes: 0,
         copy,
@@ -466,7 +518,7 @@ fn read_file<R: Read>(
             idx::read_labels(&mut tap, &name).map(Part::Labels)
         }
         Encoding::Idx => idx::read_images(&mut tap, &name).map(Part::Images),
-        Encoding::Records(read) => read(&mut tap, &name).map(Part::Records),
+        Encoding::Records { read, .. } => read(&mut tap, &name).map(Part::Records),
         Encoding::Classes { read, .. } => read(&mut tap, &name).map(Part::Classes),
         // Read by `images::read`.
         Encoding::Files(_) => Err(DataError::NoImages { what: name.clone() }),

@@ -50,6 +50,7 @@ pub static MINI_IMAGENET: DataSpec = DataSpec {
                     format::mini_imagenet::read(&read_bounded(reader, MAX_FILE_BYTES, file)?, file)
                 },
                 join,
+                count: |_, length| Some(length / (3 * 84 * 84)),
             },
             folders: &["mini-imagenet", "imagenet", "miniImagenet", ""],
             archives: &["mini-imagenet", "mini-imagenet-cache"],
@@ -228,7 +229,7 @@ fn fields(line: &str) -> Option<Vec<String>> {
 }
 
 /// Number, file name and label of every line of a list, after its header.
-fn rows(file: &str, text: &str) -> Result<Vec<(usize, String, String)>, DataError> {
+pub(crate) fn rows(file: &str, text: &str) -> Result<Vec<(usize, String, String)>, DataError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text
         .lines()

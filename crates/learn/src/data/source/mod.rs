@@ -81,8 +81,11 @@ pub struct Status {
     pub description: &'static str,
     /// Its licence.
     pub licence: &'static str,
-    /// Where it lies; `None` if it is absent or incomplete.
+    /// Where it lies; `None` if it is absent or files of it are.
     pub located: Option<Located>,
+    /// Where fewer images lie there than belong to it: how many at most, by names, lengths and headers of the files.
+    /// `None` too for archives, which are not looked into.
+    pub images_at_most: Option<u64>,
     /// If it is not located: how to get it.
     pub advice: Option<String>,
 }
@@ -131,12 +134,15 @@ pub fn status(folder: &Path) -> Vec<Status> {
         .iter()
         .map(|&name| {
             let located = layout::locate(name, folder).ok();
+            let official = (name.train + name.test) as u64;
+            let images = located.as_ref().and_then(layout::images_at_most);
             let advice = located.is_none().then(|| layout::advice(name));
             Status {
                 name,
                 description: name.description,
                 licence: name.licence,
                 located,
+                images_at_most: images.filter(|&images| images < official),
                 advice,
             }
         })

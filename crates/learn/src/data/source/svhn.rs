@@ -22,9 +22,12 @@ pub static SVHN: DataSpec = DataSpec {
     test: 26_032,
     // `SVHN` is where the released code keeps it.
     layouts: &[Layout {
-        encoding: Encoding::Records(|reader, file| {
-            mat::read_images(&read_bounded(reader, MAX_FILE_BYTES, file)?, 10, file)
-        }),
+        encoding: Encoding::Records {
+            read: |reader, file| {
+                mat::read_images(&read_bounded(reader, MAX_FILE_BYTES, file)?, 10, file)
+            },
+            count: |reader, _| mat::stated_images(reader),
+        },
         folders: &["svhn", "SVHN", ""],
         archives: &[],
         members: &[

@@ -57,6 +57,30 @@ fn labels_may_be_64_bits_wide() {
     }
 }
 
+#[test]
+fn the_number_of_images_stands_at_the_beginning() {
+    for packed in [false, true] {
+        let bytes = small(packed);
+        assert_eq!(stated_images(&mut bytes.as_slice()), Some(2));
+        for end in 0..bytes.len() {
+            let _ = stated_images(&mut &bytes[..end]);
+        }
+    }
+    assert_eq!(
+        stated_images(
+            &mut [&header()[..], &variable("y", &[2, 1], &[1, 2])]
+                .concat()
+                .as_slice()
+        ),
+        None
+    );
+    assert_eq!(stated_images(&mut &b"text"[..]), None);
+    if let Some(folder) = shared_data() {
+        let mut file = std::fs::File::open(folder.join("svhn-sample/train_32x32.mat")).unwrap();
+        assert_eq!(stated_images(&mut file), Some(400));
+    }
+}
+
 fn header() -> Vec<u8> {
     let mut bytes = b"MATLAB 5.0 MAT-file".to_vec();
     bytes.resize(124, b' ');

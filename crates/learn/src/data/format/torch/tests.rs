@@ -150,6 +150,120 @@ fn members_and_storages_must_fit() {
     assert!(problem(&script).contains("TorchScript"));
 }
 
+/// A protocol-2 pickle of what `write` writes, which may make tensors of storage `0` with six values.
+fn checkpoint(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut pickle = b"\x80\x02".to_vec();
+    write(&mut pickle);
+    pickle.push(b'.');
+    let values: Vec<u8> = (0..6_u8).flat_map(|x| f32::from(x).to_le_bytes()).collect();
+    archive(&[("a/data.pkl", &pickle), ("a/data/0", &values)])
+}
+
+fn key(out: &mut Vec<u8>, text: &str) {
+    out.push(b'X');
+    out.extend((text.len() as u32).to_le_bytes());
+    out.extend(text.bytes());
+}
+
+/// `{text: tensor of one value, ...}`.
+fn dict(out: &mut Vec<u8>, tensors: &[(&str, u8)]) {
+    out.push(b'}');
+    for (name, offset) in tensors {
+        key(out, name);
+        out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000");
+        out.extend(b"X\x03\0\0\0cpuK\x06tQ");
+        out.extend([b'K', *offset, b'K', 1, 0x85, b'K', 1, 0x85]);
+        out.extend(b"\x89}tRs");
+    }
+}
+
+/// The names in a dictionary of dictionaries, each with so many tensors.
+fn nested(parts: &[(&str, &[(&str, u8)])]) -> Vec<u8> {
+    checkpoint(|out| {
+        out.push(b'}');
+        for (name, tensors) in parts {
+            key(out, name);
+            dict(out, tensors);
+            out.push(b's');
+        }
+    })
+}
+
+const TWO: &[(&str, u8)] = &[("conv.weight", 1), ("fc.weight", 2)];
+
+#[test]
+fn the_state_dict_is_found_wherever_it_is_usual() {
+    for place in NESTED {
+        let bytes = nested(&[
+            ("optimizer", &[("a", 0), ("b", 0), ("c", 0)]),
+            (place, TWO),
+            ("ema", &[("x", 0)]),
+        ]);
+        let found = read(&bytes).unwrap();
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            ["conv.weight", "fc.weight"],
+            "{place}"
+        );
+        assert_eq!(found["fc.weight"].1, [2.0]);
+    }
+    // Beside a tensor that is a score.
+    let bytes = checkpoint(|out| {
+        dict(out, &[("best_acc1", 5)]);
+        key(out, "state_dict");
+        dict(out, &[("conv.weight", 1)]);
+        out.push(b's');
+    });
+    assert_eq!(
+        read(&bytes).unwrap().keys().collect::<Vec<_>>(),
+        ["conv.weight"]
+    );
+    // In a place of its own.
+    assert_eq!(
+        read(&nested(&[("generator", TWO), ("d", &[("x", 0)])]))
+            .unwrap()
+            .len(),
+        2
+    );
+    // A key of Python 2.
+    let python2 = checkpoint(|out| {
+        dict(out, &[]);
+        out.extend(b"U\x05model");
+        dict(out, TWO);
+        out.push(b's');
+    });
+    assert_eq!(read(&python2).unwrap().len(), 2);
+}
+
+#[test]
+fn several_candidates_are_named() {
+    let error = problem(&nested(&[("state_dict", TWO), ("model", TWO)]));
+    assert!(
+        error.contains("several sets of weights that fit (state_dict, model)"),
+        "{error}"
+    );
+    let error = problem(&nested(&[("student", TWO), ("teacher", TWO)]));
+    assert!(error.contains("(student, teacher)"), "{error}");
+    let mut seen = Vec::new();
+    let bytes = nested(&[("state_dict", TWO), ("ema", TWO)]);
+    let chosen = read_chosen(&bytes, "f", &mut |candidates| {
+        seen = candidates.iter().map(|c| c.name().to_owned()).collect();
+        Ok(1)
+    });
+    assert_eq!(
+        (chosen.unwrap().len(), seen),
+        (2, vec!["state_dict".to_owned(), "ema".to_owned()])
+    );
+    let error = read_chosen(&bytes, "f", &mut |_| Err("none will do".to_owned())).unwrap_err();
+    assert!(error.to_string().contains("none will do"), "{error}");
+}
+
+#[test]
+fn other_zip_archives_are_named() {
+    assert!(problem(&archive(&[("x.npy", b"")])).contains("NumPy arrays"));
+    assert!(problem(&archive(&[("word/document.xml", b"")])).contains("[word/document.xml]"));
+}
+
 /// A stride of 0 repeats one value without end in the file.
 #[test]
 fn repeated_values_are_bounded_by_the_file() {
