@@ -3,9 +3,8 @@
 #
 #   tools/check_memory.sh [TEST_FILTER]
 #
-# The kernels are compiled by themselves (with src/seed.rs, from which their tests draw), without the two modules that
-# know Burn, so that it takes a minute and every line of them is instrumented. Needs a nightly toolchain, or
-# RUSTC_BOOTSTRAP=1 with a stable one.
+# The kernels are compiled by themselves, without the two modules that know Burn, so that it takes a minute and every line
+# of them is instrumented. Needs a nightly toolchain, or RUSTC_BOOTSTRAP=1 with a stable one.
 set -euo pipefail
 root="$(cd "$(dirname "$0")/.." && pwd)"
 crate="${TAGCL_CHECK_DIR:-$(mktemp -d)}"
@@ -18,9 +17,7 @@ name = "kernels"
 version = "0.0.0"
 edition = "2024"
 [dependencies]
-$(version rand_chacha)
-$(version sha2)
-$(version thiserror)
+half = { version = "2", default-features = false }
 [dev-dependencies]
 $(version proptest)
 [profile.dev]
@@ -30,11 +27,10 @@ kernel-profile = []
 [workspace]
 END
 
-rm -rf "$crate/src/kernels"
-cp -r "$root/src/kernels" "$root/src/seed.rs" "$crate/src/"
-rm "$crate/src/kernels/extension.rs" "$crate/src/kernels/layers.rs"
-sed -i '/^pub mod \(extension\|layers\);$/d' "$crate/src/kernels/mod.rs"
-printf '#![allow(dead_code, unused)]\npub mod kernels;\npub mod seed;\n' >"$crate/src/lib.rs"
+rm -rf "$crate/src"
+cp -r "$root/crates/kernels/src" "$crate/src"
+rm "$crate/src/extension.rs" "$crate/src/layers.rs"
+sed -i '/^pub mod \(extension\|layers\);$/d' "$crate/src/lib.rs"
 
 host="$(rustc -vV | sed -n 's/^host: //p')"
 toolchain=(); [ -n "${RUSTC_BOOTSTRAP:-}" ] || toolchain=(+nightly)

@@ -4,7 +4,7 @@
     python3 tools/make_mnist_sample.py MNIST_DIR [OUT_DIR]
 
 MNIST_DIR holds {train,t10k}-{images-idx3,labels-idx1}-ubyte.gz. OUT_DIR defaults to
-assets/mnist-sample beside this script's folder. Of each digit the first TRAIN_PER_DIGIT training and
+crates/learn/assets/mnist-sample beside this script's folder. Of each digit the first TRAIN_PER_DIGIT training and
 TEST_PER_DIGIT test images are taken and kept in file order. The output is idx in gzip, without name
 or time in the header, so that it is the same on every run with the same zlib. Standard library only.
 Prints sizes and SHA-256 sums, also of the unpacked input.
@@ -75,7 +75,7 @@ def main():
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     here = os.path.dirname(os.path.abspath(__file__))
-    out = sys.argv[2] if len(sys.argv) == 3 else os.path.join(here, "..", "assets", "mnist-sample")
+    out = sys.argv[2] if len(sys.argv) == 3 else os.path.join(here, "..", "crates", "learn", "assets", "mnist-sample")
     os.makedirs(out, exist_ok=True)
     sample(sys.argv[1], out, "train", TRAIN_PER_DIGIT)
     sample(sys.argv[1], out, "t10k", TEST_PER_DIGIT)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the checkpoints that the tests of src/data/format/torch.rs read: every type, views, nesting, both formats.
+"""Writes the checkpoints that the tests of crates/learn/src/data/format/torch.rs read: every type, views, nesting, both formats.
 
-    python3 tools/make_torch_fixtures.py src/data/format/torch
+    python3 tools/make_torch_fixtures.py crates/learn/src/data/format/torch
 
 Needs torch. The files depend on its version (alignment, pickles), so they are kept and not made anew.
 """

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tagcl::data::fuzzing::run("mini_imagenet", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tagcl_learn::data::fuzzing::run("mini_imagenet", bytes));

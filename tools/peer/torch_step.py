@@ -4,7 +4,7 @@
     python3 torch_step.py [--threads 1] [--steps 25] [--only 10x32,64x32,10x84,mlp,alexnet,resnet18] [--no-compile]
                           [--cpu-time]
 
-The network is the reduced ResNet-18 of Split-CIFAR100 as `src/model/resnet.rs` has it: a 3x3 convolution, norm and ReLU;
+The network is the reduced ResNet-18 of Split-CIFAR100 as `crates/learn/src/model/resnet.rs` has it: a 3x3 convolution, norm and ReLU;
 four stages (20, 40, 80, 160 channels) of two blocks, each block one 3x3 convolution -> ReLU -> norm, plus the input
 (through a 1x1 convolution without norm where the shape changes), -> ReLU -> norm; average pooling over 4x4; a linear
 head over 100 classes of which five compete in the loss. Random images, labels and weights; no dropout.
