@@ -6,6 +6,7 @@ use super::CliError;
 use super::args::{DataArgs, DataCommand};
 use super::data_progress::DataProgress;
 use super::printer::Printer;
+use super::show::{parse, show, to_json};
 use crate::data::fetch::FetchOptions;
 use crate::data::{self, DataName, VerifyReport};
 
@@ -38,7 +39,7 @@ pub(super) fn data(args: &DataArgs, printer: &Printer) -> Result<(), CliError> {
             print_report(&report.verified, printer);
             Ok(())
         }
-        DataCommand::Show(args) => super::show::show(args, printer),
+        DataCommand::Show(args) => show(args, printer),
         DataCommand::Verify { name, data, json } => {
             let report = data::verify(parse(name)?, data)?;
             if *json {
@@ -80,15 +81,6 @@ fn get(
         report.located.path.display()
     ));
     Ok(())
-}
-
-pub(super) fn parse(name: &str) -> Result<DataName, CliError> {
-    name.parse()
-        .map_err(|e: data::DataError| CliError::Usage(e.to_string()))
-}
-
-pub(super) fn to_json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 fn list(folder: &Path, json: bool, printer: &Printer) {

@@ -2,7 +2,6 @@
 
 use super::CliError;
 use super::args::ShowArgs;
-use super::data::{parse, to_json};
 use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use crate::data::contact::contact_sheet;
@@ -11,6 +10,17 @@ use crate::experiment::benchmark::BenchmarkSpec;
 use crate::experiment::benchmark::custom::CustomBenchmark;
 use crate::experiment::benchmark::sources::load_benchmark;
 use crate::settings::find;
+
+/// The data set of this name.
+pub(super) fn parse(name: &str) -> Result<data::DataName, CliError> {
+    name.parse()
+        .map_err(|e: data::DataError| CliError::Usage(e.to_string()))
+}
+
+/// As JSON for people and programs.
+pub(super) fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
 
 /// What is printed of one half.
 #[derive(serde::Serialize)]

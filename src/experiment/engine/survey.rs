@@ -8,10 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::experiment::engine::manifest::{self, ManifestError};
 use crate::experiment::run::heartbeat::{self, Heartbeat, Phase};
+use crate::experiment::run::result::parse_without_alpha;
 use crate::experiment::run::store::RESULT;
 
 /// A process on another machine that has written nothing for so long counts as gone.
@@ -189,17 +190,6 @@ fn judge_all(folders: &[(String, PathBuf)]) -> Vec<Option<RunStatus>> {
     })
 }
 
-/// The little of a result that is needed where there is no `status.json`.
-#[derive(Deserialize)]
-struct ResultHead {
-    metrics: MetricsHead,
-}
-
-#[derive(Deserialize)]
-struct MetricsHead {
-    average_accuracy: f64,
-}
-
 /// Judges one folder; `None` if it is none of a run (or has just vanished).
 fn judge(id: &str, folder: &Path, host: &str) -> Option<RunStatus> {
     let beat = heartbeat::read(folder);
@@ -231,12 +221,12 @@ fn judge_result(id: &str, path: &Path, bytes: u64, beat: Option<&Heartbeat>) -> 
     if let Some(beat) = beat.filter(|b| b.phase == Phase::Done && b.result_bytes == Some(bytes)) {
         return RunStatus::of(id, State::Done, beat);
     }
-    let head = std::fs::read(path)
+    let result = std::fs::read(path)
         .map_err(|e| e.to_string())
-        .and_then(|bytes| serde_json::from_slice::<ResultHead>(&bytes).map_err(|e| e.to_string()));
+        .and_then(|bytes| parse_without_alpha(&bytes));
     let mut run = RunStatus::bare(id.to_string(), State::Done);
-    match head {
-        Ok(head) => run.accuracy = Some(head.metrics.average_accuracy),
+    match result {
+        Ok(result) => run.accuracy = Some(result.metrics.average_accuracy),
         Err(reason) => {
             run.state = State::Damaged;
             run.error = Some(format!("{}: {reason}", path.display()));
@@ -294,6 +284,7 @@ impl RunStatus {
 mod tests {
     use super::State as S;
     use super::*;
+    use crate::experiment::testing::{finished, planned};
 
     fn beat(phase: Phase) -> Heartbeat {
         Heartbeat {
@@ -329,7 +320,9 @@ mod tests {
     fn every_state_is_told_from_files() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
-        let result = r#"{"metrics": {"average_accuracy": 70.25}}"#;
+        let config = planned(&[("lr", "0.1")]).config;
+        let text = serde_json::to_string(&finished(&config, 70.25)).unwrap();
+        let result = text.as_str();
         let done = Heartbeat {
             result_bytes: Some(result.len() as u64),
             ..beat(Phase::Done)
@@ -413,7 +406,9 @@ mod tests {
     fn thousands_of_runs_and_a_damaged_manifest_are_taken_in() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
-        let result = r#"{"metrics": {"average_accuracy": 70.25}}"#;
+        let config = planned(&[("lr", "0.1")]).config;
+        let text = serde_json::to_string(&finished(&config, 70.25)).unwrap();
+        let result = text.as_str();
         let done = Heartbeat {
             result_bytes: Some(result.len() as u64),
             ..beat(Phase::Done)

@@ -30,7 +30,7 @@ pub(super) static ALPHA: PlotSpec = PlotSpec {
 
 /// The recorded α of a group's runs.
 pub(super) fn of_group(data: &Data<'_>, entry: &Entry<'_>) -> Result<Vec<AlphaResult>, PlotError> {
-    if !entry.group.config.value("alpha").is_some() {
+    if entry.group.config.value("alpha").is_none() {
         return Ok(Vec::new());
     }
     let mut all = Vec::new();
