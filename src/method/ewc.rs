@@ -17,7 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Method, Step, TaskEnd, batch_gradient, dot};
-use crate::model::{Learner, LearnerError, Mode, competing_cross_entropy};
+use crate::model::{Learner, LearnerError, Mode, Wanted, competing_cross_entropy};
 use crate::optim::State;
 use crate::seed::Seeds;
 use crate::stream::{Batch, Classes, Task};
@@ -210,7 +210,7 @@ fn evaluation_gradient(
     competing: &[Classes],
     gradient: &mut Vec<f32>,
 ) -> Result<(), LearnerError> {
-    let logits = learner.forward(batch, Mode::Evaluate)?;
+    let logits = learner.forward(batch, Mode::Evaluate, Wanted::All)?;
     let (_, d_logits) = competing_cross_entropy(logits, &batch.labels, competing)?;
     learner.backward(&d_logits, gradient)
 }
