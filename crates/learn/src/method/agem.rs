@@ -14,7 +14,7 @@
 
 use super::buffer::{Ring, choose, gather};
 use super::{Method, MethodSpec, Passes, Step, batch_gradient, dot, invalid, list};
-use crate::model::{Learner, LearnerError, Mode};
+use crate::model::{Learner, LearnerError, Mode, Wanted};
 use crate::optim::State;
 use crate::seed::{SeedStream, Seeds};
 use crate::settings::{SettingsSpec, by_profile, typed};
@@ -118,7 +118,7 @@ impl Method for Agem {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         if self.config.forwards_twice {
-            learner.forward(step.batch, Mode::Observe)?;
+            learner.forward(step.batch, Mode::Observe, Wanted::Nothing)?;
         }
         for (&position, &class) in step.positions.iter().zip(&step.batch.labels) {
             self.memory.add(step.t, position, class);

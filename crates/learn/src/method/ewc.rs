@@ -17,7 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Method, MethodSpec, Passes, Step, TaskEnd, batch_gradient, dot};
-use crate::model::{Learner, LearnerError, Mode, competing_cross_entropy};
+use crate::model::{Learner, LearnerError, Mode, Wanted, competing_cross_entropy};
 use crate::optim::State;
 use crate::seed::Seeds;
 use crate::settings::{RealRange, SettingsSpec, WholeRange, by_profile, fixed, typed};
@@ -222,7 +222,7 @@ fn evaluation_gradient(
     competing: &[Classes],
     gradient: &mut Vec<f32>,
 ) -> Result<(), LearnerError> {
-    let logits = learner.forward(batch, Mode::Evaluate)?;
+    let logits = learner.forward(batch, Mode::Evaluate, Wanted::All)?;
     let (_, d_logits) = competing_cross_entropy(logits, &batch.labels, competing)?;
     learner.backward(&d_logits, gradient)
 }

@@ -1,7 +1,7 @@
 //! No method: the gradient of the present batch and nothing else. With SGD it is the field's "naive" baseline.
 
 use super::{Method, MethodSpec, Passes, Step};
-use crate::model::{Learner, LearnerError, Mode, cross_entropy};
+use crate::model::{Learner, LearnerError, Mode, Wanted, cross_entropy};
 use crate::optim::State;
 use crate::settings::{NoSettings, SettingsSpec};
 use crate::stream::{Batch, Task};
@@ -32,7 +32,7 @@ pub fn batch_gradient(
     batch: &Batch,
     gradient: &mut Vec<f32>,
 ) -> Result<f32, LearnerError> {
-    let logits = learner.forward(batch, Mode::Train)?;
+    let logits = learner.forward(batch, Mode::Train, Wanted::Competing)?;
     let (loss, d_logits) = cross_entropy(logits, &batch.labels, &batch.competing)?;
     learner.backward(&d_logits, gradient)?;
     Ok(loss)

@@ -5,21 +5,20 @@
 
 use std::sync::Arc;
 
-use super::{LearnerError, Logits, head};
-use crate::stream::{Batch, Classes, Samples};
+use super::{LearnerError, Logits, Wanted, head};
+use crate::stream::{Batch, Samples};
 
 /// What judges images: a network in evaluation mode, or what a method puts in its place.
 pub trait Classifier: Send + Sync {
-    /// Scores, of which the highest among the competing ones wins; those of a network are its logits. Only the scores of
-    /// the classes that are `wanted` of an example need to be right: a head of many classes is not computed for the few
-    /// that compete.
+    /// Scores, of which the highest among the competing ones wins; those of a network are its logits. Places of classes
+    /// that are not wanted mean nothing.
     ///
     /// # Shapes
-    /// `wanted`: one an example; output: `[batch, classes]` over all classes of the head.
+    /// Output: `[batch, classes]`, with a place for every class of the head.
     ///
     /// # Errors
     /// [`LearnerError::Size`] if the images do not fit, [`LearnerError::Classes`] if the head lacks a wanted class.
-    fn scores(&self, batch: &Batch, wanted: &[Classes]) -> Result<Vec<f32>, LearnerError>;
+    fn scores(&self, batch: &Batch, wanted: Wanted) -> Result<Vec<f32>, LearnerError>;
 
     /// What the network's head sees: `[batch, features]`.
     ///
@@ -37,7 +36,7 @@ pub trait Classifier: Send + Sync {
 }
 
 impl<C: Classifier + ?Sized> Classifier for Arc<C> {
-    fn scores(&self, batch: &Batch, wanted: &[Classes]) -> Result<Vec<f32>, LearnerError> {
+    fn scores(&self, batch: &Batch, wanted: Wanted) -> Result<Vec<f32>, LearnerError> {
         (**self).scores(batch, wanted)
     }
 
@@ -129,41 +128,7 @@ pub fn evaluate(
 }
 
 fn judge(classifier: &dyn Classifier, batch: &Batch) -> Result<Evaluation, LearnerError> {
-    let scores = classifier.scores(batch, &batch.competing)?;
+    let scores = classifier.scores(batch, Wanted::Competing)?;
     let scores = Logits::new(&scores, classifier.classes());
     Ok(head::judge_rows(scores, &batch.labels, &batch.competing))
-}
-
-/// Consecutive examples that want the same classes, with these.
-pub(super) fn same_wanted(
-    wanted: &[Classes],
-) -> impl Iterator<Item = (std::ops::Range<usize>, &Classes)> {
-    let mut next = 0;
-    wanted.chunk_by(|a, b| a == b).filter_map(move |same| {
-        let first = next;
-        next += same.len();
-        Some((first..next, same.first()?))
-    })
-}
-
-/// Refuses sets that the head does not have.
-pub(super) fn check_wanted(
-    wanted: &[Classes],
-    examples: usize,
-    head: usize,
-) -> Result<(), LearnerError> {
-    if wanted.len() != examples {
-        return Err(LearnerError::Length {
-            what: "sets of wanted classes",
-            expected: examples,
-            found: wanted.len(),
-        });
-    }
-    match wanted.iter().find(|set| set.end() > head) {
-        Some(set) => Err(LearnerError::Classes {
-            set: set.clone(),
-            head,
-        }),
-        None => Ok(()),
-    }
 }

@@ -1,14 +1,18 @@
 //! The head in evaluation and in training loops written with Burn: how the classes of all tasks share one output layer.
 //!
-//! Owns the rule that an example's logits compete only with those of its own set of classes. The released code writes
+//! Owns how the head's kernel is asked for the logits that somebody wants, and the rule that an example's logits compete only with those of its own set of classes. The released code writes
 //! −1e11 over the other logits; [`task_loss`] takes the one range of a batch out of the logits, or adds a large negative
 //! number outside each example's set, so that those classes have probability and gradient exactly zero.
+
+use std::ops::Range;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::{Evaluation, Logits};
-use crate::stream::Classes;
+use super::{Evaluation, LearnerError, Logits, Wanted};
+use crate::kernels::Level;
+use crate::kernels::head::HeadSpec;
+use crate::stream::{Batch, Classes};
 
 /// Far below any logit, yet its sums stay finite.
 const MASKED: f32 = -1e30;
@@ -71,6 +75,54 @@ pub fn judge(logits: &[f32], label: usize, competing: &Classes) -> (f64, bool) {
     let powers = competing.iter().map(|c| (f64::from(logits[c]) - max).exp());
     let sum: f64 = powers.sum();
     (max + sum.ln() - f64::from(logits[label]), best == label)
+}
+
+/// Refuses a batch without one set of competing classes an example, or with classes that the head does not have.
+pub(super) fn check_competing(batch: &Batch, classes: usize) -> Result<(), LearnerError> {
+    if batch.competing.len() != batch.len() {
+        return Err(LearnerError::Length {
+            what: "sets of competing classes",
+            expected: batch.len(),
+            found: batch.competing.len(),
+        });
+    }
+    match batch.competing.iter().find(|set| set.end() > classes) {
+        Some(set) => Err(LearnerError::Classes {
+            set: set.clone(),
+            head: classes,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The wanted logits on the kernels.
+///
+/// # Shapes
+/// As [`HeadSpec::logits`].
+pub(super) fn logits_on_kernels(
+    head: &HeadSpec,
+    level: Level,
+    (features, weight, bias): (&[f32], &[f32], &[f32]),
+    (batch, wanted): (&Batch, Wanted),
+    logits: &mut [f32],
+) {
+    let mut block = |examples: Range<usize>, classes: Range<usize>| {
+        head.logits(level, (features, weight, bias), examples, classes, logits);
+    };
+    match wanted {
+        Wanted::Nothing => {}
+        Wanted::All => block(0..head.batch, 0..head.classes),
+        Wanted::Competing => {
+            let mut first = 0;
+            for same in batch.competing.chunk_by(|a, b| a == b) {
+                let examples = first..first + same.len();
+                first = examples.end;
+                for run in same.first().map_or(&[][..], Classes::runs) {
+                    block(examples.clone(), run.clone());
+                }
+            }
+        }
+    }
 }
 
 /// [`judge`]s every row of logits.

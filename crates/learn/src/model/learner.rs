@@ -50,6 +50,14 @@ pub enum LearnerError {
         /// The classes that compete.
         classes: Classes,
     },
+    /// Logits that were not computed.
+    #[error(
+        "the logits of the classes {set} were not wanted of the forward pass: ask for Wanted::All"
+    )]
+    NotWanted {
+        /// The classes.
+        set: Classes,
+    },
     /// Classes that the head does not have.
     #[error("classes {set}: a set must not be empty nor go beyond the head, which has {head}")]
     Classes {
@@ -72,21 +80,64 @@ pub enum Mode {
     Evaluate,
 }
 
-/// Logits of a batch: `[batch, classes]`, row-major, over all classes of the head.
+/// Of which classes somebody wants the logits.
+///
+/// A head tells apart many more classes than compete for an example of one task, and the small networks would spend a
+/// tenth of a step on logits that nobody looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// Of none: the pass is for its statistics and dropout alone.
+    Nothing,
+    /// For each example, of the classes that compete for it ([`Batch::competing`]).
+    Competing,
+    /// Of all classes of the head.
+    All,
+}
+
+/// Logits of a batch: `[batch, classes]`, row-major, with a place for every class of the head. Places of classes that
+/// were not wanted mean nothing, and losses refuse them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Logits<'a> {
     values: &'a [f32],
     classes: usize,
+    wanted: Wanted,
+    competing: &'a [Classes],
 }
 
 impl<'a> Logits<'a> {
-    /// Rows of `classes` values; a rest is left out.
+    /// Rows of `classes` values, all of which were wanted; a rest is left out.
     #[must_use]
     pub fn new(values: &'a [f32], classes: usize) -> Self {
         let whole = values.len() / classes.max(1) * classes;
         Self {
             values: values.get(..whole).unwrap_or_default(),
             classes,
+            wanted: Wanted::All,
+            competing: &[],
+        }
+    }
+
+    /// Those of a batch.
+    pub(super) fn of(values: &'a [f32], classes: usize, wanted: Wanted, batch: &'a Batch) -> Self {
+        Self {
+            wanted,
+            competing: &batch.competing,
+            ..Self::new(values, classes)
+        }
+    }
+
+    /// Whether the logits of these classes are there, for the example of this number.
+    #[must_use]
+    pub fn has(self, example: usize, classes: &Classes) -> bool {
+        match self.wanted {
+            Wanted::Nothing => false,
+            Wanted::All => classes.end() <= self.classes,
+            Wanted::Competing => {
+                let there = self.competing.get(example);
+                there.is_some_and(|there| {
+                    there == classes || classes.iter().all(|c| there.contains(c))
+                })
+            }
         }
     }
 
@@ -103,7 +154,6 @@ impl<'a> Logits<'a> {
     }
 
     /// One row an example.
-    #[must_use]
     pub fn rows(self) -> std::slice::ChunksExact<'a, f32> {
         self.values.chunks_exact(self.classes.max(1))
     }
@@ -124,7 +174,7 @@ pub struct Counters {
 ///
 /// ```
 /// use tagcl::data::ImageShape;
-/// use tagcl::model::{Dropout, KernelMlp, Learner, MlpConfig, Mode, cross_entropy};
+/// use tagcl::model::{Dropout, KernelMlp, Learner, MlpConfig, Mode, Wanted, cross_entropy};
 /// use tagcl::seed::Seeds;
 /// use tagcl::stream::Batch;
 ///
@@ -136,7 +186,7 @@ pub struct Counters {
 ///     labels: vec![2, 3],
 ///     competing: vec![(2..4).into(); 2],
 /// };
-/// let logits = learner.forward(&batch, Mode::Train)?;
+/// let logits = learner.forward(&batch, Mode::Train, Wanted::Competing)?;
 /// let (loss, d_logits) = cross_entropy(logits, &batch.labels, &batch.competing)?;
 /// let mut gradient = Vec::new();
 /// learner.backward(&d_logits, &mut gradient)?;
@@ -164,20 +214,25 @@ pub trait Learner: Send {
         change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
     ) -> Result<(), LearnerError>;
 
-    /// Logits of a batch, over all classes of the head. The pass before is forgotten.
+    /// Logits of a batch. The pass before is forgotten.
     ///
     /// # Shapes
     /// Output: `[batch, classes]`.
     ///
     /// # Errors
-    /// [`LearnerError::EmptyBatch`], and [`LearnerError::Size`] if the images do not fit the network; nothing has changed
-    /// then.
-    fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<Logits<'_>, LearnerError>;
+    /// [`LearnerError::EmptyBatch`], [`LearnerError::Size`] if the images do not fit the network, and
+    /// [`LearnerError::Classes`] if classes are wanted that the head lacks; nothing has changed then.
+    fn forward<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        mode: Mode,
+        wanted: Wanted,
+    ) -> Result<Logits<'a>, LearnerError>;
 
     /// What the head saw in the last forward pass, whatever its mode: `[batch, features]`.
     ///
     /// # Errors
-    /// [`LearnerError::NoForward`] before the first pass, and where it was forgotten.
+    /// [`LearnerError::NoForward`] before the first pass, where it was forgotten, and where nothing was wanted of it.
     fn features(&mut self) -> Result<&[f32], LearnerError>;
 
     /// Gradient of the last forward pass in [`Mode::Train`] or [`Mode::Evaluate`] for this one at its logits; it replaces

@@ -14,8 +14,8 @@ use crate::stream::Classes;
 /// `labels` and `competing`: one an example; output: a number, `[batch, classes]`.
 ///
 /// # Errors
-/// [`LearnerError::Label`] for a label outside its set, [`LearnerError::Length`] and [`LearnerError::Classes`] for what
-/// does not fit the logits.
+/// [`LearnerError::Label`] for a label outside its set; [`LearnerError::Length`], [`LearnerError::Classes`] and
+/// [`LearnerError::NotWanted`] for what does not fit the logits.
 pub fn cross_entropy(
     logits: Logits<'_>,
     labels: &[usize],
@@ -39,7 +39,7 @@ pub fn cross_entropy(
 /// As [`cross_entropy`].
 ///
 /// # Errors
-/// [`LearnerError::Length`] and [`LearnerError::Classes`] for what does not fit the logits.
+/// [`LearnerError::Length`], [`LearnerError::Classes`] and [`LearnerError::NotWanted`] for what does not fit the logits.
 pub fn competing_cross_entropy(
     logits: Logits<'_>,
     labels: &[usize],
@@ -51,13 +51,12 @@ pub fn competing_cross_entropy(
     let mut loss = 0.0_f64;
     let scale = 1.0 / labels.len() as f32;
     let rows = gradient.chunks_exact_mut(logits.classes().max(1));
-    for (((row, gradient), &label), classes) in logits.rows().zip(rows).zip(labels).zip(competing) {
-        let Some(own) = row.get(label).copied() else {
-            return Err(LearnerError::Classes {
-                set: Classes::from(label..label.saturating_add(1)),
-                head: logits.classes(),
-            });
-        };
+    let examples = logits.rows().zip(rows).zip(labels).zip(competing);
+    for (i, (((row, gradient), &label), classes)) in examples.enumerate() {
+        if !classes.contains(label) {
+            there(logits, i, &Classes::from(label..label.saturating_add(1)))?;
+        }
+        let own = row[label];
         loss -= f64::from(log_softmax(row, own, classes, gradient));
         for class in classes.iter() {
             gradient[class] = (gradient[class] - one_hot(class, label)) * scale;
@@ -77,7 +76,7 @@ pub fn competing_cross_entropy(
 /// output: a number, `[batch, classes]`.
 ///
 /// # Errors
-/// [`LearnerError::Length`] and [`LearnerError::Classes`] for what does not fit the logits.
+/// [`LearnerError::Length`], [`LearnerError::Classes`] and [`LearnerError::NotWanted`] for what does not fit the logits.
 pub fn squared_error(
     logits: Logits<'_>,
     targets: &[&[f32]],
@@ -125,18 +124,25 @@ fn one_each(what: &'static str, found: usize, logits: Logits<'_>) -> Result<(), 
     })
 }
 
-/// Refuses sets that are empty or go beyond the head.
+/// Refuses sets that are empty, go beyond the head, or whose logits were not wanted.
 fn check(logits: Logits<'_>, competing: &[Classes]) -> Result<(), LearnerError> {
     one_each("sets of competing classes", competing.len(), logits)?;
-    for set in competing {
-        if set.is_empty() || set.end() > logits.classes() {
-            return Err(LearnerError::Classes {
-                set: set.clone(),
-                head: logits.classes(),
-            });
-        }
+    for (example, set) in competing.iter().enumerate() {
+        there(logits, example, set)?;
     }
     Ok(())
+}
+
+fn there(logits: Logits<'_>, example: usize, set: &Classes) -> Result<(), LearnerError> {
+    let (set, head) = (set.clone(), logits.classes());
+    if set.is_empty() || set.end() > head {
+        return Err(LearnerError::Classes { set, head });
+    }
+    if logits.has(example, &set) {
+        Ok(())
+    } else {
+        Err(LearnerError::NotWanted { set })
+    }
 }
 
 /// Writes the probabilities of the competing classes; returns the logarithm of that of the logit `own`.

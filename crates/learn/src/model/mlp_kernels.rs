@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::classifier::{check_wanted, same_wanted};
 use super::learner::check_gradient;
 use super::weights::FloatTensor;
 use super::{
     Classifier, Counters, Dropout, Learner, LearnerError, Logits, MlpConfig, Mode, NetworkLearner,
+    Wanted, head,
 };
 use crate::kernels::Level;
 use crate::kernels::dense::{Dense, relu_gradient};
 use crate::kernels::head::HeadSpec;
 use crate::optim::{Layout, OptimError};
 use crate::seed::SeedStream;
-use crate::stream::{Batch, Classes};
+use crate::stream::Batch;
 
 /// The two-layer perceptron as a [`Learner`] on the CPU kernels.
 pub struct KernelMlp {
@@ -100,24 +100,18 @@ impl Net {
 }
 
 impl Classifier for Net {
-    fn scores(&self, batch: &Batch, wanted: &[Classes]) -> Result<Vec<f32>, LearnerError> {
-        check_wanted(wanted, batch.len(), self.config.classes)?;
+    fn scores(&self, batch: &Batch, wanted: Wanted) -> Result<Vec<f32>, LearnerError> {
+        head::check_competing(batch, self.config.classes)?;
         let features = self.features(batch)?;
         let [.., weight, bias] = self.layers();
         let mut logits = vec![0.0; batch.len() * self.config.classes];
-        let head = self.head(batch.len());
-        for (examples, classes) in same_wanted(wanted) {
-            for run in classes.runs() {
-                let inputs = (features.as_slice(), weight, bias);
-                head.logits(
-                    self.level,
-                    inputs,
-                    examples.clone(),
-                    run.clone(),
-                    &mut logits,
-                );
-            }
-        }
+        head::logits_on_kernels(
+            &self.head(batch.len()),
+            self.level,
+            (&features, weight, bias),
+            (batch, wanted),
+            &mut logits,
+        );
         Ok(logits)
     }
 
@@ -180,21 +174,34 @@ impl Learner for KernelMlp {
         Ok(change(&mut self.net_mut().parameters)?)
     }
 
-    fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<Logits<'_>, LearnerError> {
+    fn forward<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        mode: Mode,
+        wanted: Wanted,
+    ) -> Result<Logits<'a>, LearnerError> {
         let Self { net, pass, .. } = self;
         (pass.batch, pass.open) = (0, false);
         if batch.is_empty() {
             return Err(LearnerError::EmptyBatch);
         }
         net.check(batch)?;
+        head::check_competing(batch, net.config.classes)?;
         let (level, values) = (net.level, batch.len() * net.config.hidden);
         let [first, second] = net.dense(batch.len());
-        let head = net.head(batch.len());
         let [w1, b1, w2, b2, w3, b3] = net.layers();
         let [h1, h2] = &mut pass.hidden;
         h1.resize(values, 0.0);
         h2.resize(values, 0.0);
         pass.logits.resize(batch.len() * net.config.classes, 0.0);
+        self.batches += i64::from(mode != Mode::Evaluate);
+        if (mode, wanted) == (Mode::Observe, Wanted::Nothing) {
+            // There are no statistics; what moves is the dropout stream.
+            for values in [h1, h2] {
+                let _ = self.dropout.mask(values.len());
+            }
+            return Ok(Logits::of(&pass.logits, net.config.classes, wanted, batch));
+        }
         let mut drop = |values: &mut [f32]| match mode {
             Mode::Train | Mode::Observe => drop_values(&mut self.dropout, values),
             Mode::Evaluate => None,
@@ -203,15 +210,20 @@ impl Learner for KernelMlp {
         pass.masks[0] = drop(h1);
         second.forward_relu(level, h1, w2, b2, h2);
         pass.masks[1] = drop(h2);
-        let all = (0..batch.len(), 0..net.config.classes);
-        head.logits(level, (h2, w3, b3), all.0, all.1, &mut pass.logits);
-        self.batches += i64::from(mode != Mode::Evaluate);
+        let head = net.head(batch.len());
+        head::logits_on_kernels(
+            &head,
+            level,
+            (h2, w3, b3),
+            (batch, wanted),
+            &mut pass.logits,
+        );
         if mode != Mode::Observe {
             pass.images.clone_from(&batch.pixels);
             pass.open = true;
         }
         pass.batch = batch.len();
-        Ok(Logits::new(&pass.logits, net.config.classes))
+        Ok(Logits::of(&pass.logits, net.config.classes, wanted, batch))
     }
 
     fn features(&mut self) -> Result<&[f32], LearnerError> {

@@ -26,7 +26,7 @@ mod weights;
 pub use alexnet::{AlexNet, AlexNetConfig};
 pub use classifier::{Classifier, Evaluation, evaluate};
 pub use layers::{BiasConv, Conv, Dropout, Linear, Norm};
-pub use learner::{Counters, Learner, LearnerError, Logits, Mode};
+pub use learner::{Counters, Learner, LearnerError, Logits, Mode, Wanted};
 pub use lenet::{LeNet, LeNetConfig};
 pub use loss::{competing_cross_entropy, cross_entropy, squared_error};
 pub use mlp::{MLP, Mlp, MlpConfig};

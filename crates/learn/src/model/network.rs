@@ -7,9 +7,11 @@ use std::collections::HashMap;
 
 use super::learner::check_gradient;
 use super::weights::FloatTensor;
-use super::{Classifier, Counters, Dropout, Learner, LearnerError, Logits, Mode, Network};
+use super::{
+    Classifier, Counters, Dropout, Learner, LearnerError, Logits, Mode, Network, Wanted, head,
+};
 use crate::optim::{Layout, OptimError, floats, read_gradients, read_parameters, write_parameters};
-use crate::stream::{Batch, Classes};
+use crate::stream::Batch;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -134,11 +136,18 @@ impl<N: Network> Learner for NetworkLearner<N> {
         Ok(())
     }
 
-    fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<Logits<'_>, LearnerError> {
+    /// All logits, whatever is wanted: they are one matrix product here.
+    fn forward<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        mode: Mode,
+        wanted: Wanted,
+    ) -> Result<Logits<'a>, LearnerError> {
         self.pass = None;
         if batch.is_empty() {
             return Err(LearnerError::EmptyBatch);
         }
+        head::check_competing(batch, self.network().head().outputs())?;
         let images = images(batch, &self.device)?;
         let features = if mode == Mode::Evaluate {
             self.freeze(true);
@@ -160,7 +169,7 @@ impl<N: Network> Learner for NetworkLearner<N> {
             features: features.inner(),
             values: None,
         });
-        Ok(Logits::new(&pass.logits, pass.classes))
+        Ok(Logits::of(&pass.logits, pass.classes, wanted, batch))
     }
 
     fn features(&mut self) -> Result<&[f32], LearnerError> {
@@ -223,8 +232,9 @@ struct Frozen<N: Network> {
 }
 
 impl<N: Network> Classifier for Frozen<N> {
-    /// All of them: a head's logits are one matrix product here.
-    fn scores(&self, batch: &Batch, _wanted: &[Classes]) -> Result<Vec<f32>, LearnerError> {
+    /// All of them, as in training.
+    fn scores(&self, batch: &Batch, _wanted: Wanted) -> Result<Vec<f32>, LearnerError> {
+        head::check_competing(batch, self.classes())?;
         let images = images(batch, &self.device)?;
         let logits = self.network.forward(images, &mut Dropout::off());
         Ok(floats(logits.into_data()))

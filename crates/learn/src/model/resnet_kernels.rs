@@ -9,19 +9,18 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::classifier::{check_wanted, same_wanted};
 use super::learner::check_gradient;
 use super::weights::FloatTensor;
 use super::{
     Classifier, Counters, Dropout, Learner, LearnerError, Logits, Mode, NetworkLearner, Norm,
-    ReducedResNetConfig,
+    ReducedResNetConfig, Wanted, head,
 };
 use crate::kernels::Level;
 use crate::kernels::head::HeadSpec;
 use crate::kernels::resnet::{BatchStats, PooledTrunk, TrunkPool, TrunkSpec};
 use crate::optim::{Layout, OptimError};
 use crate::seed::SeedStream;
-use crate::stream::{Batch, Classes};
+use crate::stream::Batch;
 
 /// The reduced ResNet-18 as a [`Learner`] on the CPU kernels.
 pub struct KernelResNet {
@@ -154,19 +153,18 @@ impl Net {
 }
 
 impl Classifier for Net {
-    fn scores(&self, batch: &Batch, wanted: &[Classes]) -> Result<Vec<f32>, LearnerError> {
-        check_wanted(wanted, batch.len(), self.classes)?;
+    fn scores(&self, batch: &Batch, wanted: Wanted) -> Result<Vec<f32>, LearnerError> {
+        head::check_competing(batch, self.classes)?;
         let features = self.features(batch)?;
         let (weight, bias) = self.head_tensors();
         let mut logits = vec![0.0; batch.len() * self.classes];
-        let head = self.head(batch.len());
-        for (examples, classes) in same_wanted(wanted) {
-            for run in classes.runs() {
-                let inputs = (features.as_slice(), weight, bias);
-                let level = Level::detect();
-                head.logits(level, inputs, examples.clone(), run.clone(), &mut logits);
-            }
-        }
+        head::logits_on_kernels(
+            &self.head(batch.len()),
+            Level::detect(),
+            (&features, weight, bias),
+            (batch, wanted),
+            &mut logits,
+        );
         Ok(logits)
     }
 
@@ -297,12 +295,18 @@ impl Learner for KernelResNet {
         Ok(change(&mut self.net_mut().parameters)?)
     }
 
-    fn forward(&mut self, batch: &Batch, mode: Mode) -> Result<Logits<'_>, LearnerError> {
+    fn forward<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        mode: Mode,
+        wanted: Wanted,
+    ) -> Result<Logits<'a>, LearnerError> {
         // Gives its trunk back, which the new pass then takes.
         self.pass.forget();
         if batch.is_empty() {
             return Err(LearnerError::EmptyBatch);
         }
+        head::check_competing(batch, self.net.classes)?;
         let mut trunk = self.net.trunk(batch)?;
         let head = self.net.head(batch.len());
         self.pass.features.resize(batch.len() * head.features, 0.0);
@@ -319,16 +323,16 @@ impl Learner for KernelResNet {
         let Self { net, pass, .. } = self;
         pass.logits.resize(batch.len() * net.classes, 0.0);
         let (weight, bias) = net.head_tensors();
-        head.logits(
+        head::logits_on_kernels(
+            &head,
             Level::detect(),
             (&pass.features, weight, bias),
-            0..batch.len(),
-            0..net.classes,
+            (batch, wanted),
             &mut pass.logits,
         );
         pass.batch = batch.len();
         pass.trunk = (mode != Mode::Observe).then_some(trunk);
-        Ok(Logits::new(&pass.logits, net.classes))
+        Ok(Logits::of(&pass.logits, net.classes, wanted, batch))
     }
 
     fn features(&mut self) -> Result<&[f32], LearnerError> {

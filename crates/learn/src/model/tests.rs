@@ -13,6 +13,8 @@ use crate::stream::{Batch, ClassOrder, Classes, Scaling, StreamKind, StreamSpec,
 
 pub(super) const CLASSES: usize = 6;
 
+type Deed<'a> = &'a dyn Fn(&mut dyn Learner);
+
 /// Every network on every engine, with dropout where it has some, and the images that it takes.
 fn learners() -> Vec<(&'static str, ImageShape, Box<dyn Learner>)> {
     let device = Device::flex().autodiff();
@@ -61,11 +63,11 @@ fn learners() -> Vec<(&'static str, ImageShape, Box<dyn Learner>)> {
 
 pub(super) fn batch(size: usize, shape: ImageShape, mixed: bool, salt: usize) -> Batch {
     let values = size * shape.channels * shape.height * shape.width;
-    let noise = |i: usize| (((i + 1) * (salt * 2 + 7919) * 31) % 2003) as f32 / 2003.0;
+    let mut noise = Seeds::new(salt as u64).stream("pixels");
     let half = CLASSES / 2;
     let first = |i: usize| half * usize::from(mixed && i % 3 == 1);
     Batch {
-        pixels: (0..values).map(noise).collect(),
+        pixels: (0..values).map(|_| noise.unit()).collect(),
         shape,
         labels: (0..size).map(|i| first(i) + i % half).collect(),
         competing: (0..size)
@@ -81,7 +83,7 @@ pub(super) fn gradient(
     mode: Mode,
     gradient: &mut Vec<f32>,
 ) -> Result<f32, LearnerError> {
-    let logits = learner.forward(batch, mode)?;
+    let logits = learner.forward(batch, mode, Wanted::Competing)?;
     let (loss, d_logits) = cross_entropy(logits, &batch.labels, &batch.competing)?;
     learner.backward(&d_logits, gradient)?;
     Ok(loss)
@@ -123,7 +125,7 @@ pub(super) fn near(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
 /// Mean loss in double precision, with the dropout masks that come from this place on.
 fn loss_at(learner: &mut dyn Learner, batch: &Batch, mode: Mode, counters: Counters) -> f64 {
     learner.set_counters(counters);
-    let logits = learner.forward(batch, mode).unwrap();
+    let logits = learner.forward(batch, mode, Wanted::All).unwrap();
     let judged = head::judge_rows(logits, &batch.labels, &batch.competing);
     judged.loss()
 }
@@ -148,12 +150,12 @@ fn gradients_match_differences_tensor_by_tensor() {
                     continue;
                 }
                 checked += 1;
-                // Along the gradient, a step short enough to cross few kinks of ReLU.
-                let h = 2e-3 / all;
-                let mut at = |sign: f64| {
+                // Along the gradient. A long step crosses kinks of ReLU, a short one drowns in rounding: between them a
+                // right gradient shows, and a wrong one nowhere.
+                let mut at = |h: f64| {
                     let mut moved = theta.clone();
                     for (p, g) in moved[slot.range.clone()].iter_mut().zip(own) {
-                        *p += (sign * h * f64::from(*g) / slope) as f32;
+                        *p += (h * f64::from(*g) / slope) as f32;
                     }
                     let mut put = |parameters: &mut [f32]| {
                         parameters.copy_from_slice(&moved);
@@ -162,10 +164,13 @@ fn gradients_match_differences_tensor_by_tensor() {
                     learner.update(&mut put).unwrap();
                     loss_at(learner, &batch, mode, counters)
                 };
-                let found = (at(1.0) - at(-1.0)) / (2.0 * h);
+                let errors = [3e-3, 1e-3, 3e-4, 1e-4].map(|h| {
+                    let h = h / all;
+                    ((at(h) - at(-h)) / (2.0 * h) / slope - 1.0).abs()
+                });
                 assert!(
-                    (found / slope - 1.0).abs() < 0.03,
-                    "{name}, {mode:?}, {}: {found} {slope}",
+                    errors.iter().any(|e| *e < 0.02),
+                    "{name}, {mode:?}, {}: {errors:?}",
                     slot.name
                 );
             }
@@ -187,7 +192,7 @@ fn modes_change_what_they_say() {
         let batch = batch(4, shape, true, 5);
         let before = learner.state();
         let values = |learner: &mut dyn Learner, mode| {
-            let logits = learner.forward(&batch, mode).unwrap();
+            let logits = learner.forward(&batch, mode, Wanted::All).unwrap();
             assert_eq!(
                 (logits.rows().len(), logits.classes()),
                 (4, CLASSES),
@@ -208,7 +213,7 @@ fn modes_change_what_they_say() {
             "{name}: dropout was drawn or statistics moved"
         );
         assert!(matches!(
-            learner.backward(&vec![0.0; 4 * CLASSES], &mut Vec::new()),
+            learner.backward(&[0.0; 4 * CLASSES], &mut Vec::new()),
             Err(LearnerError::NoForward)
         ));
         learner.restore(before).unwrap();
@@ -236,7 +241,7 @@ fn a_backward_pass_needs_its_forward_pass() {
             "{name}"
         );
         let counters = learner.counters();
-        learner.forward(&batch, Mode::Train).unwrap();
+        learner.forward(&batch, Mode::Train, Wanted::All).unwrap();
         let error = learner.backward(&d[1..], &mut g).unwrap_err().to_string();
         assert!(
             error.contains("17") && error.contains("18"),
@@ -247,27 +252,33 @@ fn a_backward_pass_needs_its_forward_pass() {
         assert_eq!(learner.features().unwrap().len() % 3, 0, "{name}");
         // The same pass again, into a vector that holds something.
         learner.set_counters(counters);
-        learner.forward(&batch, Mode::Train).unwrap();
+        learner.forward(&batch, Mode::Train, Wanted::All).unwrap();
         again.resize(7, f32::NAN);
         learner.backward(&d, &mut again).unwrap();
         assert_eq!(g, again, "{name}");
         let state = learner.state();
-        let forgetting: [&dyn Fn(&mut dyn Learner); 4] = [
+        let forgetting: [Deed<'_>; 4] = [
             &|learner| learner.update(&mut |_| Ok(())).unwrap(),
             &|learner| learner.restore(state.clone()).unwrap(),
             &|learner| learner.load(&learner.weights().unwrap()).unwrap(),
             &|learner| {
                 let mut empty = Batch::empty(shape);
-                let error = learner.forward(&empty, Mode::Train).map(|_| ());
+                let error = learner
+                    .forward(&empty, Mode::Train, Wanted::All)
+                    .map(|_| ());
                 assert!(matches!(error, Err(LearnerError::EmptyBatch)), "{name}");
                 empty.append(batch.clone());
                 empty.pixels.truncate(11);
-                let error = learner.forward(&empty, Mode::Observe).map(|_| ());
+                let error = learner
+                    .forward(&empty, Mode::Observe, Wanted::All)
+                    .map(|_| ());
                 assert!(matches!(error, Err(LearnerError::Size(_))), "{name}");
             },
         ];
         for forget in forgetting {
-            learner.forward(&batch, Mode::Evaluate).unwrap();
+            learner
+                .forward(&batch, Mode::Evaluate, Wanted::All)
+                .unwrap();
             forget(learner);
             assert!(none(learner.backward(&d, &mut g)), "{name}: forgotten");
         }
@@ -343,7 +354,9 @@ fn evaluation_does_not_depend_on_threads_or_batches() {
         // By hand, from the logits of a forward pass in evaluation mode.
         let positions: Vec<usize> = (0..test.len()).collect();
         let batch = test.batch(&positions);
-        let logits = learner.forward(&batch, Mode::Evaluate).unwrap();
+        let logits = learner
+            .forward(&batch, Mode::Evaluate, Wanted::All)
+            .unwrap();
         let by_hand = head::judge_rows(logits, &batch.labels, &batch.competing);
         assert_eq!(by_hand.correct, one.correct, "{name}");
         assert!((by_hand.loss() - one.loss()).abs() < 1e-5, "{name}");
@@ -358,57 +371,111 @@ fn a_frozen_copy_stays_as_it_was() {
         let batch = batch(6, shape, true, 4);
         let tensors: Vec<Vec<f32>> = learner.tensors().into_iter().map(|t| t.values).collect();
         let frozen = learner.frozen();
-        let all = vec![Classes::from(0..CLASSES); 6];
         let logits = learner
-            .forward(&batch, Mode::Evaluate)
+            .forward(&batch, Mode::Evaluate, Wanted::All)
             .unwrap()
             .values()
             .to_vec();
         let features = learner.features().unwrap().to_vec();
-        let scores = frozen.scores(&batch, &all).unwrap();
+        let scores = frozen.scores(&batch, Wanted::All).unwrap();
         near(&scores, &logits, 1e-5, name);
         near(&frozen.features(&batch).unwrap(), &features, 1e-5, name);
         assert_eq!(frozen.classes(), CLASSES, "{name}");
-        // Wanted parts are the same numbers.
-        let some: Vec<Classes> = (0..6).map(|i| Classes::from_iter([i % 3, 4, 5])).collect();
-        let parts = frozen.scores(&batch, &some).unwrap();
-        for (i, set) in some.iter().enumerate() {
+        // What competes has the same numbers, wanted alone or with the rest.
+        let mut some = batch.clone();
+        let sets = (0..6).map(|i| Classes::from_iter([i % 3, 4, 5]));
+        some.competing = sets.collect();
+        let parts = frozen.scores(&some, Wanted::Competing).unwrap();
+        let passed = learner
+            .forward(&some, Mode::Evaluate, Wanted::Competing)
+            .unwrap();
+        for (i, set) in some.competing.iter().enumerate() {
+            assert!(passed.has(i, set), "{name}");
             for class in set.iter() {
                 let at = i * CLASSES + class;
                 assert_eq!(parts[at].to_bits(), scores[at].to_bits(), "{name}");
+                assert_eq!(
+                    passed.values()[at].to_bits(),
+                    logits[at].to_bits(),
+                    "{name}"
+                );
             }
         }
         trained(learner, shape);
-        assert_eq!(frozen.scores(&batch, &all).unwrap(), scores, "{name}");
+        assert_eq!(
+            frozen.scores(&batch, Wanted::All).unwrap(),
+            scores,
+            "{name}"
+        );
         assert_ne!(
-            learner.frozen().scores(&batch, &all).unwrap(),
+            learner.frozen().scores(&batch, Wanted::All).unwrap(),
             scores,
             "{name}"
         );
         // A teacher out of a snapshot, and the learner none the wiser.
         let now = learner.state();
         let teacher = learner.frozen_with(tensors);
-        assert_eq!(teacher.scores(&batch, &all).unwrap(), scores, "{name}");
+        assert_eq!(
+            teacher.scores(&batch, Wanted::All).unwrap(),
+            scores,
+            "{name}"
+        );
         assert!(learner.state() == now, "{name}");
     }
 }
 
-/// The kernels' networks want what the head has.
 #[test]
-fn classes_beyond_the_head_are_refused() {
-    for (name, shape, learner) in learners() {
-        if !name.ends_with(", kernels") {
-            continue;
-        }
-        let batch = batch(2, shape, false, 1);
-        let beyond = vec![Classes::from(4..CLASSES + 1); 2];
-        let error = learner.frozen().scores(&batch, &beyond).unwrap_err();
+fn classes_that_the_head_lacks_or_nobody_wanted_are_refused() {
+    for (name, shape, mut learner) in learners() {
+        let mut batch = batch(2, shape, false, 1);
+        let labels = batch.labels.clone();
+        let others = vec![Classes::from(3..CLASSES); 2];
+        let logits = learner
+            .forward(&batch, Mode::Train, Wanted::Competing)
+            .unwrap();
+        cross_entropy(logits, &labels, &batch.competing).unwrap();
+        let error = competing_cross_entropy(logits, &labels, &others).unwrap_err();
         assert!(
-            matches!(error, LearnerError::Classes { head: CLASSES, .. }),
-            "{error}"
+            matches!(error, LearnerError::NotWanted { .. }),
+            "{name}: {error}"
         );
-        let error = learner.frozen().scores(&batch, &beyond[1..]).unwrap_err();
-        assert!(matches!(error, LearnerError::Length { .. }), "{error}");
+        let logits = learner.forward(&batch, Mode::Train, Wanted::All).unwrap();
+        competing_cross_entropy(logits, &labels, &others).unwrap();
+        let logits = learner
+            .forward(&batch, Mode::Train, Wanted::Nothing)
+            .unwrap();
+        assert!(
+            cross_entropy(logits, &labels, &batch.competing).is_err(),
+            "{name}"
+        );
+
+        let state = learner.state();
+        batch.competing.fill(Classes::from(4..CLASSES + 1));
+        for wanted in [Wanted::Competing, Wanted::All] {
+            let error = learner.frozen().scores(&batch, wanted).unwrap_err();
+            assert!(
+                matches!(error, LearnerError::Classes { head: CLASSES, .. }),
+                "{error}"
+            );
+            let error = learner.forward(&batch, Mode::Train, wanted).map(|_| ());
+            assert!(matches!(
+                error,
+                Err(LearnerError::Classes { head: CLASSES, .. })
+            ));
+        }
+        batch.competing.truncate(1);
+        let error = learner
+            .forward(&batch, Mode::Train, Wanted::Competing)
+            .map(|_| ());
+        assert!(matches!(
+            error,
+            Err(LearnerError::Length {
+                expected: 2,
+                found: 1,
+                ..
+            })
+        ));
+        assert!(learner.state() == state, "{name}: nothing changed");
     }
 }
 
@@ -474,8 +541,8 @@ proptest! {
             // The same step in both, so that rounding does not part them.
             descend(&mut stock, &a);
             descend(&mut fast, &a);
-            stock.forward(&batch, Mode::Observe).unwrap();
-            fast.forward(&batch, Mode::Observe).unwrap();
+            stock.forward(&batch, Mode::Observe, Wanted::All).unwrap();
+            fast.forward(&batch, Mode::Observe, Wanted::All).unwrap();
         }
         let mut other = KernelMlp::new(&config, &mut Seeds::new(4).stream("init"), Dropout::off());
         other.load(&stock.weights().unwrap()).unwrap();
