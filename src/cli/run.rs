@@ -71,12 +71,12 @@ fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
     let Some(first) = plan.runs.first() else {
         return Ok(());
     };
-    let sizes = |config: &RunConfig| match config.benchmark.custom() {
-        None => sizes(config),
-        Some(_) => {
-            let data = load(config, None, printer).map_err(|e| RunError::Worker(e.to_string()))?;
-            Ok((data.train.len(), data.test.len()))
+    let sizes = |config: &RunConfig| {
+        if config.benchmark.custom().is_none() {
+            return sizes(config);
         }
+        let data = load(config, None, printer).map_err(|e| RunError::Worker(e.to_string()))?;
+        Ok((data.train.len(), data.test.len()))
     };
     let cost = Costs::new(&sizes).of(&first.config)?;
     let runs = plan.runs.len();

@@ -61,7 +61,10 @@ fn values_out_of_range_are_refused_before_anything_runs() {
         ("--threads many", ["threads = many", "from 1"]),
         (
             "--b 5",
-            ["b (from the command line)", "only for the tag-rmsprop, tag-adagrad and tag-adam optimizers"],
+            [
+                "b (from the command line)",
+                "only for the tag-rmsprop, tag-adagrad and tag-adam optimizers",
+            ],
         ),
         ("--optimizer tag-rmsprop --b -1", ["b = -1", "from 0"]),
     ] {

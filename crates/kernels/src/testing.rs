@@ -1,6 +1,6 @@
 //! Numbers for tests.
 
-/// A stream of uniform numbers (SplitMix64).
+/// A stream of uniform numbers (`SplitMix64`).
 pub(crate) struct Noise(u64);
 
 impl Noise {

@@ -31,7 +31,7 @@ pub use layout::{Layout, TensorSlot};
 pub use module::floats;
 pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};
 pub use naive::{Naive, NaiveKind, SGD};
-pub use spec::OptimizerSpec;
+pub use spec::{Build, OptimizerSpec};
 pub use state::{OptimError, State};
 pub use tag::{BiasCorrection, Epsilon, PastMoments, Tag, TagBase, TagConfig, TagSettings};
 

@@ -39,6 +39,10 @@ pub fn layout_of<M: Module>(module: &M) -> Layout {
 }
 
 /// The values of a float tensor's data, in single precision.
+///
+/// # Panics
+/// Never: data converted to single precision is in single precision.
+#[must_use]
 #[expect(clippy::expect_used, reason = "data converted to f32 is f32")]
 pub fn floats(data: TensorData) -> Vec<f32> {
     data.convert::<f32>()

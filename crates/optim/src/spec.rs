@@ -6,6 +6,9 @@
 use super::{Layout, OptimError, Optimizer};
 use crate::settings::{Named, Own, SettingsSpec};
 
+/// Makes an optimizer of its settings for a model of this layout.
+pub type Build = fn(&Own, &Layout) -> Result<Box<dyn Optimizer>, OptimError>;
+
 /// An optimizer as the program's settings, lists, tables and estimates see it.
 pub struct OptimizerSpec {
     /// Name in settings.
@@ -23,7 +26,7 @@ pub struct OptimizerSpec {
     /// Bytes that it holds for every parameter when so many tasks have ended.
     pub bytes_per_parameter: fn(&Own, usize) -> usize,
     /// Makes one for a model of this layout.
-    pub build: fn(&Own, &Layout) -> Result<Box<dyn Optimizer>, OptimError>,
+    pub build: Build,
 }
 
 impl Named for OptimizerSpec {

@@ -25,5 +25,5 @@ pub use kinds::{
     parse_choice,
 };
 pub use named::{Named, find, parse_name};
-pub use own::{NoSettings, Own, OwnSettings, Section, SettingsOf, SettingsSpec, typed};
+pub use own::{NoSettings, Own, OwnSettings, Section, SettingsOf, SettingsSpec, Stock, typed};
 pub use value::{Value, short_checksum};

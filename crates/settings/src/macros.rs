@@ -60,7 +60,7 @@ macro_rules! settings {
             /// # Errors
             /// [`SettingError::Stored`](crate::SettingError::Stored).
             pub fn from_stored(
-                of: &dyn Fn(&str) -> Option<$crate::Value>, $($extra: $etype),+
+                of: &$crate::Stock<'_>, $($extra: $etype),+
             ) -> Result<Self, $crate::SettingError> {
                 Ok(Self {
                     $($field: Self::$field().from_stored(of(stringify!($field)).as_ref())?,)*
@@ -123,7 +123,7 @@ macro_rules! settings {
             }
             #[allow(unused_variables, reason = "a struct without settings")]
             fn from_stored(
-                of: &dyn Fn(&str) -> Option<$crate::Value>,
+                of: &$crate::Stock<'_>,
             ) -> Result<Self, $crate::SettingError> {
                 Ok(Self {
                     $($field: Self::$field().from_stored(of(stringify!($field)).as_ref())?,)*

@@ -29,7 +29,7 @@ pub trait SettingsOf: OwnSettings + Sized {
     ///
     /// # Errors
     /// [`SettingError::Stored`].
-    fn from_stored(of: &dyn Fn(&str) -> Option<Value>) -> Result<Self, SettingError>;
+    fn from_stored(of: &Stock<'_>) -> Result<Self, SettingError>;
 }
 
 /// Settings of a type that a spec knows and a configuration does not.
@@ -105,6 +105,9 @@ pub enum Section {
     Named(&'static str),
 }
 
+/// The values of a stored configuration, by key.
+pub type Stock<'a> = dyn Fn(&str) -> Option<Value> + 'a;
+
 /// What a spec says of its settings.
 pub struct SettingsSpec {
     /// Where they stand in files.
@@ -114,7 +117,7 @@ pub struct SettingsSpec {
     /// How they are made of what was typed.
     pub resolve: fn(&Resolver<'_>) -> Result<Own, SettingError>,
     /// How they are made of what was stored.
-    pub from_stored: fn(&dyn Fn(&str) -> Option<Value>) -> Result<Own, SettingError>,
+    pub from_stored: fn(&Stock<'_>) -> Result<Own, SettingError>,
 }
 
 impl SettingsSpec {

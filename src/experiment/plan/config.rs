@@ -122,10 +122,11 @@ crate::settings! {
         /// Checksum (SHA-256) that the file of initial weights must have.
         init_sha256: Option<String> = computed(|_| Ok(None)), range "64 hexadecimal digits", stored Stored::OrNull;
         /// Where the head of a run with initial weights comes from: the file, or made anew for the stream's classes.
-        init_head: InitHead = computed(|r| Ok(match has_init(r)? && r.get(RunConfig::model())?.fresh_head {
-            true => InitHead::Fresh,
-            false => InitHead::File,
-        })), only only(has_init, "runs with initial weights"), stored Stored::UnlessInResults("file");
+        init_head: InitHead = computed(|r| Ok(if has_init(r) && r.get(RunConfig::model())?.fresh_head {
+            InitHead::Fresh
+        } else {
+            InitHead::File
+        })), only only(|r| Ok(has_init(r)), "runs with initial weights"), stored Stored::UnlessInResults("file");
         /// Method (tagcl list methods).
         method: &'static MethodSpec = fixed(&PLAIN);
         /// Optimizer (tagcl list optimizers).
@@ -166,8 +167,8 @@ crate::settings! {
     }
 }
 
-fn has_init(r: &Resolver<'_>) -> Result<bool, SettingError> {
-    Ok(r.is_set("init") || r.is_set("init_sha256"))
+fn has_init(r: &Resolver<'_>) -> bool {
+    r.is_set("init") || r.is_set("init_sha256")
 }
 
 /// The key after which the optimizer's and the method's own settings stand, in every list and file.

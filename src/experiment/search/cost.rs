@@ -69,13 +69,12 @@ impl<'a> Costs<'a> {
     /// [`RunError`] if network or optimizer cannot be made.
     pub fn of(&mut self, config: &RunConfig) -> Result<Estimate, RunError> {
         let key = cost_key(config);
-        let measured = match self.known.get(&key) {
-            Some(known) => *known,
-            None => {
-                let new = measure(config)?;
-                self.known.insert(key, new);
-                new
-            }
+        let measured = if let Some(known) = self.known.get(&key) {
+            *known
+        } else {
+            let new = measure(config)?;
+            self.known.insert(key, new);
+            new
         };
         let (train, test) = (self.sizes)(config)?;
         Ok(estimate(config, measured, train, test))

@@ -27,7 +27,7 @@ pub use buffer::{Reservoir, ReservoirRule, Ring, Slot, gather};
 pub use er::{Er, ErConfig};
 pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
 pub use plain::{PLAIN, Plain, batch_gradient};
-pub use spec::{MethodContext, MethodSpec, Passes};
+pub use spec::{Build, MethodContext, MethodSpec, Passes};
 
 /// Every method of the program, in the order in which they are listed.
 pub static METHODS: &[&MethodSpec] = &[&plain::PLAIN, &ewc::EWC, &agem::AGEM, &er::ER];

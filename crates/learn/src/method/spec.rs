@@ -35,6 +35,9 @@ impl Passes {
     };
 }
 
+/// Makes a method of its settings.
+pub type Build = fn(&Own, &MethodContext) -> Result<Box<dyn Method>, SettingError>;
+
 /// A method as the program's settings, lists, tables and estimates see it.
 pub struct MethodSpec {
     /// Name in settings.
@@ -52,7 +55,7 @@ pub struct MethodSpec {
     /// What a step costs.
     pub passes: fn(&Own) -> Passes,
     /// Makes one.
-    pub build: fn(&Own, &MethodContext) -> Result<Box<dyn Method>, SettingError>,
+    pub build: Build,
 }
 
 impl Named for MethodSpec {

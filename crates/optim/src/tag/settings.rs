@@ -5,6 +5,7 @@ use crate::settings::{
     Own, RealRange, Resolver, SettingError, SettingsSpec, Stored, WholeRange, by_profile, fixed,
     only, typed,
 };
+use crate::spec::Build;
 use crate::{AlphaRule, AlphaScope, Layout, OptimError, Optimizer, OptimizerSpec};
 
 crate::choices!(Epsilon { "outside" => Outside, "inside" => Inside });
@@ -42,7 +43,7 @@ crate::settings! {
 
 const fn family(
     (name, paper_name, description): (&'static str, &'static str, &'static str),
-    build: fn(&Own, &Layout) -> Result<Box<dyn Optimizer>, OptimError>,
+    build: Build,
 ) -> OptimizerSpec {
     OptimizerSpec {
         name,

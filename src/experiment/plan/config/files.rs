@@ -13,7 +13,7 @@ use super::{BEFORE_OWN, Benchmark, RunConfig};
 use crate::experiment::benchmark::custom::CustomBenchmark;
 use crate::method::MethodSpec;
 use crate::optim::OptimizerSpec;
-use crate::settings::{Own, Section, SettingError, SettingsSpec, Value, unknown};
+use crate::settings::{Field, Own, Section, SettingError, SettingsSpec, Value, unknown};
 
 /// Holds the definition of a benchmark of one's own.
 const CUSTOM: &str = "custom";
@@ -57,7 +57,7 @@ impl Serialize for RunConfig {
             if key == MOVED.1 {
                 moved = fields.iter().find(|field| field.setting.key() == MOVED.0);
             }
-            if let Some((key, value)) = moved.take().and_then(|field| field.in_results()) {
+            if let Some((key, value)) = moved.take().and_then(Field::in_results) {
                 map.serialize_entry(key, &value)?;
             }
             if key == BEFORE_OWN {
@@ -84,7 +84,7 @@ fn write_own<M: serde::ser::SerializeMap>(
     own: &Own,
 ) -> Result<(), M::Error> {
     let fields = own.fields();
-    let written = fields.iter().filter_map(|field| field.in_results());
+    let written = fields.iter().filter_map(Field::in_results);
     match section {
         Section::Inline => {
             for (key, value) in written {
@@ -102,7 +102,7 @@ fn write_own<M: serde::ser::SerializeMap>(
 impl<'de> Deserialize<'de> for RunConfig {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let map = BTreeMap::<String, Json>::deserialize(from)?;
-        read(map).map_err(D::Error::custom)
+        read(&map).map_err(D::Error::custom)
     }
 }
 
@@ -115,28 +115,21 @@ fn stored(key: &str, problem: impl Into<String>) -> SettingError {
 
 /// The values of an object by key; `null` is an absent one.
 fn values(map: &BTreeMap<String, Json>) -> BTreeMap<&str, Value> {
-    let value = |(key, json): (&'_ String, &Json)| {
-        let value = serde_json::from_value::<Value>(json.clone()).ok()?;
-        Some((key.clone(), value))
-    };
     map.iter()
-        .filter_map(|entry| {
-            let (_, value) = value(entry)?;
-            Some((entry.0.as_str(), value))
-        })
+        .filter_map(|(key, json)| Some((key.as_str(), Value::deserialize(json).ok()?)))
         .collect()
 }
 
-fn read(map: BTreeMap<String, Json>) -> Result<RunConfig, SettingError> {
-    let top = values(&map);
+fn read(map: &BTreeMap<String, Json>) -> Result<RunConfig, SettingError> {
+    let top = values(map);
     let find = |key: &str| top.get(key).cloned();
     let optimizer = RunConfig::optimizer().from_stored(find("optimizer").as_ref())?;
     let method = RunConfig::method().from_stored(find("method").as_ref())?;
-    check_keys(&map, optimizer, method)?;
+    check_keys(map, optimizer, method)?;
     let seed = map.get(SEED).and_then(Json::as_u64);
     let seed = seed.ok_or_else(|| stored(SEED, "is missing or no whole number"))?;
-    let optimizer_settings = read_own(&map, &optimizer.settings)?;
-    let method_settings = read_own(&map, &method.settings)?;
+    let optimizer_settings = read_own(map, &optimizer.settings)?;
+    let method_settings = read_own(map, &method.settings)?;
     let mut config = RunConfig::from_stored(&find, optimizer_settings, method_settings, seed)?;
     if let Some(custom) = map.get(CUSTOM) {
         let custom: CustomBenchmark = serde_json::from_value(custom.clone())

@@ -70,6 +70,7 @@ impl Entry {
 }
 
 /// The table.
+#[must_use]
 pub fn entries() -> &'static [Entry] {
     static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(collect);
     &ENTRIES
