@@ -17,6 +17,7 @@
 
 mod agem;
 mod buffer;
+mod der;
 mod er;
 mod ewc;
 mod plain;
@@ -24,13 +25,14 @@ mod spec;
 
 pub use agem::{Agem, AgemConfig, project};
 pub use buffer::{Reservoir, ReservoirRule, Ring, Slot, gather};
+pub use der::{Der, DerConfig};
 pub use er::{Er, ErConfig};
 pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
 pub use plain::{PLAIN, Plain, batch_gradient};
 pub use spec::{Build, MethodContext, MethodSpec, Passes};
 
 /// Every method of the program, in the order in which they are listed.
-pub static METHODS: &[&MethodSpec] = &[&plain::PLAIN, &ewc::EWC, &agem::AGEM, &er::ER];
+pub static METHODS: &[&MethodSpec] = &[&plain::PLAIN, &ewc::EWC, &agem::AGEM, &er::ER, &der::DER];
 
 use crate::model::{Classifier, Learner, LearnerError};
 use crate::optim::{OptimError, State};
