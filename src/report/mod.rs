@@ -2,7 +2,7 @@
 //!
 //! Owns everything between result files and what people read: loading ([`load`]), what a run is ([`identity`]) and what it
 //! is called ([`names`]), groups over seeds ([`mod@group`]) and their figures ([`metric`]), the authors' figures
-//! ([`published`]) and how ours compare ([`against`]), the report as a whole ([`summary`]) in every format ([`FORMATS`]),
+//! ([`published`](crate::experiment::paper::published)) and how ours compare ([`against`]), the report as a whole ([`summary`]) in every format ([`FORMATS`]),
 //! plots ([`plot`]), tests between groups ([`mod@compare`], [`statistics`]), and files for other programs ([`files`]).
 //! Everything is computed from result files, so that old runs can be reported anew.
 

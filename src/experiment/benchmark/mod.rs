@@ -1,6 +1,6 @@
 //! Benchmarks: which stream of tasks a run learns, and the images it is cut from.
 //!
-//! Owns the table of benchmarks, a file each ([`spec`] is the form), those described in files of one's own ([`custom`]),
+//! Owns the table of benchmarks, a file each ([`BenchmarkSpec`] is the form), those described in files of one's own ([`custom`]),
 //! the passage from either to images ([`sources`]), and [`Benchmark`], which answers the same questions of both.
 
 pub mod custom;
