@@ -23,3 +23,4 @@ mod replicate;
 mod reports;
 mod resume;
 mod sweep;
+mod unchanged;
