@@ -89,7 +89,6 @@ impl Machine {
             "lenet",
             "alexnet",
             " resnet18",
-            "--method ewc",
         ];
         let burn = burn.iter().any(|part| key.contains(part));
         if if burn { self.burn } else { self.bits } {
