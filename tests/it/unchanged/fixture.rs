@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// Differences that are shown.
+/// Differences that are shown, and of how many more is said.
 const SHOWN: usize = 20;
+const MORE: usize = 3;
 
 /// True where fixtures are written.
 pub fn accepting() -> bool {
@@ -106,6 +107,8 @@ pub fn compare(
                 text,
                 "case     {key}\nexpected {expected}\nfound    {found}"
             );
+        }
+        if differing <= MORE {
             let _ = writeln!(text, "{}", more(key));
         }
     }
