@@ -3,7 +3,7 @@
 //! * [`resnet`]: forward and backward pass of the whole trunk of the reduced ResNet-18, with its own bordered buffers;
 //! * [`tag`]: TAG's update, fused over the whole model, whose past may be stored in half precision ([`past`]);
 //! * [`dense`]: fully connected layers with ReLU;
-//! * [`head`]: the linear head with a class slice per example, and its loss;
+//! * [`head`]: the linear head, of whose logits a part may be asked for;
 //! * [`convolution`] and [`batch_norm`]: single layers on dense images;
 //! * [`extension`] and [`layers`]: the trunk and single layers as operations of Burn, for networks and training loops
 //!   written with Burn.

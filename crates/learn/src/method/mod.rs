@@ -11,6 +11,7 @@
 //! | [`Ewc`] | of the batch plus a quadratic penalty around the earlier tasks' parameters | Kirkpatrick et al. 2017 |
 //! | [`Agem`] | of the batch, projected where it opposes that of remembered examples | Chaudhry et al. 2019a |
 //! | [`Er`] | of the batch plus that of replayed examples | Chaudhry et al. 2019b |
+//! | [`Der`] | of the batch plus those of the distance to remembered logits and of remembered labels | Buzzega et al. 2020 |
 //!
 //! Everything a method draws comes from a stream named after the task, so its state is what it holds in its arrays and
 //! how far the task's streams are.
