@@ -9,29 +9,31 @@ use super::args::DemoArgs;
 use super::execute::{Execution, execute};
 use super::printer::Printer;
 use crate::experiment::plan::settings::{Interval, Origin, PlannedRun, Settings};
+use crate::method::{METHODS, PLAIN};
 use crate::report::Group;
 
-/// Method, optimizer and learning rate. The methods run at their optimizer's rate.
-const ROWS: [(&str, &str, &str); 13] = [
-    ("plain", "sgd", "0.1"),
-    ("plain", "rmsprop", "0.001"),
-    ("plain", "adagrad", "0.03"),
-    ("plain", "adam", "0.001"),
-    ("plain", "tag-rmsprop", "0.001"),
-    ("plain", "tag-adagrad", "0.01"),
-    ("plain", "tag-adam", "0.001"),
-    ("ewc", "sgd", "0.1"),
-    ("agem", "sgd", "0.1"),
-    ("er", "sgd", "0.1"),
-    ("ewc", "tag-rmsprop", "0.001"),
-    ("agem", "tag-rmsprop", "0.001"),
-    ("er", "tag-rmsprop", "0.001"),
+/// Learning rates, by optimizer; the methods run at their optimizer's.
+const RATES: [(&str, &str); 7] = [
+    ("sgd", "0.1"),
+    ("rmsprop", "0.001"),
+    ("adagrad", "0.03"),
+    ("adam", "0.001"),
+    ("tag-rmsprop", "0.001"),
+    ("tag-adagrad", "0.01"),
+    ("tag-adam", "0.001"),
 ];
+/// Optimizers that every method is shown with.
+const WITH_METHODS: [&str; 2] = ["sgd", "tag-rmsprop"];
 
 pub(super) fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), CliError> {
     let mut runs: Vec<PlannedRun> = Vec::new();
     let mut jobs = None;
-    for (method, optimizer, lr) in ROWS {
+    let pairs = METHODS.iter().flat_map(|method| {
+        let shown = |optimizer: &str| **method == PLAIN || WITH_METHODS.contains(&optimizer);
+        let shown = RATES.iter().filter(move |(optimizer, _)| shown(optimizer));
+        shown.map(|(optimizer, lr)| (method.name, *optimizer, *lr))
+    });
+    for (method, optimizer, lr) in pairs {
         let set = [
             ("benchmark", "rotated-mnist"),
             ("data", "embedded"),

@@ -28,7 +28,9 @@ pub enum RunError {
     #[error("{0}")]
     Optimizer(#[from] OptimError),
     /// Training diverged.
-    #[error("task {task}, step {step}: {what} is not finite; lower the learning rate (it is {lr})")]
+    #[error(
+        "task {task}, step {step}: {what} is not finite; lower the learning rate (it is {lr}){knobs}"
+    )]
     NonFinite {
         /// Task, from 1.
         task: usize,
@@ -38,6 +40,8 @@ pub enum RunError {
         what: String,
         /// The learning rate in force.
         lr: f64,
+        /// What else may be lowered, beginning with ` or `; empty for nothing.
+        knobs: String,
     },
     /// A file of the run folder cannot be written or read.
     #[error("cannot {action} {}: {source}", path.display())]

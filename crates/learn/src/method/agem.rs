@@ -38,6 +38,7 @@ pub(super) static AGEM: MethodSpec = MethodSpec {
     source: "Chaudhry et al., ICLR 2019",
     settings: SettingsSpec::of::<AgemConfig>("agem"),
     remembers_tasks: true,
+    weights: &[],
     passes: |own| {
         let twice = own
             .get::<AgemConfig>()

@@ -1,4 +1,4 @@
-//! DER++: dark experience replay with labels (Buzzega, Boschini, Porrello, Abati, Calderara; NeurIPS 2020).
+//! DER++: dark experience replay with labels (Buzzega, Boschini, Porrello, Abati, Calderara; `NeurIPS` 2020).
 //!
 //! Keeps a reservoir of examples of the whole stream, each with the logits that the network gave it when it came by. Every step
 //! adds, on two batches drawn from the memory, the distance of today's logits to the remembered ones and the loss of the
@@ -47,6 +47,7 @@ pub(super) static DER: MethodSpec = MethodSpec {
     source: "Buzzega et al., NeurIPS 2020",
     settings: SettingsSpec::of::<DerConfig>("der"),
     remembers_tasks: true,
+    weights: &["distillation", "replay_weight"],
     passes: |own| {
         let own = own.get::<DerConfig>();
         let used = |weight: f64| f64::from(u8::from(weight > 0.0));

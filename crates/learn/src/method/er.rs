@@ -37,6 +37,7 @@ pub(super) static ER: MethodSpec = MethodSpec {
     source: "Chaudhry et al., arXiv 1902.10486, 2019",
     settings: SettingsSpec::of::<ErConfig>("er"),
     remembers_tasks: true,
+    weights: &[],
     passes: |_| Passes {
         first: 1.0,
         later: 2.0,

@@ -70,6 +70,7 @@ pub(super) static EWC: MethodSpec = MethodSpec {
     source: "Kirkpatrick et al., PNAS 2017",
     settings: SettingsSpec::of::<EwcConfig>("ewc"),
     remembers_tasks: true,
+    weights: &["lambda"],
     passes: |_| Passes::ONE,
     build: |own, context| {
         let own = typed::<EwcConfig>(own)?.clone();

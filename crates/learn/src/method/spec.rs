@@ -52,6 +52,8 @@ pub struct MethodSpec {
     pub settings: SettingsSpec,
     /// Whether it keeps something of every task, so that tasks must come one after another.
     pub remembers_tasks: bool,
+    /// Settings that weigh its own part of the loss: with them too large, training diverges.
+    pub weights: &'static [&'static str],
     /// What a step costs.
     pub passes: fn(&Own) -> Passes,
     /// Makes one.

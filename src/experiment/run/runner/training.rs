@@ -90,6 +90,16 @@ fn seen<'a>(visits: &[Visit], number: usize, tasks: &'a [Task]) -> &'a [Task] {
     tasks.get(..count).unwrap_or(tasks)
 }
 
+/// Beside the learning rate, what a method that diverges may have too large.
+fn knobs(config: &RunConfig) -> String {
+    let weights = config.method.weights.iter();
+    let set = weights.filter_map(|key| Some((key, config.method_settings.value(key)?)));
+    let texts: Vec<String> = set
+        .map(|(key, value)| format!(" or {key} (it is {value})"))
+        .collect();
+    texts.concat()
+}
+
 impl<'a> Run<'a> {
     /// A run at its beginning.
     pub(super) fn new(config: &'a RunConfig, input: &'a RunInput<'a>) -> Result<Self, RunError> {
@@ -317,6 +327,7 @@ impl<'a> Run<'a> {
             step: number,
             what,
             lr,
+            knobs: knobs(self.config),
         };
         let step = Step {
             tasks: seen(&self.visits, self.progress.place.visit, self.stream.tasks()),
@@ -479,6 +490,7 @@ impl<'a> Run<'a> {
             step: 0,
             what: "the loss on a test set".to_string(),
             lr: self.config.learning_rate(t),
+            knobs: knobs(self.config),
         }
     }
 
