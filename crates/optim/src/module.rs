@@ -139,7 +139,7 @@ pub fn write_parameters<M: Module>(module: M, parameters: &[f32]) -> Result<M, O
 /// use burn::nn::{Linear, LinearConfig};
 /// use burn::optim::GradientsParams;
 /// use burn::tensor::{Device, Distribution, Tensor};
-/// use tagcl::optim::{ModuleOptimizer, Tag, TagConfig, layout_of};
+/// use tagcl_optim::{ModuleOptimizer, Tag, TagConfig, layout_of};
 ///
 /// let device = Device::flex().autodiff();
 /// let mut model: Linear = LinearConfig::new(4, 2).init(&device);
@@ -157,7 +157,7 @@ pub fn write_parameters<M: Module>(module: M, parameters: &[f32]) -> Result<M, O
 /// }
 /// let record = optimizer.state().to_bytes()?; // save it; `restore` takes it back
 /// # assert!(!record.is_empty());
-/// # Ok::<(), tagcl::optim::OptimError>(())
+/// # Ok::<(), tagcl_optim::OptimError>(())
 /// ```
 pub struct ModuleOptimizer {
     inner: Box<dyn Optimizer>,

@@ -173,10 +173,10 @@ pub struct Counters {
 /// A training step is three calls, and a loss of several batches repeats the first two:
 ///
 /// ```
-/// use tagcl::data::ImageShape;
-/// use tagcl::model::{Dropout, KernelMlp, Learner, MlpConfig, Mode, Wanted, cross_entropy};
-/// use tagcl::seed::Seeds;
-/// use tagcl::stream::Batch;
+/// use tagcl_learn::data::ImageShape;
+/// use tagcl_learn::model::{Dropout, KernelMlp, Learner, MlpConfig, Mode, Wanted, cross_entropy};
+/// use tagcl_learn::seed::Seeds;
+/// use tagcl_learn::stream::Batch;
 ///
 /// let config = MlpConfig { inputs: 4, hidden: 8, classes: 4 };
 /// let mut learner = KernelMlp::new(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
@@ -195,7 +195,7 @@ pub struct Counters {
 ///     Ok(())
 /// })?;
 /// assert!(loss > 0.0);
-/// # Ok::<(), tagcl::model::LearnerError>(())
+/// # Ok::<(), tagcl_learn::model::LearnerError>(())
 /// ```
 pub trait Learner: Send {
     /// Names, shapes and positions of the parameters, under the released code's names.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// A set of classes of the head.
 ///
 /// ```
-/// use tagcl::stream::Classes;
+/// use tagcl_learn::stream::Classes;
 ///
 /// let task = Classes::from(5..10);
 /// let both = Classes::from_iter([9, 5, 6, 7, 8, 1]);
