@@ -42,8 +42,9 @@ seeds = "1-2"
 benchmark = "rotated-mnist"
 data = "embedded"
 tasks = 4
-hidden = 32
-fraction = 0.3
+# A second or more a run, also on a fast machine: one must be under way when it is killed.
+hidden = 512
+fraction = 0.6
 [grid]
 lr = [0.2, 0.1, 0.05, 0.02, 0.01, 0.005]
 [select]
@@ -55,8 +56,8 @@ benchmark = "rotated-mnist"
 data = "embedded"
 optimizer = "tag-rmsprop"
 lr = 0.001
-fraction = 0.4
-hidden = 32
+fraction = 0.8
+hidden = 256
 [grid]
 tasks = [10]
 EOF
