@@ -10,15 +10,15 @@
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{process, thread};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::DataError;
 use super::format::{read_bounded, read_rest};
-use super::image_set::{Dataset, ImageSet, ImageShape, hex};
+use super::image_set::{Dataset, ImageSet, ImageShape, checksums, hex};
 use super::tree::MAX_PIXELS;
 
 /// Changes with what an entry holds and with how images become pixels; it is part of the key.
@@ -124,15 +124,6 @@ fn write_file(data: &Dataset, path: &Path) -> Result<(), DataError> {
         writer.get_ref().sync_all()
     };
     write().map_err(DataError::io("write", path))
-}
-
-/// Both checksums, on two threads: of 1.8 GB they take seconds.
-pub(crate) fn checksums(train: &ImageSet, test: &ImageSet) -> (String, String) {
-    thread::scope(|scope| {
-        let first = scope.spawn(|| train.sha256());
-        let second = test.sha256();
-        (first.join().unwrap_or_else(|_| train.sha256()), second)
-    })
 }
 
 /// Reads an entry's bytes.

@@ -7,7 +7,7 @@
 use super::error::DataError;
 use super::format::idx;
 use super::image_set::{Dataset, ImageSet};
-use super::source::Sample;
+use super::source::spec::Sample;
 
 macro_rules! asset {
     ($name:literal) => {

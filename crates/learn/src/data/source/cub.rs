@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::images::{Broken, Files, Item, Part, Plan};
 use super::layout::{Encoding, Layout, Member, Role, Split};
+use super::plan::{Broken, Files, Item, Part, Plan};
 use super::spec::{DataSpec, Remote};
 use crate::data::error::DataError;
 use crate::data::format::picture::Resize;

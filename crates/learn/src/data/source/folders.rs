@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use super::LoadOptions;
-use super::images::{Broken, Item, Part, Plan, sets, through_cache};
+use super::images::{sets, through_cache};
+use super::plan::{Broken, Item, Part, Plan};
 use crate::data::cache::Entry;
 use crate::data::error::DataError;
 use crate::data::format::compress::Unpacked;

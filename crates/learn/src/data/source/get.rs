@@ -112,7 +112,7 @@ fn get_official(
     if name.remotes.is_empty() {
         return Err(DataError::NoDownload {
             name: name.to_string(),
-            advice: super::layout::advice(name),
+            advice: super::reading::advice(name),
         });
     }
     for remote in name.remotes {

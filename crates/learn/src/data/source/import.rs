@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Serialize;
 
-use super::layout::{self, ARCHIVE_ENDINGS, Encoding, Form, Layout, Located, Member, ReadOptions};
+use super::layout::{ARCHIVE_ENDINGS, Encoding, Layout, Member};
+use super::located::{Form, Located, ReadOptions};
+use super::reading;
 use super::spec::DataName;
 use super::verify::{self, VerifyReport};
 use crate::data::error::DataError;
@@ -60,8 +62,8 @@ pub(super) fn import(
         already_present,
         verified: verified.clone(),
     };
-    if let Ok(existing) = layout::locate(source, folder) {
-        let detail = match layout::read(source, &existing, ReadOptions::default()) {
+    if let Ok(existing) = reading::locate(source, folder) {
+        let detail = match reading::read(source, &existing, ReadOptions::default()) {
             Ok(read) if read.dataset.sha256() == verified.sha256 => None,
             Ok(_) => Some("its images are others".to_owned()),
             Err(error) => Some(format!("it cannot be read: {error}")),
@@ -157,7 +159,7 @@ fn recognise(source: DataName, from: &Path) -> Result<Located, DataError> {
                 return Ok(Located::in_folder(source, layout, from, files));
             }
         }
-        return layout::locate(source, from).map_err(|_| not_recognised(source, from));
+        return reading::locate(source, from).map_err(|_| not_recognised(source, from));
     }
     let file_name = from
         .file_name()

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::images::{Broken, Files, Item, Part, Plan};
 use super::layout::{Encoding, Joined, Layout, Member, Role, Split};
+use super::plan::{Broken, Files, Item, Part, Plan};
 use super::spec::DataSpec;
 use crate::data::error::DataError;
 use crate::data::format::mini_imagenet::ClassImages;

@@ -15,13 +15,17 @@ pub mod folders;
 mod get;
 pub(crate) mod images;
 mod import;
+mod judge;
 mod layout;
+mod located;
 pub mod mini_imagenet;
 pub mod mnist;
 pub mod notmnist;
 mod official;
+mod plan;
+mod reading;
 mod shuffle;
-mod spec;
+pub(super) mod spec;
 pub mod svhn;
 mod verify;
 
@@ -32,10 +36,10 @@ use serde::Serialize;
 #[cfg(feature = "fetch")]
 pub use get::{Elsewhere, GetReport};
 pub use import::ImportReport;
-pub use layout::{Form, Located};
+pub use located::{FileReport, Form, Located};
 pub use official::Content;
 pub use spec::{DataName, DataSpec, Sample};
-pub use verify::{FileReport, SetReport, VerifyReport};
+pub use verify::{SetReport, VerifyReport};
 
 use super::error::DataError;
 use super::image_set::Dataset;
@@ -110,12 +114,12 @@ pub fn load_with(
     folder: &Path,
     load: LoadOptions<'_>,
 ) -> Result<Dataset, DataError> {
-    let located = layout::locate(name, folder)?;
-    let options = layout::ReadOptions {
+    let located = reading::locate(name, folder)?;
+    let options = located::ReadOptions {
         load,
-        ..layout::ReadOptions::default()
+        ..located::ReadOptions::default()
     };
-    layout::read(name, &located, options).map(|read| read.dataset)
+    reading::read(name, &located, options).map(|read| read.dataset)
 }
 
 /// Finds a data set in a data folder, by the names of its files; nothing is read.
@@ -124,7 +128,7 @@ pub fn load_with(
 ///
 /// [`DataError::Missing`] with all files looked for.
 pub fn locate(name: DataName, folder: &Path) -> Result<Located, DataError> {
-    layout::locate(name, folder)
+    reading::locate(name, folder)
 }
 
 /// The state of every known data set in a data folder, in the order of [`DATA_SETS`].
@@ -133,10 +137,10 @@ pub fn status(folder: &Path) -> Vec<Status> {
     DATA_SETS
         .iter()
         .map(|&name| {
-            let located = layout::locate(name, folder).ok();
+            let located = reading::locate(name, folder).ok();
             let official = (name.train + name.test) as u64;
-            let images = located.as_ref().and_then(layout::images_at_most);
-            let advice = located.is_none().then(|| layout::advice(name));
+            let images = located.as_ref().and_then(reading::images_at_most);
+            let advice = located.is_none().then(|| reading::advice(name));
             Status {
                 name,
                 description: name.description,
@@ -156,7 +160,7 @@ pub fn status(folder: &Path) -> Vec<Status> {
 ///
 /// As [`load`].
 pub fn verify(name: DataName, folder: &Path) -> Result<VerifyReport, DataError> {
-    let located = layout::locate(name, folder)?;
+    let located = reading::locate(name, folder)?;
     verify::verify(name, &located, None)
 }
 

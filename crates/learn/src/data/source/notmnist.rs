@@ -4,9 +4,9 @@
 //! the first tenth is the test set. The order that is shuffled here is that of the paths; whether the released run had
 //! the same order is not known, so the sizes are the paper's and single images may not be.
 
-use super::images::{Broken, Files, Item, Part, Plan};
 use super::layout::{Encoding, Layout, Member, Role, Split};
 use super::official::{Half, Official, Order};
+use super::plan::{Broken, Files, Item, Part, Plan};
 use super::spec::{DataSpec, Known, Remote};
 use crate::data::error::DataError;
 use crate::data::format::picture::Resize;

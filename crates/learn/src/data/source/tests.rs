@@ -219,8 +219,8 @@ fn cifar100_from_every_form() {
         load(&CIFAR100, folder.path()).unwrap().sha256(),
         expected.sha256()
     );
-    let located = layout::locate(&TINY, folder.path()).unwrap();
-    let read = layout::read(&TINY, &located, layout::ReadOptions::default()).unwrap();
+    let located = reading::locate(&TINY, folder.path()).unwrap();
+    let read = reading::read(&TINY, &located, located::ReadOptions::default()).unwrap();
     assert_eq!(read.dataset, expected, "complete, so without a note");
 }
 
@@ -359,7 +359,7 @@ fn status_tells_what_is_there() {
 fn verify_lists_problems() {
     let folder = TempDir::new().unwrap();
     put_folder(folder.path());
-    let located = layout::locate(&TINY, folder.path()).unwrap();
+    let located = reading::locate(&TINY, folder.path()).unwrap();
     let report = verify::verify(&TINY, &located, None).unwrap();
     assert!(report.is_ok(), "{:?}", report.problems);
     assert_eq!(report.train.class_counts, [1; 100]);

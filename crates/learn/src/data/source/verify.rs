@@ -4,22 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::layout::{self, Form, Located, ReadOptions};
-use super::official::{self, Content};
+use super::judge;
+use super::located::{FileReport, Form, Located, ReadOptions};
+use super::official::Content;
+use super::reading;
 use super::spec::DataName;
 use crate::data::error::DataError;
 use crate::data::image_set::ImageSet;
-
-/// One data file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FileReport {
-    /// Its path; for a member of an archive, the archive's path and the member's.
-    pub file: String,
-    /// Bytes, unpacked.
-    pub bytes: u64,
-    /// SHA-256 of the unpacked bytes, in lower-case hexadecimal.
-    pub sha256: String,
-}
 
 /// One half of a data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,7 +66,7 @@ pub(super) fn verify(
     located: &Located,
     copy_to: Option<&Path>,
 ) -> Result<VerifyReport, DataError> {
-    let read = layout::read(
+    let read = reading::read(
         source,
         located,
         ReadOptions {
@@ -87,7 +78,7 @@ pub(super) fn verify(
     let mut problems = Vec::new();
     let train = set_report("training", source.train, &read.dataset.train, &mut problems);
     let test = set_report("test", source.test, &read.dataset.test, &mut problems);
-    let (content, others) = official::judge(source, &read.dataset.train, &read.dataset.test);
+    let (content, others) = judge::judge(source, &read.dataset.train, &read.dataset.test);
     problems.extend(others);
     Ok(VerifyReport {
         name: source,

@@ -16,7 +16,7 @@ fn verified(train: &ImageSet, test: &ImageSet) -> VerifyReport {
             &binary(set, FINE),
         );
     }
-    let located = layout::locate(&TINY, folder.path()).unwrap();
+    let located = reading::locate(&TINY, folder.path()).unwrap();
     verify::verify(&TINY, &located, None).unwrap()
 }
 
