@@ -7,7 +7,7 @@ use super::conv::Conv;
 use super::forward::{affine, first_norm, split_image};
 use super::reorder;
 use super::spec::{BlockSpec, TrunkSpec};
-use super::state::{Norm, Statistics, Trunk, convolutions, input_shape};
+use super::state::{Evaluation, Norm, Space, Statistics, Trunk, convolutions, input_shape};
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm::{self, Strips};
@@ -16,26 +16,6 @@ use crate::workers::{Shareable, Workers};
 
 /// Images per group.
 const GROUP: usize = 16;
-
-/// What all groups read.
-pub(crate) struct Evaluation {
-    group: usize,
-    stem: Conv,
-    stem_norm: Norm,
-    blocks: Vec<(BlockSpec, Conv, Option<Conv>, [Norm; 2])>,
-    images: Shape,
-    shapes: Vec<Shape>,
-    masks: Vec<Buffer>,
-    spaces: Vec<Space>,
-}
-
-/// What one group writes: per stage two activations that take turns, the output of a convolution, and the input of the
-/// stage's first block where that has a layout of its own. Stages over planes hold one image.
-struct Space {
-    image: Buffer,
-    stages: Vec<[Buffer; 3]>,
-    inputs: Vec<Buffer>,
-}
 
 impl Space {
     fn new(spec: &TrunkSpec, group: usize) -> Self {

@@ -360,6 +360,26 @@ impl Training {
     }
 }
 
+/// What all groups read.
+pub(crate) struct Evaluation {
+    pub(super) group: usize,
+    pub(super) stem: Conv,
+    pub(super) stem_norm: Norm,
+    pub(super) blocks: Vec<(BlockSpec, Conv, Option<Conv>, [Norm; 2])>,
+    pub(super) images: Shape,
+    pub(super) shapes: Vec<Shape>,
+    pub(super) masks: Vec<Buffer>,
+    pub(super) spaces: Vec<Space>,
+}
+
+/// What one group writes: per stage two activations that take turns, the output of a convolution, and the input of the
+/// stage's first block where that has a layout of its own. Stages over planes hold one image.
+pub(crate) struct Space {
+    pub(super) image: Buffer,
+    pub(super) stages: Vec<[Buffer; 3]>,
+    pub(super) inputs: Vec<Buffer>,
+}
+
 /// The trunk with its buffers: see [`super`].
 ///
 /// Buffers for training and for evaluation are allocated at their first use and then reused.
@@ -368,7 +388,7 @@ pub struct Trunk {
     pub(crate) level: Level,
     pub(crate) workers: Arc<Workers>,
     pub(crate) training: Option<Box<Training>>,
-    pub(crate) evaluation: Option<Box<super::eval::Evaluation>>,
+    pub(crate) evaluation: Option<Box<Evaluation>>,
 }
 
 impl Trunk {
