@@ -83,7 +83,8 @@ fn in_pieces(config: &RunConfig, data: &SharedData, step: usize, seldom: bool) -
         match piece {
             Ok(outcome) => {
                 assert!(process > 0, "it was interrupted");
-                assert_eq!(outcome.result.provenance.resumed > 0, process > 0);
+                // On a fast machine a process may be cut off before its first checkpoint is due.
+                assert!(seldom || outcome.result.provenance.resumed > 0);
                 return outcome;
             }
             Err(RunError::Interrupted) => {}
