@@ -60,8 +60,7 @@ fn a_torchvision_checkpoint_gives_pytorchs_features() {
     use burn::tensor::{Device, Tensor, TensorData};
     use tagcl::data::ImageShape;
     use tagcl::model::{
-        Dropout, Learner, Network as _, NetworkLearner, ResNet18Config, read_weights,
-        with_fresh_head,
+        Dropout, Learner, Network as _, NetworkLearner, ResNet18Config, fit_weights, read_weights,
     };
     use tagcl::seed::Seeds;
 
@@ -124,7 +123,7 @@ fn a_torchvision_checkpoint_gives_pytorchs_features() {
     assert!(other.load(&bytes).unwrap_err().to_string().contains("fc."));
     let fresh = other.weights().unwrap();
     other
-        .load(&with_fresh_head(&bytes, &fresh, "fc").unwrap())
+        .load(&fit_weights(&bytes, &fresh, Some("fc")).unwrap().weights)
         .unwrap();
     let (now, before) = (other.weights().unwrap(), read_weights(&fresh).unwrap());
     let now = read_weights(&now).unwrap();

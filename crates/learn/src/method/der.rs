@@ -121,7 +121,7 @@ impl Der {
             .collect()
     }
 
-    /// Adds `weight` times the gradient of the distance to remembered logits.
+    /// Adds α times the gradient of the distance to remembered logits.
     fn distil(
         &mut self,
         learner: &mut dyn Learner,
@@ -142,7 +142,7 @@ impl Der {
         Ok(())
     }
 
-    /// Adds `weight` times the gradient of remembered labels' loss.
+    /// Adds β times the gradient of remembered labels' loss.
     fn rehearse(
         &mut self,
         learner: &mut dyn Learner,

@@ -36,9 +36,7 @@ pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
 pub use spec::{DropoutSetting, ModelContext, ModelSpec};
-pub use weights::{
-    Fitted, FloatTensor, Weights, WeightsError, fit_weights, read_weights, with_fresh_head,
-};
+pub use weights::{Fitted, FloatTensor, Weights, WeightsError, fit_weights, read_weights};
 
 use burn::module::Module;
 use burn::tensor::Tensor;

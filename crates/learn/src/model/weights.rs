@@ -391,14 +391,6 @@ pub fn fit_weights(
     })
 }
 
-/// As [`fit_weights`] with the layer `head` from `fresh`: the weights alone.
-///
-/// # Errors
-/// As [`fit_weights`].
-pub fn with_fresh_head(file: &[u8], fresh: &[u8], head: &str) -> Result<Vec<u8>, WeightsError> {
-    fit_weights(file, fresh, Some(head)).map(|fitted| fitted.weights)
-}
-
 pub(super) fn take_weight(
     weights: &Weights,
     name: &str,
