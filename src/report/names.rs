@@ -10,7 +10,7 @@ use super::group::{Group, differing_settings};
 use super::identity::{self, Stage, Value, is_of_the_stream, settings};
 use crate::experiment::plan::config::{RunConfig, Schedule};
 use crate::method::PLAIN;
-use crate::optim::{AlphaRule, SGD, TagSettings};
+use crate::optim::{AlphaRule, SGD, TagMemory, TagSettings};
 
 /// What a configuration has beyond the plain form of its method and optimizer, as settings are typed: `alpha one`,
 /// `memory_per_class 5`, `schedule joint`.
@@ -18,10 +18,11 @@ use crate::optim::{AlphaRule, SGD, TagSettings};
 pub fn variant(config: &RunConfig) -> Vec<(&'static str, Value)> {
     let plain = |key: &str, value: &Value| match (key, value) {
         ("alpha", value) => value.is("cosine"),
+        ("tag_memory", value) => value.is("exact"),
         ("schedule", value) => value.is("sequential"),
         ("dropout" | "momentum", value) => value.is("0"),
         ("gamma", value) => value.is("1"),
-        ("stored_gradients" | "memory_per_class", _) => false,
+        ("stored_gradients" | "memory_per_class" | "tag_clusters", _) => false,
         _ => true,
     };
     let mut all = settings(config);
@@ -69,7 +70,7 @@ fn memory(config: &RunConfig) -> Option<String> {
     Some(format!(" (M={memory})"))
 }
 
-/// The optimizer, with its rule for α where that is another than the paper's.
+/// The optimizer, with its rule for α and its memory where they are others than the paper's.
 fn optimizer_in_paper(config: &RunConfig) -> String {
     let name = config.optimizer.paper_name;
     let Some(tag) = config.optimizer_settings.get::<TagSettings>() else {
@@ -77,11 +78,19 @@ fn optimizer_in_paper(config: &RunConfig) -> String {
     };
     // The ablations of the paper's main method are called after TAG alone.
     let base = if name == "TAG-RMSProp" { "TAG" } else { name };
-    match tag.alpha {
+    let rule = match tag.alpha {
         AlphaRule::Cosine => name.to_string(),
         AlphaRule::One => format!("{base}-1"),
         AlphaRule::Age => format!("{base}-age"),
         AlphaRule::Gradients => format!("{base}-G (B={})", tag.stored_gradients.unwrap_or(1)),
+    };
+    match tag.tag_memory {
+        TagMemory::Exact => rule,
+        TagMemory::Flat => format!("{rule} (flat)"),
+        TagMemory::Clusters => {
+            let clusters = tag.tag_clusters.map(|k| k.to_string());
+            format!("{rule} (K={})", clusters.unwrap_or_default())
+        }
     }
 }
 
@@ -230,6 +239,15 @@ mod tests {
             name(&[("method", "agem"), tag, ("alpha", "one")]),
             "agem tag-rmsprop, alpha one, memory_per_class 1"
         );
+        let flat = [tag, ("tag_memory", "flat"), ("tag_scale_norm", "2")];
+        assert_eq!(name(&flat), "plain tag-rmsprop, tag_memory flat");
+        assert_eq!(in_paper(&config(&flat, 1)), "TAG-RMSProp (flat)");
+        let clusters = [tag, ("tag_memory", "clusters"), ("tag_clusters", "4")];
+        assert_eq!(
+            name(&clusters),
+            "plain tag-rmsprop, tag_memory clusters, tag_clusters 4"
+        );
+        assert_eq!(in_paper(&config(&clusters, 1)), "TAG-RMSProp (K=4)");
     }
 
     /// Whatever method and optimizer: no two of them share a name, in either vocabulary.

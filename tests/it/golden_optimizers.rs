@@ -1,4 +1,5 @@
-//! The golden vectors of the optimizers: computed by plain PyTorch in double precision (`tests/golden/make_golden.py`).
+//! The golden vectors of the optimizers: computed by plain PyTorch in double precision (`tests/golden/make_golden.py`), and
+//! those of TAG's memories by NumPy (`tools/make_golden_tag_memory.py`).
 
 use std::path::Path;
 
@@ -6,7 +7,8 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use tagcl::metrics::{Metrics, TaskMatrix};
 use tagcl::optim::{
-    AlphaRule, AlphaScope, Epsilon, Layout, Naive, NaiveKind, Optimizer, Tag, TagBase, TagConfig,
+    AlphaRule, AlphaScope, ClusterConfig, ClusterMerge, Epsilon, Layout, Naive, NaiveKind,
+    Optimizer, PastMoments, PastScales, SketchSize, Tag, TagBase, TagConfig, TagMemory,
 };
 
 const TENSORS: [&str; 3] = ["conv", "weight", "bias"];
@@ -305,5 +307,112 @@ fn metrics_of_the_golden_matrix() {
     ];
     for (found, expected) in pairs {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+}
+
+/// A case of `tools/make_golden_tag_memory.py` as a configuration.
+fn memory_config(case: &str, meta: &Value) -> TagConfig {
+    let settings = &meta["settings"];
+    let whole = |key: &str| settings[key].as_u64().map(|x| x as usize);
+    let usual = ClusterConfig::default();
+    let scale = |kind: &str| settings["scales"][kind].as_f64().unwrap_or(1.0);
+    TagConfig {
+        base: match meta["base"].as_str().unwrap() {
+            "rmsprop" => TagBase::RmsProp,
+            "adagrad" => TagBase::Adagrad,
+            "adam" => TagBase::Adam,
+            other => panic!("{other}"),
+        },
+        b: settings["b"].as_f64().unwrap_or(5.0),
+        alpha: match settings["alpha"].as_str() {
+            Some("one") => AlphaRule::One,
+            _ => AlphaRule::Cosine,
+        },
+        scope: match settings["scope"].as_str() {
+            Some("global") => AlphaScope::Global,
+            _ => AlphaScope::Tensor,
+        },
+        epsilon: if meta["inside"] == true {
+            Epsilon::Inside
+        } else {
+            Epsilon::Outside
+        },
+        past_moments: if settings["half"] == true {
+            PastMoments::Bf16
+        } else {
+            PastMoments::F32
+        },
+        memory: if case.starts_with("flat") {
+            TagMemory::Flat
+        } else {
+            TagMemory::Clusters
+        },
+        past_scales: PastScales {
+            norm: scale("norm"),
+            convolution: scale("convolution"),
+            linear: scale("linear"),
+        },
+        clusters: ClusterConfig {
+            count: whole("clusters").unwrap_or(usual.count),
+            sketch: whole("sketch").map_or(SketchSize::Exact, SketchSize::Numbers),
+            refresh: whole("refresh").unwrap_or(usual.refresh),
+            first_refresh: whole("first").unwrap_or(usual.first_refresh),
+            merge: match settings["merge"].as_str() {
+                Some("oldest") => ClusterMerge::Oldest,
+                _ => ClusterMerge::Ward,
+            },
+            debias: settings["debias"] != false,
+        },
+        ..TagConfig::default()
+    }
+}
+
+#[test]
+fn memories_of_tag() {
+    const NAMES: [&str; 4] = ["conv.weight", "fc.weight", "fc.bias", "norm.weight"];
+    let golden = json("tag_memory.json");
+    let layout = Layout::new(NAMES.map(|name| {
+        let shape = serde_json::from_value(golden["shapes"][name].clone()).unwrap();
+        (name.to_string(), shape)
+    }));
+    let sizes: Vec<usize> = layout.slots().iter().map(|s| s.range.len()).collect();
+    let along = [1.0, -0.8, 0.5, 0.9, -1.1, 0.2];
+    let gradient = |task: usize, step: usize| -> Vec<f32> {
+        let of = |(k, &len): (usize, &usize)| {
+            let own = (11 * task + 3 * step + 100 * k) as f64;
+            let shared = fill(len, (100 * k + 7) as f64, 0.4 * along[task]);
+            let sum = shared.zip(fill(len, own, 0.5));
+            sum.map(|(a, b)| a + b).collect::<Vec<f32>>()
+        };
+        sizes.iter().enumerate().flat_map(of).collect()
+    };
+    let floats = |value: &Value| -> Vec<f32> { serde_json::from_value(value.clone()).unwrap() };
+    let cases = golden["cases"].as_object().unwrap();
+    assert_eq!(cases.len(), 16);
+    for (case, meta) in cases {
+        let mut tag = Tag::new(memory_config(case, meta), layout.clone()).unwrap();
+        let mut theta: Vec<f32> = (sizes.iter().zip(1..))
+            .flat_map(|(&len, salt)| fill(len, f64::from(salt), 0.3))
+            .collect();
+        for (task, expected) in meta["tasks"].as_array().unwrap().iter().enumerate() {
+            tag.begin_task();
+            let rows = expected["alphas"].as_array().unwrap();
+            for (step, alphas) in rows.iter().enumerate() {
+                tag.step(&mut theta, &gradient(task, step), 0.01).unwrap();
+                let alphas = floats(alphas);
+                assert_eq!(tag.newest_alphas().len(), alphas.len());
+                for (a, b) in tag.newest_alphas().iter().zip(&alphas) {
+                    let error = (a - b).abs() / b.max(1e-2);
+                    assert!(error < 1e-5, "{case}, task {task}, step {step}: {a} {b}");
+                }
+            }
+            let all = deviation(&theta, &floats(&expected["theta"]));
+            assert!(all < 1e-4, "{case}, task {task}: deviates by {all:e}");
+            if let Some(record) = tag.alpha() {
+                let members: Vec<Vec<usize>> =
+                    serde_json::from_value(expected["members"].clone()).unwrap();
+                assert_eq!(record.clusters(task).unwrap(), members, "{case}");
+            }
+        }
     }
 }

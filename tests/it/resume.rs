@@ -123,6 +123,24 @@ fn pieces_equal_the_whole_for_every_method_and_optimizer() {
             ("bias_correction", "per-epoch"),
         ]);
     }
+    for optimizer in OPTIMIZERS.iter().filter(|o| o.settings.has("tag_memory")) {
+        cases.push(vec![
+            ("optimizer", optimizer.name),
+            ("tag_memory", "flat"),
+            ("tasks", "3"),
+            ("tag_scale_linear", "2"),
+        ]);
+        cases.push(vec![
+            ("optimizer", optimizer.name),
+            ("tag_memory", "clusters"),
+            ("tasks", "4"),
+            ("tag_clusters", "2"),
+            ("tag_sketch", "8"),
+            ("tag_refresh", "3"),
+            ("tag_first_refresh", "2"),
+            ("bias_correction", "per-epoch"),
+        ]);
+    }
     cases.push(vec![("momentum", "0.9")]);
     for schedule in ["cyclic", "joint"] {
         cases.push(vec![("schedule", schedule), ("optimizer", "adam")]);

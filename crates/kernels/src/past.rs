@@ -36,6 +36,27 @@ fn narrow(x: f32) -> u16 {
     (bits.wrapping_add(round) >> 16) as u16
 }
 
+/// One of the two nearest bfloat16s, the nearer one the likelier, by 16 random bits; NaN stays NaN.
+///
+/// In the mean over the bits it is `x` itself. Rounding to the nearest instead would lose every addend below 1 part in 512
+/// of a growing sum, which would stand still.
+fn narrow_randomly(x: f32, bits: u16) -> u16 {
+    if !x.is_finite() {
+        return narrow(x);
+    }
+    (x.to_bits().wrapping_add(u32::from(bits)) >> 16) as u16
+}
+
+/// 16 bits that look random, of a place and a number.
+fn bits_of(place: usize, number: u64) -> u16 {
+    let mut z = (place as u64)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(number.wrapping_mul(0xd1b5_4a32_d192_ed03));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z >> 48) as u16
+}
+
 fn widen(x: u16) -> f32 {
     f32::from_bits(u32::from(x) << 16)
 }
@@ -51,6 +72,32 @@ impl Stored {
     #[must_use]
     pub fn half(values: &[f32]) -> Self {
         Self::Half(values.iter().map(|&x| narrow(x)).collect())
+    }
+
+    /// The sum, in the precision of the first. In half precision it is rounded at random by bits that depend on the place
+    /// and `number` alone, so that a sum of many addends neither drifts nor stands still and is the same whenever it is
+    /// made again.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[must_use]
+    pub fn plus(&self, other: &Self, number: u64) -> Self {
+        let len = other.view().len();
+        assert_eq!(self.view().len(), len, "sums are of equal lengths");
+        let addends = other.values();
+        match self {
+            Self::Single(values) => {
+                let sums = values.iter().zip(addends.iter());
+                Self::Single(sums.map(|(a, b)| a + b).collect())
+            }
+            Self::Half(values) => {
+                let sums = values.iter().zip(addends.iter()).enumerate();
+                let sum = |(i, (a, b)): (usize, (&u16, &f32))| {
+                    narrow_randomly(widen(*a) + b, bits_of(i, number))
+                };
+                Self::Half(sums.map(sum).collect())
+            }
+        }
     }
 
     /// The stored values, exactly.
@@ -153,7 +200,37 @@ impl Element for u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stored, narrow, widen};
+    use super::{Stored, narrow, narrow_randomly, widen};
+
+    #[test]
+    fn random_rounding_keeps_what_is_exact_and_the_mean_of_what_is_not() {
+        for x in [0.0, -0.0, 1.0, -2.5, f32::INFINITY, f32::NEG_INFINITY] {
+            for bits in [0, 1, 0x7fff, 0xffff] {
+                assert_eq!(widen(narrow_randomly(x, bits)), x);
+            }
+        }
+        assert!(widen(narrow_randomly(f32::NAN, 0xffff)).is_nan());
+        let x = 1.0 + 0.3 / 128.0;
+        let ups = (0..=u16::MAX).filter(|&bits| widen(narrow_randomly(x, bits)) > 1.0);
+        let share = ups.count() as f32 / 65536.0;
+        assert!((share - 0.3).abs() < 1e-4, "{share}");
+    }
+
+    /// Rounded to the nearest, the sum would stand still at 256 of 2000.
+    #[test]
+    fn a_long_sum_in_half_precision_neither_stands_still_nor_drifts() {
+        let ones = Stored::half(&[1.0; 1000]);
+        let sum = (0..1999).fold(ones.clone(), |sum, n| sum.plus(&ones, n));
+        assert_eq!(sum.bytes(), 2000);
+        let values = sum.values();
+        let mean = values.iter().sum::<f32>() / 1000.0;
+        assert!((mean - 2000.0).abs() < 10.0, "{mean}");
+        assert!(values.iter().all(|x| (x - 2000.0).abs() < 400.0));
+        let again = (0..1999).fold(ones.clone(), |sum, n| sum.plus(&ones, n));
+        assert_eq!(again, sum);
+        let single = Stored::single(vec![1.0]).plus(&Stored::half(&[2.0]), 7);
+        assert_eq!(single, Stored::single(vec![3.0]));
+    }
 
     #[test]
     fn narrowing_rounds_to_the_nearest_and_widening_is_exact() {

@@ -18,6 +18,8 @@ use super::simd::{Level, Simd, dispatch};
 use super::workers::{Shareable, Workers};
 use std::ops::Range;
 
+mod walk;
+
 /// Floats of a block: 16 KiB, so that a lane of a product sums at most some hundred terms in `f32`.
 const BLOCK: usize = 4096;
 
@@ -161,6 +163,16 @@ pub(crate) struct Decay {
     add: f32,
 }
 
+impl Decay {
+    fn of(base: Base, beta1: f32) -> Self {
+        let (keep, add) = match base {
+            Base::Adagrad => (1.0, 1.0),
+            Base::RmsProp { beta2 } | Base::Adam { beta2 } => (beta2, 1.0 - beta2),
+        };
+        Self { beta1, keep, add }
+    }
+}
+
 impl TagPlan {
     /// A plan for vectors of which `segments` are the tensors.
     ///
@@ -243,18 +255,7 @@ impl TagPlan {
         for past in past_m {
             self.check("past_m", *past);
         }
-        let decay = match base {
-            Base::Adagrad => Decay {
-                beta1,
-                keep: 1.0,
-                add: 1.0,
-            },
-            Base::RmsProp { beta2 } | Base::Adam { beta2 } => Decay {
-                beta1,
-                keep: beta2,
-                add: 1.0 - beta2,
-            },
-        };
+        let decay = Decay::of(base, beta1);
         let row = past_m.len() + 1;
         let mut sums = vec![0.0_f32; self.blocks.len() * row];
         let (m, v, out) = (
@@ -318,6 +319,28 @@ impl TagPlan {
         self.check("grad", grad);
         self.check("m", m);
         self.check("v", v);
+        self.check_weights(alphas, past_v);
+        let theta = Shareable::new(theta);
+        workers.run(self.blocks.len(), &|i| {
+            let (segment, r) = self.blocks[i].clone();
+            let mut sum = [0.0_f32; BLOCK];
+            let sum = &mut sum[..r.len()];
+            let numerator = if step.momentum { m } else { grad };
+            // SAFETY: blocks are disjoint ranges below the length that all vectors have.
+            unsafe {
+                self.weigh_all(alphas, segment, &r, &v[r.clone()], past_v, sum);
+                descend(
+                    self.level,
+                    &step,
+                    sum,
+                    &numerator[r.clone()],
+                    theta.at(r.start),
+                );
+            }
+        });
+    }
+
+    fn check_weights(&self, alphas: &[Vec<f32>], past_v: &[Past<'_>]) {
         for past in past_v {
             self.check("past_v", *past);
         }
@@ -330,34 +353,37 @@ impl TagPlan {
             alphas.iter().all(|row| row.len() == self.segments.len()),
             "one alpha per segment"
         );
-        let theta = Shareable::new(theta);
-        workers.run(self.blocks.len(), &|i| {
-            let (segment, r) = self.blocks[i].clone();
-            let mut sum = [0.0_f32; BLOCK];
-            let sum = &mut sum[..r.len()];
-            let numerator = if step.momentum { m } else { grad };
-            // SAFETY: blocks are disjoint ranges below the length that all vectors have.
-            unsafe {
-                let sums = sum.as_mut_ptr();
-                let own = alphas[past_v.len()][segment];
-                let next = past_v.first().map_or(v.into(), |p| *p).address(r.start);
-                weigh(self.level, own, &v[r.clone()], next, sums, true);
-                for (t, (past, row)) in past_v.iter().zip(alphas).enumerate() {
-                    let (alpha, next) = (row[segment], following(past_v, t, &r));
-                    match past.part(r.clone()) {
-                        Past::Single(past) => weigh(self.level, alpha, past, next, sums, false),
-                        Past::Half(past) => weigh_half(self.level, alpha, past, next, sums),
-                    }
+    }
+
+    /// The weighted sum of block `r`, of which `v` is the current task's part.
+    ///
+    /// # Safety
+    /// The level is available; `sum` has the length of `r` and `v`, and `r` lies below the plan's length.
+    unsafe fn weigh_all(
+        &self,
+        alphas: &[Vec<f32>],
+        segment: usize,
+        r: &Range<usize>,
+        v: &[f32],
+        past_v: &[Past<'_>],
+        sum: &mut [f32],
+    ) {
+        let sums = sum.as_mut_ptr();
+        let own = alphas[past_v.len()][segment];
+        let next = past_v
+            .first()
+            .map_or(v.as_ptr().cast(), |past| past.address(r.start));
+        // SAFETY: the same contract.
+        unsafe {
+            weigh(self.level, own, v, next, sums, true);
+            for (t, (past, row)) in past_v.iter().zip(alphas).enumerate() {
+                let (alpha, next) = (row[segment], following(past_v, t, r));
+                match past.part(r.clone()) {
+                    Past::Single(past) => weigh(self.level, alpha, past, next, sums, false),
+                    Past::Half(past) => weigh_half(self.level, alpha, past, next, sums),
                 }
-                descend(
-                    self.level,
-                    &step,
-                    sum,
-                    &numerator[r.clone()],
-                    theta.at(r.start),
-                );
             }
-        });
+        }
     }
 }
 

@@ -33,7 +33,10 @@ pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, wr
 pub use naive::{Naive, NaiveKind, SGD};
 pub use spec::{Build, OptimizerSpec};
 pub use state::{OptimError, State};
-pub use tag::{BiasCorrection, Epsilon, PastMoments, Tag, TagBase, TagConfig, TagSettings};
+pub use tag::{
+    BiasCorrection, ClusterConfig, ClusterMerge, Epsilon, PastMoments, PastScales, SketchSize, Tag,
+    TagBase, TagConfig, TagMemory, TagSettings,
+};
 
 /// Every optimizer of the program, in the order in which they are listed.
 pub static OPTIMIZERS: &[&OptimizerSpec] = &[

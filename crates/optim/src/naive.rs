@@ -23,11 +23,11 @@ pub static SGD: OptimizerSpec = OptimizerSpec {
     source: "with dropout, gamma and momentum: Stable SGD, Mirzadeh et al., NeurIPS 2020",
     settings: SettingsSpec::inline::<SgdSettings>(),
     remembers_tasks: false,
-    bytes_per_parameter: |own, _| {
+    state_bytes: |own, layout, _| {
         let momentum = own
             .get::<SgdSettings>()
             .is_some_and(|own| own.momentum > 0.0);
-        size_of::<f32>() * usize::from(momentum)
+        size_of::<f32>() * usize::from(momentum) * layout.len()
     },
     build: |own, layout| {
         let momentum = typed::<SgdSettings>(own)?.momentum;
@@ -43,7 +43,7 @@ pub(super) static RMSPROP: OptimizerSpec = OptimizerSpec {
     source: "Tieleman and Hinton, 2012",
     settings: SettingsSpec::inline::<NoSettings>(),
     remembers_tasks: false,
-    bytes_per_parameter: |_, _| size_of::<f32>(),
+    state_bytes: |_, layout, _| size_of::<f32>() * layout.len(),
     build: |own, layout| naive(NaiveKind::RmsProp, own, layout),
 };
 
@@ -55,7 +55,7 @@ pub(super) static ADAGRAD: OptimizerSpec = OptimizerSpec {
     source: "Duchi et al., JMLR 2011",
     settings: SettingsSpec::inline::<NoSettings>(),
     remembers_tasks: false,
-    bytes_per_parameter: |_, _| size_of::<f32>(),
+    state_bytes: |_, layout, _| size_of::<f32>() * layout.len(),
     build: |own, layout| naive(NaiveKind::Adagrad, own, layout),
 };
 
@@ -67,7 +67,7 @@ pub(super) static ADAM: OptimizerSpec = OptimizerSpec {
     source: "Kingma and Ba, ICLR 2015",
     settings: SettingsSpec::inline::<NoSettings>(),
     remembers_tasks: false,
-    bytes_per_parameter: |_, _| 2 * size_of::<f32>(),
+    state_bytes: |_, layout, _| 2 * size_of::<f32>() * layout.len(),
     build: |own, layout| naive(NaiveKind::Adam, own, layout),
 };
 

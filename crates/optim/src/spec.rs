@@ -23,8 +23,8 @@ pub struct OptimizerSpec {
     pub settings: SettingsSpec,
     /// Whether it keeps something of every task, so that tasks must come one after another.
     pub remembers_tasks: bool,
-    /// Bytes that it holds for every parameter when so many tasks have ended.
-    pub bytes_per_parameter: fn(&Own, usize) -> usize,
+    /// Bytes that it holds of a model of this layout when so many tasks have ended.
+    pub state_bytes: fn(&Own, &Layout, usize) -> usize,
     /// Makes one for a model of this layout.
     pub build: Build,
 }

@@ -35,6 +35,20 @@ pub enum OptimError {
         /// The allowed range in words.
         range: &'static str,
     },
+    /// Two choices that do not go together.
+    #[error("{name} = {value} does not go with {other} = {other_value}: {remedy}")]
+    Combination {
+        /// The one choice's name in configurations.
+        name: &'static str,
+        /// What was chosen.
+        value: &'static str,
+        /// The other's name.
+        other: &'static str,
+        /// What was chosen.
+        other_value: &'static str,
+        /// What goes together.
+        remedy: &'static str,
+    },
     /// The record is of another optimizer.
     #[error("the record holds the state of `{found}`, not of `{expected}`")]
     Kind {

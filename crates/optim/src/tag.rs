@@ -14,179 +14,181 @@
 //! `V` by 1 rather than by e^−b (eq. 4, p. 15, says so too). A tensor whose moment is zero has cosine 0, so α = 1;
 //! the released code divides by zero there. The paper's ablations TAG-1, TAG-age and TAG-G (Table 7, p. 24) are
 //! other rules for α ([`AlphaRule`]); they keep only what they need of a past task.
+//!
+//! What is kept of finished tasks is the matter of a memory ([`TagMemory`]): both moments of each as defined (`exact`), or
+//! something that does not grow with them (`flat`, `clusters`).
 
+mod clusters;
+mod config;
+mod exact;
+mod flat;
 mod settings;
+mod sketch;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::kernels::Workers;
-use crate::kernels::past::{Past, Stored};
-use crate::kernels::tag::{Base, Dots, Step, TagPlan};
+use crate::kernels::past::Past;
+use crate::kernels::tag::{Dots, Step, TagPlan};
 
+pub use config::{
+    BiasCorrection, ClusterConfig, ClusterMerge, Epsilon, PastMoments, PastScales, SketchSize,
+    TagBase, TagConfig, TagMemory,
+};
 pub use settings::TagSettings;
 pub(super) use settings::{TAG_ADAGRAD, TAG_ADAM, TAG_RMSPROP};
 
+use clusters::Clusters;
+use exact::Exact;
+use flat::Flat;
+
 use super::{
-    AlphaRecord, AlphaRule, AlphaScope, Layout, OptimError, Optimizer, State, check_length,
+    AlphaRecord, AlphaRule, Layout, OptimError, Optimizer, State, TensorSlot, check_length,
 };
-
-/// Which adaptive method TAG accumulates like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TagBase {
-    /// `V ← 0.99 V + 0.01 g²`; the step follows g (eq. 3).
-    RmsProp,
-    /// `V ← V + g²`; the step follows g (eq. 5).
-    Adagrad,
-    /// `V ← 0.999 V + 0.001 g²`; the step follows M, with bias correction (eq. 6).
-    Adam,
-}
-
-/// Where ε = 1e-8 is added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Epsilon {
-    /// `√x + ε`, as the released code does.
-    #[default]
-    Outside,
-    /// `√(x + ε)`, as eqs. (1)-(6) are printed.
-    Inside,
-}
-
-/// What the step count n of Adam's bias correction counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BiasCorrection {
-    /// The steps of the task, over all its epochs, like the moments themselves.
-    #[default]
-    PerTask,
-    /// The steps of the epoch, as the released code does although its moments go on.
-    PerEpoch,
-}
-
-/// How past tasks' moments are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PastMoments {
-    /// Single precision, as the released code does.
-    #[default]
-    F32,
-    /// bfloat16, rounded once when a task ends: half the memory, and half the reading that bounds a step's time.
-    Bf16,
-}
-
-impl PastMoments {
-    /// Bytes of a stored number.
-    #[must_use]
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 => 2,
-        }
-    }
-
-    fn store(self, values: Vec<f32>) -> Stored {
-        match self {
-            Self::F32 => Stored::single(values),
-            Self::Bf16 => Stored::half(&values),
-        }
-    }
-}
-
-/// TAG's hyper-parameters.
-///
-/// | field | default | range | meaning |
-/// |---|---|---|---|
-/// | `base` | RMSProp | | the adaptive method |
-/// | `b` | 5 | finite, ≥ 0 | weight of the correlation: higher prevents more forgetting |
-/// | `alpha` | cosine | | how α is found |
-/// | `stored_gradients` | 1 | ≥ 1 | B of TAG-G: gradients of each task that make its direction |
-/// | `scope` | tensor | | over what α is taken |
-/// | `epsilon` | outside | | where ε = 1e-8 stands |
-/// | `bias_correction` | per task | | Adam's step count |
-/// | `past_moments` | f32 | | precision of past tasks' stored moments |
-///
-/// β₁ is 0.9; β₂ is 0.99, and 0.999 for Adam (p. 16).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TagConfig {
-    /// The adaptive method.
-    pub base: TagBase,
-    /// Weight of the correlation.
-    pub b: f64,
-    /// How α is found.
-    pub alpha: AlphaRule,
-    /// Number of gradients of each task that TAG-G's direction is the mean of.
-    pub stored_gradients: usize,
-    /// Over what α is taken.
-    pub scope: AlphaScope,
-    /// Where ε stands.
-    pub epsilon: Epsilon,
-    /// Adam's step count.
-    pub bias_correction: BiasCorrection,
-    /// Precision of past tasks' stored moments.
-    pub past_moments: PastMoments,
-}
-
-impl Default for TagConfig {
-    fn default() -> Self {
-        Self {
-            base: TagBase::RmsProp,
-            b: 5.0,
-            alpha: AlphaRule::default(),
-            stored_gradients: 1,
-            scope: AlphaScope::default(),
-            epsilon: Epsilon::default(),
-            bias_correction: BiasCorrection::default(),
-            past_moments: PastMoments::default(),
-        }
-    }
-}
 
 const BETA1: f32 = 0.9;
 const EPSILON: f32 = 1e-8;
 /// Terms of a scalar product that are summed in single precision.
 const BLOCK: usize = 1024;
 
-/// Frozen moments of a finished task.
-#[derive(Clone, Debug)]
-struct PastTask {
-    /// `M_τ / ‖M_τ‖` (TAG-G: of the mean stored gradient), per tensor or over the model as the scope says; zero where
-    /// the norm was zero. Empty under the rules that take no correlation.
-    direction: Stored,
-    /// `V_τ`.
-    second: Stored,
-}
-
 /// Moments of the task under way.
 #[derive(Clone, Debug)]
 struct Present {
+    /// Empty where neither the base nor the memory needs it.
     first: Vec<f32>,
     second: Vec<f32>,
     /// TAG-G's sum of the task's first gradients; empty under the other rules.
     sum: Vec<f32>,
     /// How many gradients are in `sum`.
     stored: usize,
+    /// n of Adam's bias correction.
     steps: usize,
+    /// Steps of the task, over all its epochs.
+    taken: usize,
+}
+
+/// What is kept of finished tasks.
+#[derive(Clone, Debug)]
+enum Memory {
+    Exact(Exact),
+    Flat(Flat),
+    Clusters(Clusters),
+}
+
+impl Memory {
+    fn new(config: &TagConfig, layout: &Layout) -> Self {
+        match config.memory {
+            TagMemory::Exact => Self::Exact(Exact::new(*config)),
+            TagMemory::Flat => Self::Flat(Flat::new(config, layout)),
+            TagMemory::Clusters => Self::Clusters(Clusters::new(config, layout)),
+        }
+    }
+
+    fn tasks(&self) -> usize {
+        match self {
+            Self::Exact(exact) => exact.tasks(),
+            Self::Flat(flat) => flat.tasks(),
+            Self::Clusters(clusters) => clusters.tasks(),
+        }
+    }
+
+    /// The weights of the task's step of this number, from 1, where they are known before it.
+    fn known_weights(&self, step: usize) -> Option<Vec<Vec<f32>>> {
+        match self {
+            Self::Exact(_) => None,
+            Self::Flat(flat) => Some(flat.weights()),
+            Self::Clusters(clusters) => clusters.known_weights(step),
+        }
+    }
+
+    /// The directions that the present first moment is compared with.
+    fn directions(&self) -> Vec<Past<'_>> {
+        match self {
+            Self::Exact(exact) => exact.directions(),
+            Self::Flat(_) | Self::Clusters(_) => Vec::new(),
+        }
+    }
+
+    /// This step's weights, by the products with [`Self::directions`].
+    fn weights(
+        &mut self,
+        layout: &Layout,
+        present: &mut Present,
+        gradient: &[f32],
+        dots: &Dots,
+    ) -> Vec<Vec<f32>> {
+        match self {
+            Self::Exact(exact) => exact.weights(layout, present, gradient, dots),
+            Self::Flat(flat) => flat.weights(),
+            Self::Clusters(clusters) => clusters.refreshed(&present.first, &dots.squares),
+        }
+    }
+
+    /// The second moments, or sums of them, that the weights belong to.
+    fn seconds(&self) -> Vec<Past<'_>> {
+        match self {
+            Self::Exact(exact) => exact.seconds(),
+            Self::Flat(flat) => flat.seconds(),
+            Self::Clusters(clusters) => clusters.seconds(),
+        }
+    }
+
+    fn end_task(&mut self, layout: &Layout, present: Present) {
+        match self {
+            Self::Exact(exact) => exact.end_task(layout, present),
+            Self::Flat(flat) => flat.end_task(present.second),
+            Self::Clusters(clusters) => clusters.end_task(layout, present),
+        }
+    }
+
+    fn put<'a>(&'a self, state: &mut State<'a>) {
+        match self {
+            Self::Exact(exact) => exact.put(state),
+            Self::Flat(flat) => flat.put(state),
+            Self::Clusters(clusters) => clusters.put(state),
+        }
+    }
+
+    fn restored(
+        config: &TagConfig,
+        layout: &Layout,
+        tasks: usize,
+        state: &mut State<'_>,
+    ) -> Result<Self, OptimError> {
+        Ok(match config.memory {
+            TagMemory::Exact => Self::Exact(Exact::restored(*config, layout, tasks, state)?),
+            TagMemory::Flat => Self::Flat(Flat::restored(config, layout, tasks, state)?),
+            TagMemory::Clusters => {
+                Self::Clusters(Clusters::restored(config, layout, tasks, state)?)
+            }
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Exact(exact) => exact.bytes(),
+            Self::Flat(flat) => flat.bytes(),
+            Self::Clusters(clusters) => clusters.bytes(),
+        }
+    }
 }
 
 /// The TAG optimizer over a model of a known layout.
 ///
 /// Memory: two vectors of the model's size per finished task (one under TAG-1 and TAG-age, which need no direction; in
 /// half precision if so configured) and two for the one under way (three under TAG-G), allocated when a task begins.
-/// Time per step grows with the number of finished tasks by one pass over those vectors.
+/// Time per step grows with the number of finished tasks by one pass over those vectors. With [`TagMemory::Flat`] it is
+/// two vectors in all (three over Adam) and one pass, at any number of tasks; with [`TagMemory::Clusters`] two and, for each
+/// cluster, one in half precision and a sketch.
 #[derive(Clone)]
 pub struct Tag {
     config: TagConfig,
     layout: Layout,
-    past: Vec<PastTask>,
+    memory: Memory,
     present: Option<Present>,
     record: AlphaRecord,
-    /// This step's weights, `[tau][tensor]` with τ = t last.
+    /// This step's weights, a row of tensors for each of the memory's vectors and the present task's last.
     alphas: Vec<f32>,
-    /// TAG-G's cosines `[tau][tensor]`; they stand still once the task has stored its gradients.
-    cosines: Option<Vec<Vec<f64>>>,
     plan: TagPlan,
     workers: Arc<Workers>,
 }
@@ -195,22 +197,10 @@ impl Tag {
     /// A fresh optimizer for a model of this layout.
     ///
     /// # Errors
-    /// [`OptimError::HyperParameter`] for a negative or non-finite `b`, or no stored gradients.
+    /// [`OptimError::HyperParameter`] for a negative or non-finite `b` or scale, or no stored gradients;
+    /// [`OptimError::Combination`] for a memory that does not go with the rule for α.
     pub fn new(config: TagConfig, layout: Layout) -> Result<Self, OptimError> {
-        if !(config.b.is_finite() && config.b >= 0.0) {
-            return Err(OptimError::HyperParameter {
-                name: "b",
-                value: config.b,
-                range: "a finite number ≥ 0",
-            });
-        }
-        if config.stored_gradients == 0 {
-            return Err(OptimError::HyperParameter {
-                name: "stored_gradients",
-                value: 0.0,
-                range: "a whole number from 1",
-            });
-        }
+        config.check()?;
         let record = AlphaRecord::new(layout.slots().len());
         let plan = TagPlan::new(
             layout
@@ -220,15 +210,13 @@ impl Tag {
                 .collect(),
         );
         let workers = Arc::new(Workers::new(1));
-        let (past, alphas) = (Vec::new(), Vec::new());
         Ok(Self {
+            memory: Memory::new(&config, &layout),
             config,
             layout,
-            past,
             present: None,
             record,
-            alphas,
-            cosines: None,
+            alphas: Vec::new(),
             plan,
             workers,
         })
@@ -237,124 +225,29 @@ impl Tag {
     /// Number of finished tasks in the knowledge base.
     #[must_use]
     pub fn past_tasks(&self) -> usize {
-        self.past.len()
+        self.memory.tasks()
     }
 
-    /// The weights α(t,τ) of the newest step, `[tau][tensor]` in the layout's order, τ = t last.
+    /// The weights of the newest step, `[row][tensor]` in the layout's order: α(t,τ) with τ = t last, or, with a memory
+    /// that does not keep every task, the weight of each of its sums and then that of the present task.
     #[must_use]
     pub fn newest_alphas(&self) -> &[f32] {
         &self.alphas
     }
 
-    fn kind(&self) -> String {
-        let base = match self.config.base {
-            TagBase::RmsProp => "tag-rmsprop",
-            TagBase::Adagrad => "tag-adagrad",
-            TagBase::Adam => "tag-adam",
-        };
-        match self.config.alpha {
-            AlphaRule::Cosine => base.to_string(),
-            AlphaRule::One => format!("{base}-one"),
-            AlphaRule::Age => format!("{base}-age"),
-            AlphaRule::Gradients => format!("{base}-gradients-{}", self.config.stored_gradients),
-        }
+    /// Whether anything looks at the first moment.
+    fn needs_first(&self) -> bool {
+        self.config.base == TagBase::Adam || self.config.memory != TagMemory::Flat
     }
 
-    /// This step's weights `[tau][tensor]`, τ = t last: eq. (2) of these cosines, or what the rule says without them.
-    fn weights(&self, cosines: &[Vec<f64>]) -> Vec<Vec<f32>> {
-        let tensors = self.layout.slots().len();
-        let past = self.past.len();
-        let all = |weight: f32| vec![weight; tensors];
-        match self.config.alpha {
-            AlphaRule::One => vec![all(1.0); past + 1],
-            AlphaRule::Age => (0..past)
-                .map(|tau| all((past - tau + 1) as f32))
-                .chain([all(1.0)])
-                .collect(),
-            AlphaRule::Cosine | AlphaRule::Gradients => {
-                let own = if past == 0 {
-                    1.0
-                } else {
-                    (-self.config.b).exp() as f32
-                };
-                cosines
-                    .iter()
-                    .map(|row| row.iter().map(|&c| weight(self.config.b, c)).collect())
-                    .chain([all(own)])
-                    .collect()
-            }
-        }
+    /// Whether anything depends on how many steps the task has had.
+    fn counts_steps(&self) -> bool {
+        self.config.memory == TagMemory::Clusters
     }
 
-    /// The kernel's products as cosines `[tau][tensor]`, over what the scope says.
-    fn scoped(&self, dots: &Dots) -> Vec<Vec<f64>> {
-        let tensors = self.layout.slots().len();
-        match self.config.scope {
-            AlphaScope::Tensor => dots.cosines(),
-            AlphaScope::Global => dots
-                .global_cosines()
-                .into_iter()
-                .map(|cosine| vec![cosine; tensors])
-                .collect(),
-        }
-    }
-
-    /// TAG-G: takes the gradient in while fewer than B are stored, and gives the cosines of the sums (those of the
-    /// means).
-    fn stored_cosines(&mut self, present: &mut Present, gradient: &[f32]) -> Vec<Vec<f64>> {
-        if present.stored < self.config.stored_gradients {
-            for (sum, g) in present.sum.iter_mut().zip(gradient) {
-                *sum += g;
-            }
-            present.stored += 1;
-            self.cosines = None;
-        }
-        if let Some(cosines) = &self.cosines {
-            return cosines.clone();
-        }
-        let slots = self.layout.slots();
-        let products = |other: &[f32]| -> Vec<f64> {
-            slots
-                .iter()
-                .map(|slot| dot_at(&present.sum, other, slot))
-                .collect()
-        };
-        let cosines = self.scoped(&Dots {
-            squares: products(&present.sum),
-            products: self
-                .past
-                .iter()
-                .map(|p| products(&p.direction.values()))
-                .collect(),
-        });
-        self.cosines = Some(cosines.clone());
-        cosines
-    }
-
-    /// Divides by the norm, per tensor or over the model as the scope says.
-    fn normalise(&self, values: &mut [f32]) {
-        let slots = self.layout.slots();
-        match self.config.scope {
-            AlphaScope::Tensor => {
-                for slot in slots {
-                    let values = &mut values[slot.range.clone()];
-                    let squared = dot(values, values);
-                    scale(values, squared);
-                }
-            }
-            AlphaScope::Global => {
-                let squared = slots.iter().map(|s| dot_at(values, values, s)).sum();
-                scale(values, squared);
-            }
-        }
-    }
-
-    fn kernel_base(&self) -> Base {
-        match self.config.base {
-            TagBase::RmsProp => Base::RmsProp { beta2: 0.99 },
-            TagBase::Adagrad => Base::Adagrad,
-            TagBase::Adam => Base::Adam { beta2: 0.999 },
-        }
+    /// Whether there are correlations to record.
+    fn records(&self) -> bool {
+        self.config.memory != TagMemory::Flat
     }
 }
 
@@ -363,7 +256,7 @@ fn weight(b: f64, cosine: f64) -> f32 {
     (-b * cosine.clamp(-1.0, 1.0)).exp() as f32
 }
 
-fn dot_at(a: &[f32], b: &[f32], slot: &super::TensorSlot) -> f64 {
+fn dot_at(a: &[f32], b: &[f32], slot: &TensorSlot) -> f64 {
     dot(&a[slot.range.clone()], &b[slot.range.clone()])
 }
 
@@ -403,20 +296,24 @@ fn scale(values: &mut [f32], squared_norm: f64) {
 impl Optimizer for Tag {
     fn begin_task(&mut self) {
         self.end_task();
-        let zeros = || vec![0.0; self.layout.len()];
-        let sum = match self.config.alpha {
-            AlphaRule::Gradients => zeros(),
-            _ => Vec::new(),
-        };
+        let zeros = |needed: bool| vec![0.0; if needed { self.layout.len() } else { 0 }];
         self.present = Some(Present {
-            first: zeros(),
-            second: zeros(),
-            sum,
+            first: zeros(self.needs_first()),
+            second: zeros(true),
+            sum: zeros(self.config.alpha == AlphaRule::Gradients),
             stored: 0,
             steps: 0,
+            taken: 0,
         });
-        self.cosines = None;
-        self.record.begin_task();
+        if let Memory::Exact(exact) = &mut self.memory {
+            exact.begin_task();
+        }
+        if self.records() {
+            self.record.begin_task(match &self.memory {
+                Memory::Clusters(clusters) => Some(clusters.members()),
+                Memory::Exact(_) | Memory::Flat(_) => None,
+            });
+        }
     }
 
     fn begin_epoch(&mut self) {
@@ -437,147 +334,134 @@ impl Optimizer for Tag {
         check_length("the gradient", gradient.len(), self.layout.len())?;
         let mut present = self.present.take().ok_or(OptimError::NoTask)?;
         present.steps += 1;
-        let base = self.kernel_base();
-        let stored = match self.config.alpha {
-            AlphaRule::Gradients => self.stored_cosines(&mut present, gradient),
-            _ => Vec::new(),
-        };
-        let directions: Vec<Past<'_>> = match self.config.alpha {
-            AlphaRule::Cosine => self.past.iter().map(|p| p.direction.view()).collect(),
-            _ => Vec::new(),
-        };
-        let (first, second) = (&mut present.first, &mut present.second);
-        let dots = self.plan.moments_and_dots(
-            &self.workers,
-            base,
-            BETA1,
-            gradient,
-            first,
-            second,
-            &directions,
-        );
-        let weights = match self.config.alpha {
-            AlphaRule::Cosine => self.weights(&self.scoped(&dots)),
-            _ => self.weights(&stored),
-        };
-        self.alphas = weights.concat();
-        self.record.add_step(&self.alphas);
+        present.taken += 1;
+        let (base, workers) = (self.config.base.kernel(), &self.workers);
         let mut step = Step::new(base, BETA1, present.steps as u64, learning_rate, EPSILON);
         step.epsilon_inside = self.config.epsilon == Epsilon::Inside;
-        let past: Vec<Past<'_>> = self.past.iter().map(|p| p.second.view()).collect();
-        self.plan.apply(
-            &self.workers,
-            step,
-            &weights,
-            parameters,
-            gradient,
-            first,
-            second,
-            &past,
-        );
+        let weights = if let Some(weights) = self.memory.known_weights(present.taken) {
+            let first = (!present.first.is_empty()).then_some(present.first.as_mut_slice());
+            self.plan.step(
+                workers,
+                (base, BETA1),
+                step,
+                &weights,
+                parameters,
+                gradient,
+                first,
+                &mut present.second,
+                &self.memory.seconds(),
+            );
+            weights
+        } else {
+            let dots = self.plan.moments_and_dots(
+                workers,
+                base,
+                BETA1,
+                gradient,
+                &mut present.first,
+                &mut present.second,
+                &self.memory.directions(),
+            );
+            let layout = &self.layout;
+            let weights = self.memory.weights(layout, &mut present, gradient, &dots);
+            self.plan.apply(
+                workers,
+                step,
+                &weights,
+                parameters,
+                gradient,
+                &present.first,
+                &present.second,
+                &self.memory.seconds(),
+            );
+            weights
+        };
+        self.alphas = weights.concat();
+        if self.records() {
+            self.record.add_step(&self.alphas);
+        }
         self.present = Some(present);
         Ok(())
     }
 
     fn end_task(&mut self) {
-        let Some(Present {
-            first, second, sum, ..
-        }) = self.present.take()
-        else {
-            return;
-        };
-        let mut direction = match self.config.alpha {
-            AlphaRule::Cosine => first,
-            AlphaRule::Gradients => sum,
-            AlphaRule::One | AlphaRule::Age => Vec::new(),
-        };
-        if !direction.is_empty() {
-            self.normalise(&mut direction);
+        if let Some(present) = self.present.take() {
+            self.memory.end_task(&self.layout, present);
         }
-        let moments = self.config.past_moments;
-        self.past.push(PastTask {
-            direction: moments.store(direction),
-            second: moments.store(second),
-        });
     }
 
     fn state(&self) -> State<'_> {
-        let mut state = State::new(&self.kind())
-            .with_counter("past_tasks", self.past.len())
+        let mut state = State::new(&self.config.kind())
+            .with_counter("past_tasks", self.memory.tasks())
             .with_counter("in_task", usize::from(self.present.is_some()))
             .with_counter("steps", self.present.as_ref().map_or(0, |p| p.steps))
             .with_counter("stored", self.present.as_ref().map_or(0, |p| p.stored));
-        for (tau, past) in self.past.iter().enumerate() {
-            if self.config.alpha.is_correlation() {
-                state.put(&format!("past.{tau}.direction"), past.direction.values());
-            }
-            state.put(&format!("past.{tau}.second"), past.second.values());
+        if self.counts_steps() {
+            let taken = self.present.as_ref().map_or(0, |p| p.taken);
+            state = state.with_counter("taken", taken);
         }
+        self.memory.put(&mut state);
         if let Some(present) = &self.present {
-            state.put("first", present.first.as_slice());
+            if !present.first.is_empty() {
+                state.put("first", present.first.as_slice());
+            }
             state.put("second", present.second.as_slice());
             if !present.sum.is_empty() {
                 state.put("sum", present.sum.as_slice());
             }
         }
-        state.put_sums("alpha", self.record.flat());
+        if self.records() {
+            self.record.put(&mut state);
+        }
         state
     }
 
     fn restore(&mut self, mut state: State<'_>) -> Result<(), OptimError> {
-        state.expect_kind(&self.kind())?;
+        state.expect_kind(&self.config.kind())?;
         let (len, tensors) = (self.layout.len(), self.layout.slots().len());
         let tasks = state.counter("past_tasks")?;
-        // A state in half precision was written exactly, so storing it again changes nothing.
-        let moments = self.config.past_moments;
-        let mut past = Vec::new();
-        for tau in 0..tasks {
-            past.push(PastTask {
-                direction: moments.store(if self.config.alpha.is_correlation() {
-                    state.take(&format!("past.{tau}.direction"), len)?
-                } else {
-                    Vec::new()
-                }),
-                second: moments.store(state.take(&format!("past.{tau}.second"), len)?),
-            });
-        }
+        let memory = Memory::restored(&self.config, &self.layout, tasks, &mut state)?;
         let in_task = state.counter("in_task")? == 1;
+        let mut take = |name: &str, needed: bool| {
+            if needed {
+                state.take(name, len)
+            } else {
+                Ok(Vec::new())
+            }
+        };
         let present = if in_task {
-            let (first, second) = (state.take("first", len)?, state.take("second", len)?);
             Some(Present {
-                first,
-                second,
-                sum: match self.config.alpha {
-                    AlphaRule::Gradients => state.take("sum", len)?,
-                    _ => Vec::new(),
-                },
+                first: take("first", self.needs_first())?,
+                second: take("second", true)?,
+                sum: take("sum", self.config.alpha == AlphaRule::Gradients)?,
                 stored: state.counter("stored")?,
                 steps: state.counter("steps")?,
+                taken: if self.counts_steps() {
+                    state.counter("taken")?
+                } else {
+                    0
+                },
             })
         } else {
             None
         };
-        let recorded = tasks + usize::from(in_task);
-        let sums = state.take_sums("alpha", AlphaRecord::flat_len(tensors, recorded))?;
-        self.record = AlphaRecord::from_flat(tensors, recorded, &sums);
-        (self.past, self.present) = (past, present);
-        self.cosines = None;
+        if self.records() {
+            let recorded = tasks + usize::from(in_task);
+            let clustered = self.config.memory == TagMemory::Clusters;
+            self.record = AlphaRecord::take(&mut state, tensors, recorded, clustered)?;
+        }
+        (self.memory, self.present) = (memory, present);
         Ok(())
     }
 
     fn state_bytes(&self) -> usize {
-        let past: usize = self
-            .past
-            .iter()
-            .map(|p| p.direction.bytes() + p.second.bytes())
-            .sum();
         let present = self.present.iter();
         let present = present.flat_map(|p| [&p.first, &p.second, &p.sum]);
-        past + present.map(Vec::len).sum::<usize>() * size_of::<f32>()
+        self.memory.bytes() + present.map(Vec::len).sum::<usize>() * size_of::<f32>()
     }
 
     fn alpha(&self) -> Option<&AlphaRecord> {
-        Some(&self.record)
+        self.records().then_some(&self.record)
     }
 }
 

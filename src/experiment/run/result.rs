@@ -187,6 +187,10 @@ fn difference(computed: &Metrics, stored: &Metrics) -> Option<String> {
 pub struct AlphaResult {
     /// `mean[t][tau]`, τ ≤ t, over the tensors.
     pub mean: Vec<Vec<f64>>,
+    /// `clusters[t]`: the past tasks τ, as in `mean`, of each cluster during task t; those of one cluster have one α.
+    /// Absent where every task stands for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clusters: Option<Vec<Vec<Vec<usize>>>>,
     /// The same for each parameter tensor.
     pub per_tensor: Vec<TensorAlpha>,
 }
@@ -222,8 +226,12 @@ impl AlphaResult {
                 tensor: slot.name.clone(),
                 mean: table(&|t, tau| record.of_tensor(t, tau, n)),
             });
+        let clusters = (0..record.tasks()).map(|t| record.clusters(t).map(<[_]>::to_vec));
         Self {
             mean: table(&|t, tau| record.mean(t, tau)),
+            clusters: clusters
+                .collect::<Option<Vec<_>>>()
+                .filter(|all| !all.is_empty()),
             per_tensor: per_tensor.collect(),
         }
     }

@@ -42,6 +42,8 @@ pub struct Estimate {
 #[derive(Clone, Copy)]
 struct Measured {
     parameters: usize,
+    /// Bytes that the optimizer holds at the end.
+    optimizer_state_bytes: usize,
     /// Seconds for one image forward and backward, with its share of the update.
     image_s: f64,
 }
@@ -103,12 +105,11 @@ fn estimate(config: &RunConfig, measured: Measured, train: usize, test: usize) -
     let train_s = measured.image_s * config.batch_size as f64 * steps as f64 * passes;
     // A forward pass is about a third of forward and backward.
     let eval_s = measured.image_s / 3.0 * evaluated_images as f64;
-    let bytes = (config.optimizer.bytes_per_parameter)(&config.optimizer_settings, config.tasks);
     Estimate {
         parameters: measured.parameters,
         steps,
         evaluated_images,
-        optimizer_state_bytes: bytes * measured.parameters,
+        optimizer_state_bytes: measured.optimizer_state_bytes,
         train_s,
         eval_s,
         seconds: train_s + eval_s,
@@ -127,6 +128,8 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
     let mut learner = build_learner(&config, head, None, 1)?;
     let parameters = learner.layout().len();
     let mut optimizer = build_optimizer(&config, learner.as_ref())?;
+    let bytes = config.optimizer.state_bytes;
+    let optimizer_state_bytes = bytes(&config.optimizer_settings, learner.layout(), config.tasks);
     let size = config.batch_size.min(512);
     let batch = Batch {
         pixels: vec![0.5; size * shape.channels * shape.height * shape.width],
@@ -155,6 +158,7 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
     let step = times.iter().skip(1).copied().fold(f64::INFINITY, f64::min);
     Ok(Measured {
         parameters,
+        optimizer_state_bytes,
         image_s: step / size as f64,
     })
 }
@@ -238,6 +242,9 @@ mod tests {
                     &[("alpha", "one")],
                     &[("alpha", "age"), ("past_moments", "bf16")],
                     &[("alpha", "gradients")],
+                    &[("tag_memory", "flat")],
+                    &[("tag_memory", "flat"), ("alpha", "one")],
+                    &[("tag_memory", "clusters"), ("tag_clusters", "2")],
                 ]
             } else {
                 &[&[]]

@@ -70,11 +70,26 @@ fn write_matrix(path: &Path, rows: &[Vec<f64>], tasks: usize) -> Result<(), Expo
     })
 }
 
+fn write_clusters(path: &Path, tasks: &[Vec<Vec<usize>>]) -> Result<(), ExportError> {
+    let line = |clusters: &Vec<Vec<usize>>| {
+        let lists = clusters.iter().map(|members| {
+            let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+            format!("{{{}}}", members.join(" "))
+        });
+        lists.collect::<Vec<_>>().join(" ")
+    };
+    write(path, |out| {
+        let mut lines = tasks.iter().map(line);
+        lines.try_for_each(|line| writeln!(out, "{line}"))
+    })
+}
+
 /// Writes every run's matrices below `out`, a folder a run.
 ///
 /// `accuracy.npy` and `loss.npy` are \[tasks, tasks\]: after which task, on which task; NaN where not measured. TAG's
 /// runs have `alpha.npy` \[tasks, tasks\] (t, τ) and `alpha_per_tensor.npy` \[tensors, tasks, tasks\], with the tensors'
-/// names in `tensors.txt`.
+/// names in `tensors.txt`; where tasks share their α in clusters, `alpha_clusters.txt` has a line for each task t, with the
+/// past tasks of each cluster in braces, from 0 as in the arrays.
 ///
 /// # Errors
 /// [`ExportError`] naming the file.
@@ -103,6 +118,9 @@ fn write_matrices(runs: &[Run], out: &Path) -> Result<(), ExportError> {
         write(&folder.join("alpha_per_tensor.npy"), |out| {
             write_array(out, &shape, &all)
         })?;
+        if let Some(clusters) = &alpha.clusters {
+            write_clusters(&folder.join("alpha_clusters.txt"), clusters)?;
+        }
         write(&folder.join("tensors.txt"), |out| {
             alpha
                 .per_tensor

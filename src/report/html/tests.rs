@@ -145,6 +145,7 @@ fn two_hundred_runs_fit_below_two_megabytes() {
             let table: Vec<Vec<f64>> = (0..20).map(|t| vec![1.25; t + 1]).collect();
             result.alpha = Some(crate::experiment::run::result::AlphaResult {
                 mean: table.clone(),
+                clusters: None,
                 per_tensor: (0..48)
                     .map(|i| crate::experiment::run::result::TensorAlpha {
                         tensor: format!("layer{i}.weight"),

@@ -15,8 +15,8 @@ use super::stats::{Point, mean_alpha, over_runs, past_mean};
 use crate::experiment::run::result::AlphaResult;
 
 /// What is lacking where there is no such plot.
-pub(super) const NO_ALPHA: &str =
-    "no run recorded α of two or more tasks; only the TAG optimizers do (--optimizer tag-rmsprop)";
+pub(super) const NO_ALPHA: &str = "no run recorded α of two or more tasks; only the TAG optimizers do (--optimizer tag-rmsprop), and not those whose \
+     memory has none (--tag-memory flat)";
 
 /// `alpha`.
 pub(super) static ALPHA: PlotSpec = PlotSpec {
@@ -39,6 +39,26 @@ pub(super) fn of_group(data: &Data<'_>, entry: &Entry<'_>) -> Result<Vec<AlphaRe
         all.extend(alpha.filter(|alpha| alpha.mean.len() > 1));
     }
     Ok(all)
+}
+
+/// What the note says where tasks share their α; of a single run also who shares it with whom at the end, tasks from 1.
+pub(super) fn shared(runs: &[AlphaResult]) -> String {
+    let mut clusters = runs.iter().filter_map(|run| run.clusters.as_ref()?.last());
+    let Some(last) = clusters.next() else {
+        return String::new();
+    };
+    let text = "Tasks of one cluster share their α";
+    if runs.len() > 1 {
+        return text.to_string();
+    }
+    let lists: Vec<String> = last
+        .iter()
+        .map(|members| {
+            let members: Vec<String> = members.iter().map(|task| (task + 1).to_string()).collect();
+            format!("{{{}}}", members.join(", "))
+        })
+        .collect();
+    format!("{text}; at the last task {}", lists.join(" "))
 }
 
 /// For each group with α: its course over t, and all of it as a heat map.
@@ -121,6 +141,7 @@ fn evolution(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
                 count(&[entry]),
                 band(&[entry])
             ),
+            &shared(runs),
             &marks(&[entry]),
         ]),
         description: format!(
@@ -149,6 +170,7 @@ fn heat_map(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
         note: sentences(&[
             &format!("Mean over tensors and the steps of task t; {}", count(&[entry])),
             "Grey: the present task's own, not on the scale",
+            &shared(runs),
             &marks(&[entry]),
         ]),
         description: format!("Heat map of TAG's correlation by present and past task. Mean over past tasks: {mean:.2}."),

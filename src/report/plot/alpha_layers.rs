@@ -1,6 +1,6 @@
 //! TAG's correlations by parameter tensor and task.
 
-use super::alpha::{NO_ALPHA, of_group};
+use super::alpha::{NO_ALPHA, of_group, shared};
 use super::data::{Data, count, marks, sentences};
 use super::heat_map::{HeatMap, named, side, task_labels};
 use super::label::file_name;
@@ -62,6 +62,7 @@ fn by_layer(data: &Data<'_>) -> Result<Vec<Figure>, PlotError> {
                         "Mean over the past tasks τ < t and the steps of task t; {}",
                         count(&[entry])
                     ),
+                    &shared(&runs),
                     &marks(&[entry]),
                 ]),
                 description: format!(

@@ -37,6 +37,7 @@ fn result(config: RunConfig, start: f64, loss: f64) -> RunResult {
         };
         result.alpha = Some(AlphaResult {
             mean: table(1.5),
+            clusters: None,
             per_tensor: vec![tensor("conv1.weight", 2.0), tensor("linear.bias", 1.0)],
         });
     }
@@ -318,6 +319,22 @@ fn published_figures_stand_beside_the_bars_of_the_same_settings() {
         !figures[0].svg().contains("published"),
         "four tasks were never published"
     );
+}
+
+#[test]
+fn clusters_are_named_under_alpha() {
+    let table = |_| vec![vec![0.0], vec![1.0, 0.0]];
+    let run = |clusters| AlphaResult {
+        mean: table(()),
+        clusters,
+        per_tensor: Vec::new(),
+    };
+    let clustered = run(Some(vec![vec![], vec![vec![0, 2], vec![1]]]));
+    let one = alpha::shared(std::slice::from_ref(&clustered));
+    assert!(one.ends_with("at the last task {1, 3} {2}"), "{one}");
+    let two = alpha::shared(&[clustered.clone(), clustered]);
+    assert_eq!(two, "Tasks of one cluster share their α");
+    assert_eq!(alpha::shared(&[run(None)]), "");
 }
 
 #[test]

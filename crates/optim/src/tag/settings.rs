@@ -1,9 +1,13 @@
 //! TAG's settings, and the three optimizers of its family.
 
-use super::{BiasCorrection, Epsilon, PastMoments, Tag, TagBase, TagConfig};
+use super::clusters::bytes_after;
+use super::{
+    BiasCorrection, ClusterConfig, ClusterMerge, Epsilon, PastMoments, PastScales, SketchSize, Tag,
+    TagBase, TagConfig, TagMemory,
+};
 use crate::settings::{
-    Own, RealRange, Resolver, SettingError, SettingsSpec, Stored, WholeRange, by_profile, fixed,
-    only, typed,
+    Kind, Own, RealRange, Refusal, Resolver, SettingError, SettingsSpec, Stored, Value, WholeRange,
+    by_profile, computed, fixed, only, typed,
 };
 use crate::spec::Build;
 use crate::{AlphaRule, AlphaScope, Layout, OptimError, Optimizer, OptimizerSpec};
@@ -12,11 +16,74 @@ crate::choices!(Epsilon { "outside" => Outside, "inside" => Inside });
 crate::choices!(BiasCorrection { "per-task" => PerTask, "per-epoch" => PerEpoch });
 crate::choices!(PastMoments { "f32" => F32, "bf16" => Bf16 });
 
+crate::choices!(TagMemory { "exact" => Exact, "flat" => Flat, "clusters" => Clusters });
+crate::choices!(ClusterMerge { "ward" => Ward, "oldest" => Oldest });
+
+/// Which memories go with which rules for α.
+pub(super) const MEMORY_AND_ALPHA: &str = "clusters is for alpha = cosine, flat for alpha = cosine (whose weights of past tasks it sets to 1) and alpha = one";
+
+/// What the size of a sketch may be.
+pub(super) const SKETCH_SIZES: &str = "a power of two from 1 to 1073741824, or exact";
+
+impl Kind for SketchSize {
+    type Range = ();
+    fn parse(_: &'static str, text: &str, (): &()) -> Result<Self, Refusal> {
+        let numbers = || text.parse().ok().and_then(Self::of);
+        let found = if text == "exact" {
+            Some(Self::Exact)
+        } else {
+            numbers()
+        };
+        found.ok_or(Refusal::Range)
+    }
+    fn words((): &()) -> String {
+        SKETCH_SIZES.to_string()
+    }
+    fn value(&self) -> Option<Value> {
+        Some(match self {
+            Self::Numbers(numbers) => Value::Whole(*numbers as u64),
+            Self::Exact => Value::Text("exact".to_string()),
+        })
+    }
+    fn stored(value: Option<&Value>, (): &()) -> Option<Self> {
+        match value? {
+            Value::Whole(numbers) => usize::try_from(*numbers).ok().and_then(Self::of),
+            Value::Text(text) if text == "exact" => Some(Self::Exact),
+            _ => None,
+        }
+    }
+}
+
+impl SketchSize {
+    fn of(numbers: usize) -> Option<Self> {
+        let fits = numbers.is_power_of_two() && numbers <= 1 << 30;
+        fits.then_some(Self::Numbers(numbers))
+    }
+}
+
 const CORRELATED: &str = "alpha = cosine and alpha = gradients";
 
 fn is_correlated(r: &Resolver<'_>) -> Result<bool, SettingError> {
     Ok(r.get(TagSettings::alpha())?.is_correlation())
 }
+
+fn is_flat(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.get(TagSettings::tag_memory())? == TagMemory::Flat)
+}
+
+fn correlates_tasks(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(is_correlated(r)? && !is_flat(r)?)
+}
+
+const FLAT: &str = "tag_memory = flat";
+const CLUSTERS: &str = "tag_memory = clusters";
+
+fn has_clusters(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.get(TagSettings::tag_memory())? == TagMemory::Clusters)
+}
+
+const SCALE: RealRange =
+    RealRange::new(|c| (0.0..=1e6).contains(&c), "a number from 0 to a million");
 
 crate::settings! {
     /// TAG's settings in a configuration.
@@ -31,13 +98,44 @@ crate::settings! {
         stored_gradients: Option<usize> = fixed(Some(1)), range WholeRange::FROM_ONE,
             only only(|r| Ok(r.get(TagSettings::alpha())? == AlphaRule::Gradients), "alpha = gradients");
         /// Over what TAG's α is taken.
-        alpha_scope: AlphaScope = fixed(AlphaScope::Tensor), only only(is_correlated, CORRELATED);
+        alpha_scope: AlphaScope = fixed(AlphaScope::Tensor),
+            only only(correlates_tasks, "alpha = cosine and alpha = gradients, and not for tag_memory = flat");
         /// Where TAG adds 1e-8: outside or inside the root.
         epsilon: Epsilon = fixed(Epsilon::Outside);
         /// What TAG-Adam's step count counts: the steps of the task, or of the epoch (as released).
         bias_correction: BiasCorrection = by_profile(BiasCorrection::PerTask, BiasCorrection::PerEpoch);
         /// Precision of past tasks' moments in TAG's memory.
-        past_moments: PastMoments = fixed(PastMoments::F32), stored Stored::Since("f32");
+        past_moments: PastMoments = computed(|r| {
+                Ok(if has_clusters(r)? { PastMoments::Bf16 } else { PastMoments::F32 })
+            }),
+            only only(|r| Ok(!is_flat(r)?), "tag_memory = exact and tag_memory = clusters"),
+            stored Stored::Since("f32");
+        /// What TAG keeps of past tasks: both moments of each; one sum of second moments; or a few clusters of tasks.
+        tag_memory: TagMemory = fixed(TagMemory::Exact),
+            only only(|r| Ok(r.get(TagSettings::alpha())? == AlphaRule::Cosine), MEMORY_AND_ALPHA)
+                .tolerating(|r, text| {
+                    let alpha = r.get(TagSettings::alpha())?;
+                    Ok(text == "exact" || text == "flat" && alpha == AlphaRule::One)
+                }),
+            stored Stored::Unless("exact");
+        /// How many clusters of past tasks TAG keeps at most.
+        tag_clusters: Option<usize> = fixed(Some(3)), range WholeRange::FROM_ONE, only only(has_clusters, CLUSTERS);
+        /// Numbers of a tensor's direction that a cluster keeps; smaller tensors are kept as they are.
+        tag_sketch: Option<SketchSize> = fixed(Some(SketchSize::Numbers(256))), only only(has_clusters, CLUSTERS);
+        /// Steps from one α of the clusters to the next.
+        tag_refresh: Option<usize> = fixed(Some(10)), range WholeRange::FROM_ONE, only only(has_clusters, CLUSTERS);
+        /// The step of a task at which its first α is found; before it α is 1.
+        tag_first_refresh: Option<usize> = fixed(Some(5)), range WholeRange::FROM_ONE, only only(has_clusters, CLUSTERS);
+        /// Which clusters merge when there is one too many: the pair of the least Ward cost, or the two oldest.
+        tag_merge: Option<ClusterMerge> = fixed(Some(ClusterMerge::Ward)), only only(has_clusters, CLUSTERS);
+        /// Whether the bias of α by the sketch's noise is divided out.
+        tag_debias: Option<bool> = fixed(Some(true)), only only(has_clusters, CLUSTERS);
+        /// What the flat memory's sum is multiplied by for the gains and offsets of norms.
+        tag_scale_norm: Option<f64> = fixed(Some(1.0)), range SCALE, only only(is_flat, FLAT);
+        /// What the flat memory's sum is multiplied by for convolutions.
+        tag_scale_convolution: Option<f64> = fixed(Some(1.0)), range SCALE, only only(is_flat, FLAT);
+        /// What the flat memory's sum is multiplied by for linear layers.
+        tag_scale_linear: Option<f64> = fixed(Some(1.0)), range SCALE, only only(is_flat, FLAT);
     }
 }
 
@@ -52,7 +150,7 @@ const fn family(
         source: "Malviya et al., CoLLAs 2022",
         settings: SettingsSpec::of::<TagSettings>("tag"),
         remembers_tasks: true,
-        bytes_per_parameter,
+        state_bytes,
         build,
     }
 }
@@ -87,11 +185,17 @@ pub(crate) static TAG_ADAM: OptimizerSpec = family(
     |own, layout| build(TagBase::Adam, own, layout),
 );
 
-/// A second moment for every finished task, and a direction where the rule for α compares directions.
-fn bytes_per_parameter(own: &Own, tasks: usize) -> usize {
+/// A second moment for every finished task, and a direction where the rule for α compares directions; or what the memory
+/// makes of them.
+fn state_bytes(own: &Own, layout: &Layout, tasks: usize) -> usize {
     own.get::<TagSettings>().map_or(0, |tag| {
         let vectors = 1 + usize::from(tag.alpha.is_correlation());
-        vectors * tasks * tag.past_moments.bytes()
+        match tag.tag_memory {
+            TagMemory::Exact => vectors * tasks * tag.past_moments.bytes() * layout.len(),
+            TagMemory::Flat => size_of::<f32>() * tasks.min(1) * layout.len(),
+            // The base does not matter once a task has ended.
+            TagMemory::Clusters => bytes_after(&tag.config(TagBase::RmsProp), layout, tasks),
+        }
     })
 }
 
@@ -113,6 +217,25 @@ impl TagSettings {
             epsilon: self.epsilon,
             bias_correction: self.bias_correction,
             past_moments: self.past_moments,
+            memory: self.tag_memory,
+            clusters: self.clusters(),
+            past_scales: PastScales {
+                norm: self.tag_scale_norm.unwrap_or(1.0),
+                convolution: self.tag_scale_convolution.unwrap_or(1.0),
+                linear: self.tag_scale_linear.unwrap_or(1.0),
+            },
+        }
+    }
+
+    fn clusters(&self) -> ClusterConfig {
+        let usual = ClusterConfig::default();
+        ClusterConfig {
+            count: self.tag_clusters.unwrap_or(usual.count),
+            sketch: self.tag_sketch.unwrap_or(usual.sketch),
+            refresh: self.tag_refresh.unwrap_or(usual.refresh),
+            first_refresh: self.tag_first_refresh.unwrap_or(usual.first_refresh),
+            merge: self.tag_merge.unwrap_or(usual.merge),
+            debias: self.tag_debias.unwrap_or(usual.debias),
         }
     }
 }

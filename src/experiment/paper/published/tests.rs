@@ -95,6 +95,8 @@ fn any_other_setting_is_another_experiment() {
         ("alpha_scope", "global"),
         ("epsilon", "inside"),
         ("past_moments", "bf16"),
+        ("tag_memory", "flat"),
+        ("tag_memory", "clusters"),
         ("class_order", "seeded"),
         ("init_sha256", "00"),
     ] {
