@@ -104,7 +104,7 @@ crate::settings! {
         epsilon: Epsilon = fixed(Epsilon::Outside);
         /// What TAG-Adam's step count counts: the steps of the task, or of the epoch (as released).
         bias_correction: BiasCorrection = by_profile(BiasCorrection::PerTask, BiasCorrection::PerEpoch);
-        /// Precision of past tasks' moments in TAG's memory.
+        /// Precision of past tasks' moments in TAG's memory; bf16 unless told otherwise with tag_memory = clusters.
         past_moments: PastMoments = computed(|r| {
                 Ok(if has_clusters(r)? { PastMoments::Bf16 } else { PastMoments::F32 })
             }),
