@@ -4,7 +4,7 @@
 //! cargo bench --bench step                       all rows, one thread
 //! cargo bench --bench step -- --threads 2        threads inside a step (kernels)
 //! cargo bench --bench step -- --only 10x32       only these cases (with commas): 10x32, 64x32, 10x84, mlp, alexnet,
-//!                                                resnet18, tag, evaluation
+//!                                                resnet18, tag, memory, evaluation
 //! cargo bench --bench step -- --no-stock         without Burn's own operations, which take most of the time
 //! cargo bench --bench step -- --cpu-time         processor time of the process, for a machine that others use (Linux)
 //! cargo bench --bench step -- --json             one JSON object, for scripts that compare (tools/peer)
@@ -36,7 +36,7 @@ use tagcl::model::{
     AlexNetConfig, Dropout, KernelMlp, KernelResNet, Learner, MlpConfig, Network, NetworkLearner,
     ReducedResNetConfig, ResNet18Config,
 };
-use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, PastMoments, Tag, TagConfig};
+use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, PastMoments, Tag, TagConfig, TagMemory};
 use tagcl::seed::Seeds;
 use tagcl::stream::Batch;
 
@@ -241,11 +241,15 @@ const TAG: [(usize, [&str; 2]); 3] = [
 
 /// TAG-RMSProp with this many finished tasks of one random step each.
 fn tag_with(past: usize, layout: &Layout, past_moments: PastMoments) -> Tag {
-    let mut stream = Seeds::new(1).stream("tag");
     let config = TagConfig {
         past_moments,
         ..TagConfig::default()
     };
+    tag_of(config, past, layout)
+}
+
+fn tag_of(config: TagConfig, past: usize, layout: &Layout) -> Tag {
+    let mut stream = Seeds::new(1).stream("tag");
     let mut tag = Tag::new(config, layout.clone()).unwrap();
     let mut theta = vec![0.0; layout.len()];
     for _ in 0..past {
@@ -502,6 +506,67 @@ fn tag(times: &mut Times, (name, layout): &(String, Layout), past: usize, repeat
     }
 }
 
+/// Whole steps of the reduced ResNet-18 under RMSProp and under TAG's memories, alternating. A figure is the mean of ten
+/// steps after each other, of which one refreshes the clusters' α; a ratio is that to RMSProp's ten of the same round.
+fn memory(times: &mut Times, threads: usize, repeats: usize) {
+    const STEPS: usize = 10;
+    let image = ImageShape::new(3, 32, 32);
+    let config = ReducedResNetConfig {
+        image,
+        width: 20,
+        classes: 100,
+    };
+    let mut stream = Seeds::new(1).stream("init");
+    let mut learner = KernelResNet::new(&config, &mut stream, Dropout::off(), threads).unwrap();
+    let batch = batch(10, image, 5);
+    let layout = learner.layout().clone();
+    let mut all: Vec<(String, Box<dyn Optimizer>)> = vec![(
+        "RMSProp".to_string(),
+        Box::new(Naive::new(NaiveKind::RmsProp, layout.len())),
+    )];
+    for (name, memory, past_moments) in [
+        ("exact", TagMemory::Exact, PastMoments::F32),
+        ("flat", TagMemory::Flat, PastMoments::F32),
+        ("clusters", TagMemory::Clusters, PastMoments::Bf16),
+    ] {
+        for past in [0, 20, 100] {
+            let config = TagConfig {
+                memory,
+                past_moments,
+                ..TagConfig::default()
+            };
+            let tag = tag_of(config, past, &layout);
+            let floats = tag.state_bytes() as f64 / 4.0 / layout.len() as f64;
+            let name = format!("TAG-RMSProp, {name}, {past:3} past tasks ({floats:.2} P floats)");
+            all.push((name, Box::new(tag)));
+        }
+    }
+    let mut gradient = Vec::new();
+    for round in 0..=repeats {
+        let mut first = None;
+        for (row, optimizer) in &mut all {
+            let mut step = || {
+                batch_gradient(&mut learner, &batch, &mut gradient).unwrap();
+                let mut step = |theta: &mut [f32]| optimizer.step(theta, &gradient, 1e-6);
+                learner.update(&mut step).unwrap();
+            };
+            step();
+            let began = now();
+            for _ in 0..STEPS {
+                step();
+            }
+            let mean = (now() - began) / STEPS as f64;
+            let base = *first.get_or_insert(mean);
+            if round > 0 {
+                let of = |phase| (format!("10x32, {row}"), phase);
+                times.entry(of("whole step")).or_default().push(mean);
+                let ratio = of("ratio to RMSProp's");
+                times.entry(ratio).or_default().push(mean / base);
+            }
+        }
+    }
+}
+
 fn evaluation(times: &mut Times, threads: usize, repeats: usize) {
     let shape = ImageShape::new(3, 32, 32);
     let config = ReducedResNetConfig {
@@ -601,6 +666,9 @@ fn main() {
                 }
             }
         }
+    }
+    if wanted("memory") {
+        memory(&mut times, arguments.threads, 40);
     }
     if wanted("evaluation") {
         evaluation(&mut times, arguments.threads, 16);

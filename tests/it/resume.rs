@@ -16,7 +16,7 @@ use tagcl::experiment::run::checkpoint::Checkpoints;
 use tagcl::experiment::run::lock::RunLock;
 use tagcl::experiment::run::runner::{Event, Outcome, RunInput, SharedData, resume, train};
 use tagcl::method::METHODS;
-use tagcl::optim::OPTIMIZERS;
+use tagcl::optim::{OPTIMIZERS, OptimizerSpec};
 
 use crate::program::{TINY, refused, run, stderr, stdout, tagcl};
 
@@ -123,24 +123,28 @@ fn pieces_equal_the_whole_for_every_method_and_optimizer() {
             ("bias_correction", "per-epoch"),
         ]);
     }
-    for optimizer in OPTIMIZERS.iter().filter(|o| o.settings.has("tag_memory")) {
-        cases.push(vec![
-            ("optimizer", optimizer.name),
-            ("tag_memory", "flat"),
-            ("tasks", "3"),
-            ("tag_scale_linear", "2"),
-        ]);
-        cases.push(vec![
-            ("optimizer", optimizer.name),
+    let remembering = |o: &&&OptimizerSpec| o.settings.has("tag_memory");
+    let tags: Vec<_> = OPTIMIZERS.iter().filter(remembering).collect();
+    for (i, method) in METHODS.iter().enumerate() {
+        let optimizer = |j: usize| ("optimizer", tags[(i + j) % tags.len()].name);
+        let common = [("method", method.name), ("tasks", "4"), ("epochs", "1")];
+        let flat = [("tag_memory", "flat"), ("tag_scale_linear", "2")];
+        let clusters = [
             ("tag_memory", "clusters"),
-            ("tasks", "4"),
             ("tag_clusters", "2"),
             ("tag_sketch", "8"),
             ("tag_refresh", "3"),
             ("tag_first_refresh", "2"),
-            ("bias_correction", "per-epoch"),
-        ]);
+        ];
+        cases.push([&[optimizer(0)], &common[..], &flat].concat());
+        cases.push([&[optimizer(1)], &common[..], &clusters].concat());
     }
+    cases.push(vec![
+        ("optimizer", "tag-adam"),
+        ("tag_memory", "clusters"),
+        ("tag_refresh", "3"),
+        ("bias_correction", "per-epoch"),
+    ]);
     cases.push(vec![("momentum", "0.9")]);
     for schedule in ["cyclic", "joint"] {
         cases.push(vec![("schedule", schedule), ("optimizer", "adam")]);

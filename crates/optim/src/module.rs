@@ -228,6 +228,43 @@ mod tests {
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;
 
+    /// Every memory of TAG through a module has the bits that it has on flat vectors.
+    #[test]
+    fn a_module_is_stepped_as_its_flat_vector_is() {
+        use crate::{Tag, TagConfig, TagMemory};
+        use burn::tensor::{Distribution, Tensor};
+        let device = Device::flex().autodiff();
+        for memory in [TagMemory::Exact, TagMemory::Flat, TagMemory::Clusters] {
+            let mut model: Linear = LinearConfig::new(3, 2).init(&device);
+            let config = TagConfig {
+                memory,
+                ..TagConfig::default()
+            };
+            let tag = || Tag::new(config, layout_of(&model)).unwrap();
+            let (mut flat, mut optimizer) = (tag(), ModuleOptimizer::new(Box::new(tag())));
+            let mut theta = read_parameters(&model);
+            for task in 0..5 {
+                flat.begin_task();
+                optimizer.begin_task();
+                for _ in 0..6 {
+                    let x = Tensor::<2>::random([4, 3], Distribution::Default, &device);
+                    let gradients = || {
+                        let off = model.forward(x.clone()) - f64::from(task);
+                        let loss = off.powf_scalar(2.0).mean();
+                        GradientsParams::from_grads(loss.backward(), &model)
+                    };
+                    let gradient = read_gradients(&model, gradients());
+                    flat.step(&mut theta, &gradient, 0.01).unwrap();
+                    model = optimizer.step(0.01, model.clone(), gradients()).unwrap();
+                    assert_eq!(read_parameters(&model), theta, "{memory:?}");
+                }
+            }
+            let found = optimizer.alpha().map(crate::AlphaRecord::tasks);
+            assert_eq!(found, (memory != TagMemory::Flat).then_some(5));
+            assert_eq!(flat.state(), optimizer.state());
+        }
+    }
+
     #[test]
     fn parameters_go_in_and_out_and_other_lengths_are_refused() {
         let model: Linear = LinearConfig::new(3, 2).init(&Device::flex().autodiff());

@@ -36,7 +36,7 @@ pub enum OptimError {
         range: &'static str,
     },
     /// Two choices that do not go together.
-    #[error("{name} = {value} does not go with {other} = {other_value}: {remedy}")]
+    #[error("{name} = {value} does not go with {other} = {other_value}: it is only for {only_for}")]
     Combination {
         /// The one choice's name in configurations.
         name: &'static str,
@@ -46,8 +46,8 @@ pub enum OptimError {
         other: &'static str,
         /// What was chosen.
         other_value: &'static str,
-        /// What goes together.
-        remedy: &'static str,
+        /// What the one choice is for.
+        only_for: &'static str,
     },
     /// The record is of another optimizer.
     #[error("the record holds the state of `{found}`, not of `{expected}`")]

@@ -198,6 +198,7 @@ impl PastMoments {
 /// |---|---|---|---|
 /// | `base` | RMSProp | | the adaptive method |
 /// | `b` | 5 | finite, ≥ 0 | weight of the correlation: higher prevents more forgetting |
+/// | `own_b` | b | finite, ≥ 0 | b of the present task's own weight e^−b |
 /// | `alpha` | cosine | | how α is found |
 /// | `stored_gradients` | 1 | ≥ 1 | B of TAG-G: gradients of each task that make its direction |
 /// | `scope` | tensor | | over what α is taken |
@@ -215,6 +216,8 @@ pub struct TagConfig {
     pub base: TagBase,
     /// Weight of the correlation.
     pub b: f64,
+    /// The own weight's b, where that is another one.
+    pub own_b: Option<f64>,
     /// How α is found.
     pub alpha: AlphaRule,
     /// Number of gradients of each task that TAG-G's direction is the mean of.
@@ -240,6 +243,7 @@ impl Default for TagConfig {
         Self {
             base: TagBase::RmsProp,
             b: 5.0,
+            own_b: None,
             alpha: AlphaRule::default(),
             stored_gradients: 1,
             scope: AlphaScope::default(),
@@ -264,6 +268,7 @@ impl TagConfig {
             Err(OptimError::HyperParameter { name, value, range })
         };
         real("b", self.b)?;
+        real("tag_own_b", self.own_b.unwrap_or(self.b))?;
         let whole = |name, value: usize| {
             let error = OptimError::HyperParameter {
                 name,
@@ -284,7 +289,7 @@ impl TagConfig {
                 value: self.memory.name(),
                 other: "alpha",
                 other_value: self.alpha.name(),
-                remedy: MEMORY_AND_ALPHA,
+                only_for: MEMORY_AND_ALPHA,
             });
         }
         let scales = self.past_scales;
@@ -324,7 +329,7 @@ impl TagConfig {
     /// The present task's own weight after the first task.
     pub(super) fn own_weight(&self) -> f32 {
         if self.alpha.is_correlation() {
-            (-self.b).exp() as f32
+            (-self.own_b.unwrap_or(self.b)).exp() as f32
         } else {
             1.0
         }

@@ -19,8 +19,8 @@ crate::choices!(PastMoments { "f32" => F32, "bf16" => Bf16 });
 crate::choices!(TagMemory { "exact" => Exact, "flat" => Flat, "clusters" => Clusters });
 crate::choices!(ClusterMerge { "ward" => Ward, "oldest" => Oldest });
 
-/// Which memories go with which rules for α.
-pub(super) const MEMORY_AND_ALPHA: &str = "clusters is for alpha = cosine, flat for alpha = cosine (whose weights of past tasks it sets to 1) and alpha = one";
+/// Which rules for α memories that do not keep every task are for.
+pub(super) const MEMORY_AND_ALPHA: &str = "alpha = cosine (flat also for alpha = one)";
 
 /// What the size of a sketch may be.
 pub(super) const SKETCH_SIZES: &str = "a power of two from 1 to 1073741824, or exact";
@@ -82,6 +82,11 @@ fn has_clusters(r: &Resolver<'_>) -> Result<bool, SettingError> {
     Ok(r.get(TagSettings::tag_memory())? == TagMemory::Clusters)
 }
 
+const B: RealRange = RealRange::new(
+    |b| (0.0..=80.0).contains(&b),
+    "a number from 0 to 80 (e^b must be a float)",
+);
+
 const SCALE: RealRange =
     RealRange::new(|c| (0.0..=1e6).contains(&c), "a number from 0 to a million");
 
@@ -90,8 +95,10 @@ crate::settings! {
     pub struct TagSettings {
         /// TAG's weight of the correlation.
         b: f64 = fixed(5.0),
-            range RealRange::new(|b| (0.0..=80.0).contains(&b), "a number from 0 to 80 (e^b must be a float)"),
+            range B,
             only only(is_correlated, CORRELATED);
+        /// b of the present task's own weight e^-b; TAG's b unless told otherwise.
+        tag_own_b: Option<f64> = fixed(None), range B, only only(is_correlated, CORRELATED);
         /// TAG's rule for α: cosine (the method), one (TAG-1), age (TAG-age), gradients (TAG-G).
         alpha: AlphaRule = fixed(AlphaRule::Cosine), stored Stored::Unless("cosine");
         /// B of TAG-G: gradients of each task that make its direction.
@@ -211,6 +218,7 @@ impl TagSettings {
         TagConfig {
             base,
             b: self.b,
+            own_b: self.tag_own_b,
             alpha: self.alpha,
             stored_gradients: self.stored_gradients.unwrap_or(1),
             scope: self.alpha_scope,

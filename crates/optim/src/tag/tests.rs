@@ -74,6 +74,37 @@ fn a_zero_gradient_never_gives_nan() {
 }
 
 #[test]
+fn the_own_weight_may_have_a_b_of_its_own() {
+    for memory in [TagMemory::Exact, TagMemory::Flat, TagMemory::Clusters] {
+        let alphas = |own_b| {
+            let config = TagConfig {
+                memory,
+                own_b,
+                ..TagConfig::default()
+            };
+            let mut tag = Tag::new(config, layout()).unwrap();
+            let mut theta = vec![0.5; 43];
+            tag.begin_task();
+            run(&mut tag, &mut theta, 0, 0..2);
+            assert_eq!(tag.newest_alphas(), [1.0; 2]);
+            // A gradient that is like the first task's whatever came between.
+            tag.begin_task();
+            run(&mut tag, &mut theta, 0, 0..5);
+            tag.newest_alphas().to_vec()
+        };
+        let (usual, other) = (alphas(None), alphas(Some(2.0)));
+        assert_eq!(usual[..2], other[..2]);
+        assert_eq!(usual[2..], [(-5.0_f64).exp() as f32; 2]);
+        assert_eq!(other[2..], [(-2.0_f64).exp() as f32; 2]);
+    }
+    let config = TagConfig {
+        own_b: Some(-1.0),
+        ..TagConfig::default()
+    };
+    assert!(Tag::new(config, layout()).is_err());
+}
+
+#[test]
 fn misuse_is_an_error() {
     let mut tag = Tag::new(TagConfig::default(), layout()).unwrap();
     assert!(matches!(

@@ -95,6 +95,7 @@ fn any_other_setting_is_another_experiment() {
         ("alpha_scope", "global"),
         ("epsilon", "inside"),
         ("past_moments", "bf16"),
+        ("tag_own_b", "3"),
         ("tag_memory", "flat"),
         ("tag_memory", "clusters"),
         ("class_order", "seeded"),
