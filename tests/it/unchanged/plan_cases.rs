@@ -91,12 +91,6 @@ const VARIANTS: &[&str] = &[
     "benchmark=split-cifar100 optimizer=tag-adam bias_correction=per-epoch",
     "benchmark=split-cifar100 optimizer=tag-rmsprop bias_correction=per-epoch",
     "benchmark=split-cifar100 optimizer=tag-rmsprop past_moments=bf16",
-    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_own_b=3",
-    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_memory=exact",
-    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_memory=flat",
-    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_memory=flat alpha=one tag_scale_norm=2",
-    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_memory=clusters",
-    "benchmark=split-cifar100 optimizer=tag-adam tag_memory=clusters tag_sketch=exact past_moments=f32 alpha_scope=global",
     "benchmark=split-cifar100 optimizer=tag-rmsprop past_moments=f32",
     "benchmark=split-cifar100 optimizer=tag-rmsprop b=0",
     "benchmark=split-cifar100 optimizer=tag-rmsprop b=7.5",
@@ -204,6 +198,13 @@ const VARIANTS: &[&str] = &[
     "benchmark={}/folders/benchmark.toml lr=0.01 classes=2 tasks=1",
     "benchmark={}/folders/benchmark.toml optimizer=tag-adam",
     "benchmark={}/folders/benchmark.toml optimizer=tag-adam method=ewc lr=0.001",
+    // TAG's memories.
+    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_own_b=3",
+    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_memory=exact",
+    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_memory=flat",
+    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_memory=flat alpha=one tag_scale_norm=2",
+    "benchmark=split-cifar100 optimizer=tag-rmsprop tag_memory=clusters",
+    "benchmark=split-cifar100 optimizer=tag-adam tag_memory=clusters tag_sketch=exact past_moments=f32 alpha_scope=global",
 ];
 
 /// Settings to which others are added: what is accepted where.
