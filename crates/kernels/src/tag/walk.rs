@@ -51,24 +51,13 @@ impl TagPlan {
             unsafe {
                 let v = v.at(r.start);
                 let mut square = 0.0;
-                let numerator = match &m {
-                    Some(m) => {
-                        let m = m.at(r.start);
-                        moments(
-                            self.level,
-                            &decay,
-                            r.len(),
-                            gradient.as_ptr(),
-                            m,
-                            v,
-                            &raw mut square,
-                        );
-                        std::slice::from_raw_parts(m.cast_const(), r.len())
-                    }
-                    None => {
-                        second(self.level, &decay, r.len(), gradient.as_ptr(), v);
-                        gradient
-                    }
+                let numerator = if let Some(m) = &m {
+                    let (g, m) = (gradient.as_ptr(), m.at(r.start));
+                    moments(self.level, &decay, r.len(), g, m, v, &raw mut square);
+                    std::slice::from_raw_parts(m.cast_const(), r.len())
+                } else {
+                    second(self.level, &decay, r.len(), gradient.as_ptr(), v);
+                    gradient
                 };
                 let v = std::slice::from_raw_parts(v.cast_const(), r.len());
                 self.weigh_all(alphas, segment, &r, v, past_v, sum);

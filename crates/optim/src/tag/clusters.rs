@@ -25,7 +25,7 @@ struct Cluster {
     members: Vec<usize>,
     /// `Σ V_τ`.
     sum: Stored,
-    /// D_c.
+    /// `D_c`.
     direction: Vec<f32>,
 }
 
@@ -34,7 +34,7 @@ struct Cluster {
 pub(super) struct Clusters {
     config: TagConfig,
     sketch: Sketch,
-    clusters: Vec<Cluster>,
+    all: Vec<Cluster>,
     tasks: usize,
     /// Weights `[cluster][tensor]` since the last refresh, the present task's last.
     weights: Vec<Vec<f32>>,
@@ -45,7 +45,7 @@ impl Clusters {
         let mut memory = Self {
             config: *config,
             sketch: Sketch::new(layout, config.clusters.sketch.numbers()),
-            clusters: Vec::new(),
+            all: Vec::new(),
             tasks: 0,
             weights: Vec::new(),
         };
@@ -59,7 +59,7 @@ impl Clusters {
 
     /// The tasks of each cluster, from 0.
     pub(super) fn members(&self) -> Vec<Vec<usize>> {
-        let clusters = self.clusters.iter();
+        let clusters = self.all.iter();
         clusters.map(|cluster| cluster.members.clone()).collect()
     }
 
@@ -71,7 +71,7 @@ impl Clusters {
         } else {
             self.config.own_weight()
         };
-        self.weights = vec![all(1.0); self.clusters.len()];
+        self.weights = vec![all(1.0); self.all.len()];
         self.weights.push(all(own));
     }
 
@@ -80,13 +80,13 @@ impl Clusters {
         let clusters = &self.config.clusters;
         let since_first = step.checked_sub(clusters.first_refresh);
         let refreshes = since_first.is_some_and(|since| since.is_multiple_of(clusters.refresh));
-        (!refreshes || self.clusters.is_empty()).then(|| self.weights.clone())
+        (!refreshes || self.all.is_empty()).then(|| self.weights.clone())
     }
 
     /// New weights, of the present first moment and its squared norms by tensor.
     pub(super) fn refreshed(&mut self, first: &[f32], squares: &[f64]) -> Vec<Vec<f32>> {
         let sketch = self.sketch.of(first);
-        for (c, cluster) in self.clusters.iter().enumerate() {
+        for (c, cluster) in self.all.iter().enumerate() {
             self.weights[c] = match self.config.scope {
                 AlphaScope::Tensor => (0..squares.len())
                     .map(|tensor| self.alpha(cluster, &sketch, squares, tensor..tensor + 1))
@@ -132,7 +132,7 @@ impl Clusters {
     }
 
     pub(super) fn seconds(&self) -> Vec<Past<'_>> {
-        self.clusters.iter().map(|c| c.sum.view()).collect()
+        self.all.iter().map(|c| c.sum.view()).collect()
     }
 
     /// The task becomes a cluster; if there is one too many, two merge.
@@ -150,13 +150,13 @@ impl Clusters {
             };
             super::scale(&mut direction[place.clone()], square);
         }
-        self.clusters.push(Cluster {
+        self.all.push(Cluster {
             members: vec![self.tasks],
             sum: self.config.past_moments.store(present.second),
             direction,
         });
         self.tasks += 1;
-        if self.clusters.len() > self.config.clusters.count {
+        if self.all.len() > self.config.clusters.count {
             let (a, b) = match self.config.clusters.merge {
                 ClusterMerge::Ward => self.nearest(),
                 ClusterMerge::Oldest => (0, 1),
@@ -166,12 +166,12 @@ impl Clusters {
         self.forget_weights();
     }
 
-    /// The pair that loses least: Ward's cost (n_i n_j/(n_i+n_j)) (1 − cos(D_i, D_j)), the cosine averaged over tensors,
+    /// The pair that loses least: Ward's cost `(n_i n_j/(n_i+n_j)) (1 − cos(D_i, D_j))`, the cosine averaged over tensors,
     /// or of the whole model; the first such pair.
     fn nearest(&self) -> (usize, usize) {
         let mut best = ((0, 1), f64::INFINITY);
-        for (i, a) in self.clusters.iter().enumerate() {
-            for (j, b) in self.clusters.iter().enumerate().skip(i + 1) {
+        for (i, a) in self.all.iter().enumerate() {
+            for (j, b) in self.all.iter().enumerate().skip(i + 1) {
                 let (n, m) = (a.members.len() as f64, b.members.len() as f64);
                 let cost = n * m / (n + m) * (1.0 - self.cosine(&a.direction, &b.direction));
                 if cost < best.1 {
@@ -199,8 +199,8 @@ impl Clusters {
 
     /// Adds cluster `b` to cluster `a`, which stands before it.
     fn merge(&mut self, a: usize, b: usize) {
-        let other = self.clusters.remove(b);
-        let cluster = &mut self.clusters[a];
+        let other = self.all.remove(b);
+        let cluster = &mut self.all[a];
         cluster.members.extend(other.members);
         cluster.members.sort_unstable();
         cluster.sum = cluster.sum.plus(&other.sum, self.tasks as u64);
@@ -210,7 +210,7 @@ impl Clusters {
     }
 
     pub(super) fn put<'a>(&'a self, state: &mut State<'a>) {
-        for (c, cluster) in self.clusters.iter().enumerate() {
+        for (c, cluster) in self.all.iter().enumerate() {
             let members = cluster.members.iter().map(|&task| task as u64).collect();
             state.put_list(&format!("past.{c}.members"), members);
             state.put(&format!("past.{c}.direction"), cluster.direction.as_slice());
@@ -239,14 +239,14 @@ impl Clusters {
             }
             let direction = state.take(&format!("past.{c}.direction"), memory.sketch.len())?;
             let sum = state.take(&format!("past.{c}.second"), layout.len())?;
-            memory.clusters.push(Cluster {
+            memory.all.push(Cluster {
                 members,
                 sum: config.past_moments.store(sum),
                 direction,
             });
         }
         let tensors = layout.slots().len();
-        let weights = state.take("weights", tensors * (memory.clusters.len() + 1))?;
+        let weights = state.take("weights", tensors * (memory.all.len() + 1))?;
         memory.weights = weights
             .chunks(tensors.max(1))
             .map(<[f32]>::to_vec)
@@ -255,7 +255,7 @@ impl Clusters {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let clusters = self.clusters.iter();
+        let clusters = self.all.iter();
         clusters
             .map(|c| c.sum.bytes() + size_of_val(c.direction.as_slice()))
             .sum()

@@ -7,11 +7,11 @@
 //! s(x) = Σ_j  B_j H A_j x_j / √d
 //! ```
 //!
-//! with H the Walsh-Hadamard matrix and A_j, B_j diagonals of random signs: every block is rotated by a rotation of its
-//! own. It is linear, reads the tensor once from front to back, and needs d + 8 additions a number of the block instead of
-//! scattered writes. With blocks a_j and b_j of two tensors, ⟨s(a), s(b)⟩ is ⟨a, b⟩ in the mean over the signs; what is
-//! added are products of different blocks, of variance Σ_{j≠k} (‖a_j‖²‖b_k‖² + ⟨a_j,b_j⟩⟨a_k,b_k⟩)/d, up to
-//! [`Sketch::spread`] ‖a‖²‖b‖² where the blocks are alike and the tensors are not.
+//! with H the Walsh-Hadamard matrix and `A_j`, `B_j` diagonals of random signs: every block is rotated by a rotation of its
+//! own. It is linear, reads the tensor once from front to back, and takes log₂ d + 1 additions a number instead of
+//! scattered writes. With blocks `a_j` and `b_j` of two tensors, ⟨s(a), s(b)⟩ is ⟨a, b⟩ in the mean over the signs; what is
+//! added are products of different blocks, of variance `Σ_{j≠k} (‖a_j‖²‖b_k‖² + ⟨a_j,b_j⟩⟨a_k,b_k⟩)/d`, up to
+//! [`Sketch::spread`] ‖a‖²‖b‖² where energy is spread evenly and the tensors are not alike.
 //!
 //! The signs come from a generator with a fixed start, by tensor and block, so that a sketch is the same on any machine
 //! and in any run. Everything is added in one order: the bits do not depend on the processor's vectors either.

@@ -78,8 +78,8 @@ fn the_own_weight_may_have_a_b_of_its_own() {
     for memory in [TagMemory::Exact, TagMemory::Flat, TagMemory::Clusters] {
         let alphas = |own_b| {
             let config = TagConfig {
-                memory,
                 own_b,
+                memory,
                 ..TagConfig::default()
             };
             let mut tag = Tag::new(config, layout()).unwrap();

@@ -54,20 +54,20 @@ fn one_walk_has_the_bits_of_two() {
 #[test]
 #[should_panic(expected = "steps along its first moment")]
 fn adam_needs_a_first_moment() {
-    let plan = TagPlan::new(vec![0..1]);
+    let plan = TagPlan::new(vec![0..1, 1..2]);
     let base = Base::Adam { beta2: 0.999 };
     let step = Step::new(base, 0.9, 1, 0.1, 1e-8);
-    let alphas = [vec![1.0]];
+    let alphas = [vec![1.0; 2]];
     let workers = Workers::new(1);
     plan.step(
         &workers,
         (base, 0.9),
         step,
         &alphas,
-        &mut [0.0],
-        &[1.0],
+        &mut [0.0; 2],
+        &[1.0; 2],
         None,
-        &mut [0.0],
+        &mut [0.0; 2],
         &[],
     );
 }

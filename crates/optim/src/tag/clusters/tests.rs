@@ -155,7 +155,7 @@ fn the_pair_that_loses_least_merges_and_its_sums_add_up() {
     let record = tag.alpha().unwrap();
     assert_eq!(record.clusters(3).unwrap(), [vec![0, 2], vec![1]]);
     let seconds: Vec<f32> = match &tag.memory {
-        super::super::Memory::Clusters(memory) => memory.clusters[0].sum.values().to_vec(),
+        super::super::Memory::Clusters(memory) => memory.all[0].sum.values().to_vec(),
         _ => unreachable!(),
     };
     for (sum, g) in seconds.iter().zip(&along) {
@@ -298,6 +298,7 @@ fn the_bias_is_divided_out_of_sketched_tensors_alone() {
 
 #[test]
 fn other_rules_and_sizes_are_refused() {
+    type Change = fn(&mut ClusterConfig);
     for alpha in [AlphaRule::One, AlphaRule::Age, AlphaRule::Gradients] {
         let config = TagConfig {
             alpha,
@@ -306,7 +307,7 @@ fn other_rules_and_sizes_are_refused() {
         let error = Tag::new(config, layout()).err().unwrap();
         assert!(matches!(error, OptimError::Combination { .. }), "{error}");
     }
-    let changes: [(&str, fn(&mut ClusterConfig)); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("tag_clusters", |c| c.count = 0),
         ("tag_refresh", |c| c.refresh = 0),
         ("tag_first_refresh", |c| c.first_refresh = 0),
