@@ -85,6 +85,18 @@ pub fn tag() -> Vec<String> {
             ));
         }
     }
+    for optimizer in ["tag-rmsprop", "tag-adagrad", "tag-adam"] {
+        for memory in [
+            "flat --tag-scale-linear 2",
+            "clusters --tag-clusters 1 --tag-sketch 32 --tag-refresh 2 --tag-first-refresh 2",
+        ] {
+            all.push(format!(
+                "{} --optimizer {optimizer} --lr {} --tag-memory {memory}",
+                STREAMS[0],
+                rate(optimizer)
+            ));
+        }
+    }
     all
 }
 
