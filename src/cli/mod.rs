@@ -35,6 +35,7 @@ use clap::Parser as _;
 use crate::experiment::RunError;
 use crate::experiment::paper::replicate::ReplicateError;
 use crate::experiment::plan::settings::SettingError;
+use crate::kernels::Level;
 use args::{Cli, Command};
 use printer::{Printer, stdout_was_closed};
 
@@ -109,6 +110,13 @@ pub fn main() -> ExitCode {
         }
     };
     let printer = Printer::new();
+    if let Err(error) = Level::wanted() {
+        let variable = Level::VARIABLE;
+        printer.note(&format!(
+            "error: {variable}: {error}; name one of these, or unset it"
+        ));
+        return ExitCode::from(2);
+    }
     let closed = cli.command.only_prints() && stdout_was_closed();
     let done = match cli.command {
         Command::Demo(args) => demo::demo(&args, &printer),

@@ -10,7 +10,7 @@ use super::workers::{Shareable, Workers};
 
 /// Sizes of a tensor `[batch, channels, pixels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NormSpec {
+pub(crate) struct NormSpec {
     /// Images.
     pub batch: usize,
     /// Channels, each of which is normalised by itself.
@@ -32,7 +32,7 @@ pub struct Moments {
 
 /// Gradients, given that of the output.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NormGradients {
+pub(crate) struct NormGradients {
     /// Of the input.
     pub x: Vec<f32>,
     /// Of the weight.
@@ -217,11 +217,10 @@ dispatch! {
 }
 
 impl NormSpec {
-    /// Added to the variance under the root.
-    pub const EPSILON: f64 = EPSILON;
-
     fn len(&self) -> usize {
-        self.batch * self.channels * self.pixels
+        self.batch
+            .saturating_mul(self.channels)
+            .saturating_mul(self.pixels)
     }
 
     /// Where the planes of a channel begin.
@@ -239,7 +238,7 @@ impl NormSpec {
     }
 
     fn inverse(variance: f32) -> f64 {
-        1.0 / (f64::from(variance) + Self::EPSILON).sqrt()
+        1.0 / (f64::from(variance) + EPSILON).sqrt()
     }
 
     /// Normalises a batch by its own statistics.
@@ -251,7 +250,7 @@ impl NormSpec {
     /// # Panics
     /// If a slice does not have its length, or the batch is empty.
     #[must_use]
-    pub fn forward(
+    pub(crate) fn forward(
         &self,
         workers: &Workers,
         level: Level,
@@ -283,7 +282,7 @@ impl NormSpec {
             let over = |mean: f32, squares: bool| -> f64 {
                 let one = |at: usize| {
                     let mut sum = 0.0;
-                    // SAFETY: the level is the machine's, as its owner has checked.
+                    // SAFETY: references alone; the kernel asks for no more.
                     unsafe { total(level, plane(at), mean, squares, &mut sum) };
                     f64::from(sum)
                 };
@@ -319,7 +318,7 @@ impl NormSpec {
     /// # Panics
     /// If a slice does not have its length.
     #[must_use]
-    pub fn backward(
+    pub(crate) fn backward(
         &self,
         workers: &Workers,
         level: Level,
@@ -361,7 +360,7 @@ impl NormSpec {
             for at in self.planes(c) {
                 let mut part = [0.0; 2];
                 let (x, dy) = (&x[at..][..self.pixels], &dy[at..][..self.pixels]);
-                // SAFETY: planes of one length; the level is the machine's, as its owner has checked.
+                // SAFETY: all three are planes of `pixels` values, the gate unless it is null.
                 unsafe { sums(level, x, mean, dy, gate(at), &mut part) };
                 both[0] += f64::from(part[0]);
                 both[1] += f64::from(part[1]);
@@ -412,7 +411,7 @@ mod tests {
             let mean = places.iter().map(|&i| x[i]).sum::<f64>() / count;
             let variance = places.iter().map(|&i| (x[i] - mean).powi(2)).sum::<f64>() / count;
             for i in places {
-                let normal = (x[i] - mean) / (variance + NormSpec::EPSILON).sqrt();
+                let normal = (x[i] - mean) / (variance + EPSILON).sqrt();
                 let value = normal * weight[c] + bias[c] + residual[i];
                 y[i] = if spec.relu { value.max(0.0) } else { value };
             }
@@ -458,7 +457,7 @@ mod tests {
                     .sum::<f64>()
             };
             let expected = by_definition(&spec, &wide(&x), &wide(&weight), &wide(&bias), &added);
-            for level in Level::all() {
+            for level in Level::available_levels() {
                 let what = format!("{level:?} {spec:?}");
                 let residual = with_residual.then_some(residual.as_slice());
                 let mut bits = Vec::new();

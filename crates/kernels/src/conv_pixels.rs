@@ -136,8 +136,8 @@ unsafe fn tile<S: Simd, const V: usize, const B: usize, const AHEAD: bool>(
                 }
             }
         }
-        let mut plane = x;
-        for _ in 0..c.ci {
+        for i in 0..c.ci {
+            let plane = x.add(i * c.x_plane);
             if AHEAD {
                 for line in 0..LINES {
                     S::prefetch_far(ahead.wrapping_add(line * ALIGN));
@@ -158,7 +158,6 @@ unsafe fn tile<S: Simd, const V: usize, const B: usize, const AHEAD: bool>(
                 }
                 w = w.add(B);
             }
-            plane = plane.add(c.x_plane);
         }
         for (b, acc) in acc.iter().enumerate() {
             for (v, acc) in acc.iter().enumerate() {

@@ -57,7 +57,7 @@ impl ConvolutionSpec {
 
     /// Rows and columns of the output.
     #[must_use]
-    pub fn output(&self) -> (usize, usize) {
+    pub(crate) fn output(&self) -> (usize, usize) {
         (
             self.height.div_ceil(self.stride),
             self.width.div_ceil(self.stride),
@@ -199,11 +199,7 @@ impl Engine {
         self.conv.pack_forward(weights);
         let (level, conv) = (self.level, &self.conv);
         let (x_shape, y_shape) = (&self.x_shape, &self.y_shape);
-        let (xs, ys, out) = (
-            Shareable::new(self.x.as_mut()),
-            Shareable::new(self.y.as_mut()),
-            Shareable::new(y),
-        );
+        let (xs, ys, out) = (self.x.shareable(), self.y.shareable(), Shareable::new(y));
         // SAFETY (of all blocks below): `xs` holds the group's images, `ys` those of a piece, `out` the dense ones; a task
         // touches one image of each; the convolution was made for these shapes and its weights are packed.
         match x_shape.layout {
@@ -253,11 +249,7 @@ impl Engine {
         let pieces = self.pieces();
         let (level, batch) = (self.level, self.batch);
         let (x_shape, y_shape) = (&self.x_shape, &self.y_shape);
-        let (xs, dys, dxs) = (
-            Shareable::new(self.x.as_mut()),
-            Shareable::new(self.dy.as_mut()),
-            Shareable::new(self.dx.as_mut()),
-        );
+        let (xs, dys, dxs) = (self.x.shareable(), self.dy.shareable(), self.dx.shareable());
         let out = dx.map(Shareable::new);
         for images in pieces {
             let conv = &self.conv;
@@ -293,7 +285,7 @@ impl Engine {
 }
 
 /// Hands out convolutions, whose buffers are used again.
-pub struct ConvolutionPool {
+pub(crate) struct ConvolutionPool {
     level: Level,
     workers: Workers,
     idle: Mutex<Vec<Engine>>,
@@ -305,17 +297,13 @@ impl ConvolutionPool {
 
     /// An empty pool on the best instructions of this machine.
     #[must_use]
-    pub fn new(threads: usize) -> Arc<Self> {
+    pub(crate) fn new(threads: usize) -> Arc<Self> {
         Self::with(Level::detect(), threads)
     }
 
     /// [`Self::new`] with given instructions.
-    ///
-    /// # Panics
-    /// If the machine does not have the level.
     #[must_use]
-    pub fn with(level: Level, threads: usize) -> Arc<Self> {
-        assert!(level.available(), "this machine has no {level:?}");
+    pub(crate) fn with(level: Level, threads: usize) -> Arc<Self> {
         Arc::new(Self {
             level,
             workers: Workers::new(threads),
@@ -357,7 +345,7 @@ impl ConvolutionPool {
     /// # Panics
     /// If a slice does not have its length, or the kernels do not take the convolution.
     #[must_use]
-    pub fn forward(
+    pub(crate) fn forward(
         &self,
         spec: &ConvolutionSpec,
         batch: usize,
@@ -388,7 +376,7 @@ impl ConvolutionPool {
     /// # Panics
     /// As [`Self::forward`].
     #[must_use]
-    pub fn backward(
+    pub(crate) fn backward(
         &self,
         spec: &ConvolutionSpec,
         batch: usize,
@@ -501,7 +489,7 @@ mod tests {
             (2, [3, 20], (30, 28), 1, 2),
             (1, [1, 1], (1, 1), 3, 1),
         ];
-        for level in Level::all() {
+        for level in Level::available_levels() {
             for (batch, [inputs, outputs], (height, width), size, stride) in cases {
                 let spec = ConvolutionSpec {
                     inputs,

@@ -19,11 +19,12 @@ pub struct Dense {
 }
 
 impl Dense {
-    fn check(&self, level: Level, x: &[f32], w: &[f32], y: &[f32]) {
-        assert!(level.available(), "{level:?} is not of this machine");
-        assert_eq!(x.len(), self.batch * self.inputs, "[batch, inputs]");
-        assert_eq!(w.len(), self.outputs * self.inputs, "[outputs, inputs]");
-        assert_eq!(y.len(), self.batch * self.outputs, "[batch, outputs]");
+    fn check(&self, x: &[f32], w: &[f32], y: &[f32]) {
+        // A product that saturates is no slice's length.
+        let len = |rows: usize, width: usize| rows.saturating_mul(width);
+        assert_eq!(x.len(), len(self.batch, self.inputs), "[batch, inputs]");
+        assert_eq!(w.len(), len(self.outputs, self.inputs), "[outputs, inputs]");
+        assert_eq!(y.len(), len(self.batch, self.outputs), "[batch, outputs]");
     }
 
     /// `y = max(x Wᵀ + b, 0)`.
@@ -32,7 +33,7 @@ impl Dense {
     /// `x` `[batch, inputs]`, `weight` `[outputs, inputs]`, `bias` `[outputs]`, `y` `[batch, outputs]`.
     ///
     /// # Panics
-    /// If a slice does not have its length, or the machine lacks the level.
+    /// If a slice does not have its length.
     pub fn forward_relu(
         &self,
         level: Level,
@@ -41,9 +42,10 @@ impl Dense {
         bias: &[f32],
         y: &mut [f32],
     ) {
-        self.check(level, x, weight, y);
+        self.check(x, weight, y);
         assert_eq!(bias.len(), self.outputs, "[outputs]");
-        // SAFETY: the lengths are those that the kernel's contract names, and the machine has the level.
+        // SAFETY: the lengths checked above are those that the kernel asks for; only `y` is written, which is borrowed
+        // mutably.
         unsafe {
             forward(
                 level,
@@ -71,7 +73,7 @@ impl Dense {
         weight: &mut [f32],
         bias: &mut [f32],
     ) {
-        self.check(level, x, weight, g);
+        self.check(x, weight, g);
         assert_eq!(bias.len(), self.outputs, "[outputs]");
         bias.fill(0.0);
         for row in g.chunks_exact(self.outputs.max(1)) {
@@ -79,8 +81,18 @@ impl Dense {
                 *b += g;
             }
         }
-        // SAFETY: the lengths are those that the kernel's contract names, and the machine has the level.
-        unsafe { weights(level, *self, g.as_ptr(), x.as_ptr(), weight.as_mut_ptr()) }
+        // SAFETY: the lengths checked above: the sum runs over the examples `t`, whose rows of `inputs` floats are those of
+        // `x`; row `r` of `weight` has the coefficients `g[t][r]`; only `weight` is written, which is borrowed mutably.
+        unsafe {
+            let sum = Combination {
+                terms: self.batch,
+                between_terms: self.outputs,
+                between_rows: 1,
+                width: self.inputs,
+            };
+            let (g, x) = (g.as_ptr(), x.as_ptr());
+            combine(level, sum, self.outputs, g, x, weight.as_mut_ptr());
+        }
     }
 
     /// Gradient of the layer's inputs from that of the layer before its ReLU: `dx = g W`, overwritten.
@@ -91,10 +103,18 @@ impl Dense {
     /// # Panics
     /// As [`Self::forward_relu`].
     pub fn input_gradient(&self, level: Level, g: &[f32], weight: &[f32], dx: &mut [f32]) {
-        self.check(level, dx, weight, g);
-        // SAFETY: the lengths are those that the kernel's contract names, and the machine has the level.
+        self.check(dx, weight, g);
+        // SAFETY: the lengths checked above: the sum runs over the outputs `t`, whose rows of `inputs` floats are those of
+        // `weight`; row `r` of `dx` has the coefficients `g[r][t]`; only `dx` is written, which is borrowed mutably.
         unsafe {
-            inputs(level, *self, g.as_ptr(), weight.as_ptr(), dx.as_mut_ptr());
+            let sum = Combination {
+                terms: self.outputs,
+                between_terms: 1,
+                between_rows: self.outputs,
+                width: self.inputs,
+            };
+            let (g, weight) = (g.as_ptr(), weight.as_ptr());
+            combine(level, sum, self.batch, g, weight, dx.as_mut_ptr());
         }
     }
 }
@@ -119,18 +139,17 @@ pub fn relu_gradient(g: &mut [f32], y: &[f32], mask: Option<&[f32]>) {
 
 dispatch! {
     /// # Safety
-    /// The slices have the lengths that [`Dense::forward_relu`] states, and the machine has the level.
+    /// `x` has `d.batch` and `w` `d.outputs` rows of `d.inputs` floats, `bias` `d.outputs` floats, and `y`, which is
+    /// nobody else's, `d.batch` rows of `d.outputs`.
     forward = forward_generic(d: Dense, x: *const f32, w: *const f32, bias: *const f32, y: *mut f32)
 }
 dispatch! {
+    /// All rows of a combination.
+    ///
     /// # Safety
-    /// The slices have the lengths that [`Dense::weight_gradient`] states, and the machine has the level.
-    weights = weights_generic(d: Dense, g: *const f32, x: *const f32, dw: *mut f32)
-}
-dispatch! {
-    /// # Safety
-    /// The slices have the lengths that [`Dense::input_gradient`] states, and the machine has the level.
-    inputs = inputs_generic(d: Dense, g: *const f32, w: *const f32, dx: *mut f32)
+    /// `from` has `k.terms` rows and `to`, which is nobody else's, `rows` rows of `k.width` floats; for every row `r` of
+    /// `to` and `t` of `from`, `c[r * k.between_rows + t * k.between_terms]` is readable.
+    combine = combine_generic(k: Combination, rows: usize, c: *const f32, from: *const f32, to: *mut f32)
 }
 
 /// Calls `$tile::<S, A, B>` over a grid of `$rows` by `$columns` in tiles of 4 by 5 (where there are 32 registers), 4 by
@@ -222,49 +241,17 @@ unsafe fn forward_tile<S: Simd, const O: usize, const B: usize>(
     }
 }
 
-#[inline(always)]
-unsafe fn weights_generic<S: Simd>(d: Dense, g: *const f32, x: *const f32, dw: *mut f32) {
-    // SAFETY: as for `combine`: the sum runs over examples, with coefficients from `g`.
-    unsafe {
-        let sum = Combination {
-            terms: d.batch,
-            between_terms: d.outputs,
-            between_rows: 1,
-            width: d.inputs,
-        };
-        combine::<S>(sum, d.outputs, g, x, dw);
-    }
-}
-
-#[inline(always)]
-unsafe fn inputs_generic<S: Simd>(d: Dense, g: *const f32, w: *const f32, dx: *mut f32) {
-    // SAFETY: as for `combine`: the sum runs over outputs, with coefficients from `g`.
-    unsafe {
-        let sum = Combination {
-            terms: d.outputs,
-            between_terms: 1,
-            between_rows: d.outputs,
-            width: d.inputs,
-        };
-        combine::<S>(sum, d.batch, g, w, dx);
-    }
-}
-
 /// `to[r] = Σ_t c[r · between_rows + t · between_terms] · from[t]`, rows of `width`.
 #[derive(Clone, Copy)]
-struct Combination {
+pub(crate) struct Combination {
     terms: usize,
     between_terms: usize,
     between_rows: usize,
     width: usize,
 }
 
-/// All rows of a combination.
-///
-/// # Safety
-/// `from` has `terms` rows and `to` has `rows` rows of `width` floats; every coefficient is readable.
 #[inline(always)]
-unsafe fn combine<S: Simd>(
+unsafe fn combine_generic<S: Simd>(
     k: Combination,
     rows: usize,
     c: *const f32,
@@ -353,7 +340,7 @@ mod tests {
             let (x, w) = (noise(1, batch * inputs), noise(2, outputs * inputs));
             let (bias, g) = (noise(3, outputs), noise(4, batch * outputs));
             let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
-            for level in Level::all() {
+            for level in Level::available_levels() {
                 let mut y = vec![f32::NAN; batch * outputs];
                 d.forward_relu(level, &x, &w, &bias, &mut y);
                 near(&y, (0..batch * outputs).map(|at| {
@@ -382,7 +369,7 @@ mod tests {
         fn examples_are_independent(batch in 2_usize..14, inputs in 1_usize..70, outputs in 1_usize..14) {
             let d = Dense { batch, inputs, outputs };
             let (x, w, bias) = (noise(1, batch * inputs), noise(2, outputs * inputs), noise(3, outputs));
-            for level in Level::all() {
+            for level in Level::available_levels() {
                 let (mut all, mut one) = (vec![0.0; batch * outputs], vec![0.0; outputs]);
                 d.forward_relu(level, &x, &w, &bias, &mut all);
                 let single = Dense { batch: 1, ..d };
@@ -409,6 +396,24 @@ mod tests {
             inputs: 3,
             outputs: 1,
         };
-        d.forward_relu(Level::Portable, &[0.0; 5], &[0.0; 3], &[0.0], &mut [0.0; 2]);
+        d.forward_relu(
+            Level::portable(),
+            &[0.0; 5],
+            &[0.0; 3],
+            &[0.0],
+            &mut [0.0; 2],
+        );
+    }
+
+    /// Sizes whose product is 0 in the numbers of the machine.
+    #[test]
+    #[should_panic(expected = "[batch, inputs]")]
+    fn sizes_do_not_wrap() {
+        let d = Dense {
+            batch: 1 << (usize::BITS - 1),
+            inputs: 2,
+            outputs: 0,
+        };
+        d.forward_relu(Level::portable(), &[], &[], &[], &mut []);
     }
 }

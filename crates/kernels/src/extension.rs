@@ -25,7 +25,7 @@ use super::resnet::{BatchStats, PooledTrunk, SpecError, TrunkPool, TrunkSpec};
 
 /// A training pass: what goes in beside tensors, and where the batch's statistics come out.
 #[derive(Clone, Debug)]
-pub struct TrainPass {
+pub(crate) struct TrainPass {
     spec: TrunkSpec,
     /// Dropout multipliers as [`TrunkSpec::dropout_shapes`] says, or none.
     masks: Option<Arc<Vec<Vec<f32>>>>,
@@ -34,7 +34,7 @@ pub struct TrainPass {
 
 /// An evaluation pass: what goes in beside tensors.
 #[derive(Clone, Debug)]
-pub struct EvalPass {
+pub(crate) struct EvalPass {
     spec: TrunkSpec,
     running: Arc<Vec<BatchStats>>,
 }
@@ -46,7 +46,7 @@ pub struct EvalPass {
 /// - `parameters`: `[all]`, those of [`TrunkSpec::parameters`] end to end
 /// - output: `[batch, features]`
 #[backend_extension(Flex, Autodiff)]
-pub trait TrunkBackend: Backend {
+pub(crate) trait TrunkBackend: Backend {
     /// Forward pass with batch statistics.
     fn trunk_train(
         images: FloatTensor<Self>,

@@ -42,7 +42,7 @@ pub(crate) struct ChannelGrad<'a> {
 unsafe fn tile<S: Simd, const V: usize>(
     g: &ChannelGrad,
     (from, to): (usize, usize),
-    x: *const f32,
+    (x, shift): (*const f32, isize),
     dy: *const f32,
     sums: *mut f32,
 ) {
@@ -59,8 +59,9 @@ unsafe fn tile<S: Simd, const V: usize>(
         }
         let (ins, outs) = (g.table.input.as_ptr(), g.table.output.as_ptr());
         for q in from..to {
-            let x = x.offset(*ins.add(q) as isize);
-            // For the next inputs.
+            // One offset, so that no address but the final one is made: `x + shift` alone may lie before the buffer.
+            let x = x.offset(*ins.add(q) as isize + shift);
+            // For the next inputs; beyond the last pixel's there may be none, and nothing is read.
             S::prefetch(x.wrapping_add(ALIGN));
             let d = dy.add(*outs.add(q) as usize);
             let mut ds = [S::splat(0.0); V];
@@ -100,7 +101,8 @@ unsafe fn walk<S: Simd, const V: usize>(
         let chunk = pixels.div_ceil(pixels.div_ceil(CHUNK).max(1)).max(1);
         let mut c = g.from;
         while c < g.to.min(g.ci) {
-            // The gradients' lines, which come from far away, are asked for while their sums are taken.
+            // The gradients' lines, which come from far away, are asked for while their sums are taken; the last may lie
+            // beyond the end, hence the wrapping form.
             for row in 0..g.real {
                 let to = grads.wrapping_add((g.first + row) * all + c * t);
                 for line in 0..(INPUTS * t).div_ceil(ALIGN) {
@@ -111,8 +113,7 @@ unsafe fn walk<S: Simd, const V: usize>(
             while from < pixels {
                 let to = pixels.min(from + chunk);
                 for (k, &tap) in g.taps.iter().enumerate() {
-                    // `x + tap` may lie before the buffer until the table's offset is added, hence the wrapping form.
-                    let x = x.wrapping_offset(tap).add(c);
+                    let x = (x, tap + c as isize);
                     tile::<S, V>(g, (from, to), x, dy, scratch.add(k * width));
                 }
                 from = to;

@@ -25,20 +25,22 @@ const CHAINS: usize = 16;
 
 impl HeadSpec {
     fn check(&self, features: &[f32], weight: &[f32], bias: usize, logits: &[f32]) {
+        // A product that saturates is no slice's length.
+        let len = |rows: usize, width: usize| rows.saturating_mul(width);
         assert_eq!(
             features.len(),
-            self.batch * self.features,
+            len(self.batch, self.features),
             "features [batch, features]"
         );
         assert_eq!(
             weight.len(),
-            self.classes * self.features,
+            len(self.classes, self.features),
             "weight [classes, features]"
         );
         assert_eq!(bias, self.classes, "bias [classes]");
         assert_eq!(
             logits.len(),
-            self.batch * self.classes,
+            len(self.batch, self.classes),
             "logits [batch, classes]"
         );
     }
@@ -49,7 +51,7 @@ impl HeadSpec {
     /// `features` `[batch, features]`, `weight` `[classes, features]`, `bias` `[classes]`, `logits` `[batch, classes]`.
     ///
     /// # Panics
-    /// If a slice does not have its length, a range is beyond the batch or the classes, or the machine lacks the level.
+    /// If a slice does not have its length, a range is beyond the batch or the classes.
     pub fn logits(
         &self,
         level: Level,
@@ -59,7 +61,6 @@ impl HeadSpec {
         logits: &mut [f32],
     ) {
         self.check(features, weight, bias.len(), logits);
-        assert!(level.available(), "{level:?} is not of this machine");
         assert!(
             examples.start <= examples.end && examples.end <= self.batch,
             "examples {examples:?} of {}",
@@ -146,7 +147,7 @@ pub(crate) struct Block {
 dispatch! {
     /// # Safety
     /// `x` has `examples` and `w` `classes` rows of `features` floats, `bias` `classes` floats, `out` `examples` rows of
-    /// `classes` floats that begin `stride` apart; the machine has the level.
+    /// `classes` floats that begin `stride` apart.
     product = product_generic(b: Block, x: *const f32, w: *const f32, bias: *const f32, out: *mut f32)
 }
 
@@ -270,7 +271,7 @@ mod tests {
             let (x, w, bias) = (noise(1, batch * features), noise(2, classes * features), noise(3, classes));
             let between = |a: usize, b: usize, most: usize| (a % most).min(b % most)..(a % most).max(b % most) + 1;
             let (examples, chosen) = (between(part.0, part.1, batch), between(part.2, part.3, classes));
-            for level in Level::all() {
+            for level in Level::available_levels() {
                 let mut logits = vec![-7.0; batch * classes];
                 spec.logits(level, (&x, &w, &bias), examples.clone(), chosen.clone(), &mut logits);
                 for (at, found) in logits.iter().enumerate() {
@@ -320,6 +321,18 @@ mod tests {
         }
     }
 
+    /// Sizes whose product is 0 in the numbers of the machine.
+    #[test]
+    #[should_panic(expected = "features [batch, features]")]
+    fn sizes_do_not_wrap() {
+        let spec = HeadSpec {
+            batch: 1 << (usize::BITS - 1),
+            features: 2,
+            classes: 0,
+        };
+        spec.logits(Level::portable(), (&[], &[], &[]), 0..1, 0..0, &mut []);
+    }
+
     #[test]
     #[should_panic(expected = "classes 2..5 of 4")]
     fn classes_are_checked() {
@@ -329,6 +342,6 @@ mod tests {
             classes: 4,
         };
         let (x, w, b) = ([0.0; 2], [0.0; 8], [0.0; 4]);
-        spec.logits(Level::Portable, (&x, &w, &b), 0..1, 2..5, &mut [0.0; 4]);
+        spec.logits(Level::portable(), (&x, &w, &b), 0..1, 2..5, &mut [0.0; 4]);
     }
 }

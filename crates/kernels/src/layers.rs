@@ -14,21 +14,25 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 
-use super::batch_norm::{Moments, NormSpec};
-use super::convolution::{ConvolutionPool, ConvolutionSpec};
+use super::batch_norm::NormSpec;
+use super::convolution::ConvolutionPool;
 use super::extension::{FlexFloat, tracked, values};
 use super::{Level, Workers};
 
+pub use super::batch_norm::Moments;
+pub use super::convolution::ConvolutionSpec;
+pub use super::norm::EPSILON;
+
 /// A convolution of a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct ConvolutionPass {
+pub(crate) struct ConvolutionPass {
     spec: ConvolutionSpec,
     batch: usize,
 }
 
 /// A normalisation: what goes in beside tensors, and where the batch's statistics come out.
 #[derive(Clone, Debug)]
-pub struct NormPass {
+pub(crate) struct NormPass {
     spec: NormSpec,
     moments: Arc<Mutex<Moments>>,
 }
@@ -38,7 +42,7 @@ pub struct NormPass {
 /// # Shapes
 /// As [`ConvolutionPool::forward`] and [`NormSpec::forward`], images as `[batch, channels, height, width]`.
 #[backend_extension(Flex, Autodiff)]
-pub trait LayerBackend: Backend {
+pub(crate) trait LayerBackend: Backend {
     /// Convolution without bias.
     fn convolve(
         x: FloatTensor<Self>,

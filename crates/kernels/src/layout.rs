@@ -12,6 +12,8 @@
 //! a fixed offset. What a convolution writes at the border positions is rubbish, which the next elementwise pass
 //! masks to zero; borders outside the run are never written and stay zero for the buffer's life.
 
+use super::workers::Shareable;
+
 /// Vectors of all levels divide this, so that the layout does not depend on the level.
 pub(crate) const ALIGN: usize = 16;
 
@@ -196,6 +198,12 @@ impl Buffer {
     pub(crate) fn as_mut(&mut self) -> &mut [f32] {
         // SAFETY: as above, and borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+
+    /// The floats, for tasks that write disjoint parts of them. Not by way of [`Self::as_mut`]: what is made of that
+    /// reference dies with the next one, this address with the buffer.
+    pub(crate) fn shareable(&mut self) -> Shareable {
+        Shareable::of(self.lines.as_mut_ptr().cast())
     }
 
     pub(crate) fn ptr(&self) -> *const f32 {

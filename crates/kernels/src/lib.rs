@@ -4,14 +4,14 @@
 //! * [`tag`]: TAG's update, fused over the whole model, whose past may be stored in half precision ([`past`]);
 //! * [`dense`]: fully connected layers with ReLU;
 //! * [`head`]: the linear head, of whose logits a part may be asked for;
-//! * [`convolution`] and [`batch_norm`]: single layers on dense images;
-//! * [`extension`] and [`layers`]: the trunk and single layers as operations of Burn, for networks and training loops
-//!   written with Burn.
+//! * [`extension`] and [`layers`]: the trunk and single layers (convolutions and batch norms of dense images) as operations
+//!   of Burn, for networks and training loops written with Burn.
 //!
-//! Everything but the last two works on plain slices and knows nothing of tensors, and all of it gives the same bits for any number of threads.
-//! What is unsafe is kept to two kinds: vector instructions on addresses inside buffers whose layout `layout`
-//! defines, and tasks of one job writing disjoint parts of a buffer (`workers`). The functions other modules can
-//! call are safe and check the lengths they are given.
+//! Everything but the last two works on plain slices and knows nothing of tensors, and all of it gives the same bits for any
+//! number of threads. What is unsafe is kept to two kinds: vector instructions on addresses inside buffers whose layout
+//! `layout` defines, and tasks of one job writing disjoint parts of a buffer (`workers`). What other crates can call is safe:
+//! lengths are checked, a [`Level`] is the proof that the machine has the instructions, and [`Workers`] refuse a job from
+//! within a job. `docs/unsafe.md` goes through the unsafe code file by file.
 
 #![allow(
     unsafe_code,
@@ -21,16 +21,26 @@
     clippy::inline_always,
     reason = "a kernel must be inlined into the function that enables its instruction set"
 )]
+#![cfg_attr(
+    not(feature = "burn"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        reason = "single layers serve the operations of Burn"
+    )
+)]
 
-pub mod batch_norm;
+mod batch_norm;
 mod conv_channels;
 mod conv_pixels;
-pub mod convolution;
+mod convolution;
 pub mod dense;
+#[cfg(feature = "burn")]
 pub mod extension;
 mod grad_channels;
 mod grad_pixels;
 pub mod head;
+#[cfg(feature = "burn")]
 pub mod layers;
 mod layout;
 mod norm;
@@ -48,5 +58,5 @@ mod testing;
 mod transpose;
 mod workers;
 
-pub use simd::Level;
+pub use simd::{Level, LevelError};
 pub use workers::Workers;

@@ -12,8 +12,8 @@
 use super::layout::{Layout, Shape};
 use super::simd::{Simd, dispatch};
 
-/// Batch norm's epsilon, `PyTorch`'s default.
-pub(crate) const EPSILON: f64 = 1e-5;
+/// What a batch norm adds to the variance under the root: `PyTorch`'s default.
+pub const EPSILON: f64 = 1e-5;
 
 /// Runs a body for every step of a strip, four at a time, with the step `$i` and a constant `$k` that names one of
 /// [`CHAINS`] accumulators, so that additions do not wait for each other.
@@ -206,24 +206,12 @@ unsafe fn activate_in<S: Simd, const LAST: bool>(
     }
 }
 
-#[inline(always)]
-unsafe fn activate_any<S: Simd>(s: &Strips, relu: bool, x: *mut f32, out: *mut f32) {
-    // SAFETY: passed on.
-    unsafe {
-        if s.last {
-            activate_in::<S, true>(s, relu, x, out);
-        } else {
-            activate_in::<S, false>(s, relu, x, out);
-        }
-    }
-}
-
 dispatch! {
     /// `x = relu(x)` (or `x`), borders zeroed; `out` gets the image's per-channel means, then sums of squares about them.
     ///
     /// # Safety
     /// `x` is an image of the strips' shape, `out` holds `2 * stored` floats; both nobody else's.
-    activate = activate_any(s: &Strips, relu: bool, x: *mut f32, out: *mut f32)
+    activate = activate_in[s.last](s: &Strips, relu: bool, x: *mut f32, out: *mut f32)
 }
 
 /// A norm applied: `y = a x + b` per channel, times the dropout multipliers if there are any.
@@ -268,32 +256,12 @@ unsafe fn residual_in<S: Simd, const LAST: bool, const DROP: bool>(
     }
 }
 
-#[inline(always)]
-unsafe fn residual_any<S: Simd>(
-    s: &Strips,
-    n: &Affine,
-    x: *const f32,
-    shortcut: *const f32,
-    y: *mut f32,
-    out: *mut f32,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        match (s.last, n.dropout.is_null()) {
-            (true, true) => residual_in::<S, true, false>(s, n, x, shortcut, y, out),
-            (true, false) => residual_in::<S, true, true>(s, n, x, shortcut, y, out),
-            (false, true) => residual_in::<S, false, false>(s, n, x, shortcut, y, out),
-            (false, false) => residual_in::<S, false, true>(s, n, x, shortcut, y, out),
-        }
-    }
-}
-
 dispatch! {
     /// `y = relu(norm(x) + shortcut)`, borders zeroed; `out` as in [`activate`].
     ///
     /// # Safety
     /// Images of the strips' shape, arrays of `stored` floats; `y` and `out` nobody else's; `y` may be `x`.
-    residual = residual_any(s: &Strips, n: &Affine, x: *const f32, shortcut: *const f32, y: *mut f32, out: *mut f32)
+    residual = residual_in[s.last, !n.dropout.is_null()](s: &Strips, n: &Affine, x: *const f32, shortcut: *const f32, y: *mut f32, out: *mut f32)
 }
 
 #[inline(always)]
@@ -320,31 +288,13 @@ unsafe fn relu_residual_in<S: Simd, const LAST: bool>(
     }
 }
 
-#[inline(always)]
-unsafe fn relu_residual_any<S: Simd>(
-    s: &Strips,
-    n: [&Affine; 2],
-    x: *const f32,
-    shortcut: *const f32,
-    y: *mut f32,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        if s.last {
-            relu_residual_in::<S, true>(s, n, x, shortcut, y);
-        } else {
-            relu_residual_in::<S, false>(s, n, x, shortcut, y);
-        }
-    }
-}
-
 dispatch! {
     /// A block after its convolution, with both norms known: `y = norm2(relu(norm1(relu(x)) + shortcut))`, borders
     /// zeroed. Without dropout.
     ///
     /// # Safety
     /// Images of the strips' shape, arrays of `stored` floats; `y` nobody else's; it may be `x` or `shortcut`.
-    relu_residual = relu_residual_any(s: &Strips, n: [&Affine; 2], x: *const f32, shortcut: *const f32, y: *mut f32)
+    relu_residual = relu_residual_in[s.last](s: &Strips, n: [&Affine; 2], x: *const f32, shortcut: *const f32, y: *mut f32)
 }
 
 #[inline(always)]
@@ -375,25 +325,12 @@ unsafe fn apply_in<S: Simd, const LAST: bool, const DROP: bool>(
     }
 }
 
-#[inline(always)]
-unsafe fn apply_any<S: Simd>(s: &Strips, n: &Affine, relu: bool, x: *const f32, y: *mut f32) {
-    // SAFETY: passed on.
-    unsafe {
-        match (s.last, n.dropout.is_null()) {
-            (true, true) => apply_in::<S, true, false>(s, n, relu, x, y),
-            (true, false) => apply_in::<S, true, true>(s, n, relu, x, y),
-            (false, true) => apply_in::<S, false, false>(s, n, relu, x, y),
-            (false, false) => apply_in::<S, false, true>(s, n, relu, x, y),
-        }
-    }
-}
-
 dispatch! {
     /// `y = norm(x)`, or `relu(norm(x))`; borders zeroed.
     ///
     /// # Safety
     /// As for [`residual`].
-    apply = apply_any(s: &Strips, n: &Affine, relu: bool, x: *const f32, y: *mut f32)
+    apply = apply_in[s.last, !n.dropout.is_null()](s: &Strips, n: &Affine, relu: bool, x: *const f32, y: *mut f32)
 }
 
 /// Mean and biased variance of one channel from every image's mean and sum of squares about it, each over `pixels`

@@ -56,25 +56,6 @@ unsafe fn sums_in<S: Simd, const LAST: bool>(
     }
 }
 
-#[inline(always)]
-unsafe fn sums_any<S: Simd>(
-    s: &Strips,
-    n: &NormGrad,
-    dy: *const f32,
-    r: *const f32,
-    gate: *const f32,
-    out: *mut f32,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        if s.last {
-            sums_in::<S, true>(s, n, dy, r, gate, out);
-        } else {
-            sums_in::<S, false>(s, n, dy, r, gate, out);
-        }
-    }
-}
-
 dispatch! {
     /// Per channel, the sums of `dy` and of `dy x^` over one image, for the norm whose input was `r`. Where `gate` is
     /// given, `dy` counts only where `gate > 0` (a `ReLU` after the norm). `dy` may hold rubbish at borders.
@@ -82,7 +63,7 @@ dispatch! {
     /// # Safety
     /// Images of the strips' shape (`gate` and the dropout or null), arrays of `stored` floats, `out` of `2 * stored`
     /// and nobody else's.
-    sums = sums_any(s: &Strips, n: &NormGrad, dy: *const f32, r: *const f32, gate: *const f32, out: *mut f32)
+    sums = sums_in[s.last](s: &Strips, n: &NormGrad, dy: *const f32, r: *const f32, gate: *const f32, out: *mut f32)
 }
 
 /// Which `ReLU` goes with a norm whose gradient is taken by [`input_grad`].
@@ -132,32 +113,12 @@ unsafe fn input_grad_in<S: Simd, const LAST: bool, const DROP: bool>(
     }
 }
 
-#[inline(always)]
-unsafe fn input_grad_any<S: Simd>(
-    s: &Strips,
-    n: &NormGrad,
-    gate: Gate,
-    dy: *const f32,
-    r: *const f32,
-    out: *mut f32,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        match (s.last, n.dropout.is_null()) {
-            (true, true) => input_grad_in::<S, true, false>(s, n, gate, dy, r, out),
-            (true, false) => input_grad_in::<S, true, true>(s, n, gate, dy, r, out),
-            (false, true) => input_grad_in::<S, false, false>(s, n, gate, dy, r, out),
-            (false, false) => input_grad_in::<S, false, true>(s, n, gate, dy, r, out),
-        }
-    }
-}
-
 dispatch! {
     /// The gradient before a norm and its `ReLU`, zero at borders: `out = ka dy + kb r + kc` where the `ReLU` passed.
     ///
     /// # Safety
     /// As for [`sums`]; `out` may be `dy`.
-    input_grad = input_grad_any(s: &Strips, n: &NormGrad, gate: Gate, dy: *const f32, r: *const f32, out: *mut f32)
+    input_grad = input_grad_in[s.last, !n.dropout.is_null()](s: &Strips, n: &NormGrad, gate: Gate, dy: *const f32, r: *const f32, out: *mut f32)
 }
 
 #[inline(always)]
@@ -202,25 +163,6 @@ unsafe fn through_in<S: Simd, const LAST: bool, const DROP: bool>(
     }
 }
 
-#[inline(always)]
-unsafe fn through_any<S: Simd>(
-    s: &Strips,
-    n: [&NormGrad; 2],
-    d: *mut f32,
-    r: [*const f32; 2],
-    out: *mut f32,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        match (s.last, n[0].dropout.is_null()) {
-            (true, true) => through_in::<S, true, false>(s, n, d, r, out),
-            (true, false) => through_in::<S, true, true>(s, n, d, r, out),
-            (false, true) => through_in::<S, false, false>(s, n, d, r, out),
-            (false, false) => through_in::<S, false, true>(s, n, d, r, out),
-        }
-    }
-}
-
 dispatch! {
     /// From the gradient of a block's output to that of its sum, in place, and the sums of its first norm: the
     /// [`input_grad`] of norm 2 (`n[1]`, input `r[1]`) and the [`sums`] of norm 1 (`n[0]`, input `r[0]`) in one pass.
@@ -228,7 +170,7 @@ dispatch! {
     ///
     /// # Safety
     /// As for [`sums`]; `d` and `out` nobody else's.
-    through = through_any(s: &Strips, n: [&NormGrad; 2], d: *mut f32, r: [*const f32; 2], out: *mut f32)
+    through = through_in[s.last, !n[0].dropout.is_null()](s: &Strips, n: [&NormGrad; 2], d: *mut f32, r: [*const f32; 2], out: *mut f32)
 }
 
 /// The two sums of one channel over all images: `parts[image] = [first; stored][second; stored]`.

@@ -137,17 +137,11 @@ impl<'a> From<&'a [f32]> for Past<'a> {
 impl Past<'_> {
     /// Number of values.
     #[must_use]
-    pub fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         match self {
             Self::Single(values) => values.len(),
             Self::Half(values) => values.len(),
         }
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
     }
 
     pub(crate) fn part(self, range: Range<usize>) -> Self {

@@ -8,11 +8,29 @@
 //! multiply and add), so results are equal between machines only to about 1e-5 relative; on one machine they are
 //! equal bit for bit from run to run and for any number of threads.
 
+use std::fmt;
 use std::sync::OnceLock;
 
-/// Which instructions the kernels use.
+/// Instructions that this machine has: a value of this type is the proof, since only detection makes one.
+///
+/// Whoever holds a level may run the kernels at it, so their safe functions take one and ask no further.
+///
+/// ```
+/// use tagcl_kernels::Level;
+/// assert!(Level::available_levels().contains(&Level::detect()));
+/// ```
+///
+/// There is no other way to one:
+///
+/// ```compile_fail,E0423
+/// let level = tagcl_kernels::Level(tagcl_kernels::Instructions::Avx512);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Level(Instructions);
+
+/// The sets of instructions that kernels are written for; naming one says nothing about the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Level {
+pub(crate) enum Instructions {
     /// 16 lanes, 32 registers.
     Avx512,
     /// 8 lanes, 16 registers, fused multiply-add.
@@ -21,56 +39,159 @@ pub enum Level {
     Portable,
 }
 
-impl Level {
-    /// The best level of this machine, or the one that the environment variable `TAGCL_SIMD`
-    /// (`avx512`, `avx2` or `portable`) asks for if the machine has it. Read once per process.
-    #[must_use]
-    pub fn detect() -> Self {
-        static LEVEL: OnceLock<Level> = OnceLock::new();
-        *LEVEL.get_or_init(|| {
-            let wanted = match std::env::var("TAGCL_SIMD").as_deref() {
-                Ok("avx512") => Some(Self::Avx512),
-                Ok("avx2") => Some(Self::Avx2),
-                Ok("portable") => Some(Self::Portable),
-                _ => None,
-            };
-            match wanted {
-                Some(level) if level.available() => level,
-                _ => Self::all()[0],
-            }
-        })
-    }
+impl Instructions {
+    /// All of them, best first, with the names under which they are asked for.
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Avx512, "avx512"),
+        (Self::Avx2, "avx2"),
+        (Self::Portable, "portable"),
+    ];
 
-    /// Whether this machine can run the level.
-    #[must_use]
-    pub fn available(self) -> bool {
+    /// Whether this machine has what the `#[target_feature]` functions of [`dispatch!`] are compiled for.
+    fn detected(self) -> bool {
         match self {
+            Self::Portable => true,
+            // An interpreter has no vector instructions.
+            _ if cfg!(miri) => false,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => is_x86_feature_detected!("avx512f"),
+            Self::Avx512 => is_x86_feature_detected!("avx512f") && Self::Avx2.detected(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx512 | Self::Avx2 => false,
-            Self::Portable => true,
+        }
+    }
+}
+
+/// A level that was asked for by name and cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LevelError {
+    /// No level has this name.
+    Unknown(String),
+    /// The level's name, and the names of those that the machine has.
+    Missing(&'static str, Vec<&'static str>),
+}
+
+impl fmt::Display for LevelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => {
+                let names = Instructions::ALL.map(|(_, name)| name).join(", ");
+                write!(
+                    f,
+                    "`{name}` is not a level of the kernels; they are {names}"
+                )
+            }
+            Self::Missing(name, there) => write!(
+                f,
+                "this machine does not have the instructions of level `{name}`; it has {}",
+                there.join(", ")
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LevelError {}
+
+impl Level {
+    /// The environment variable that asks for a level.
+    pub const VARIABLE: &'static str = "TAGCL_SIMD";
+
+    /// The level of this process: what [`Self::wanted`] gives, read once.
+    ///
+    /// # Panics
+    /// If [`Self::wanted`] is an error: a program calls that first, where it can say so properly.
+    #[must_use]
+    pub fn detect() -> Self {
+        static LEVEL: OnceLock<Level> = OnceLock::new();
+        *LEVEL.get_or_init(|| match Self::wanted() {
+            Ok(level) => level,
+            #[allow(
+                clippy::panic,
+                reason = "documented; a level is never chosen against the user's word"
+            )]
+            Err(error) => panic!("{}: {error}", Self::VARIABLE),
+        })
+    }
+
+    /// The level that the environment variable [`Self::VARIABLE`] names, or where it is not set, or empty, the best
+    /// one of this machine.
+    ///
+    /// # Errors
+    /// If it names no level, or one that this machine lacks.
+    pub fn wanted() -> Result<Self, LevelError> {
+        match std::env::var_os(Self::VARIABLE) {
+            Some(name) if !name.is_empty() => Self::by_name(&name.to_string_lossy()),
+            _ => Ok(Self::best()),
         }
     }
 
-    /// The levels of this machine, best first; never empty.
+    /// The level of this name: `avx512`, `avx2` or `portable`.
+    ///
+    /// # Errors
+    /// If there is no such level, or this machine lacks it.
+    pub fn by_name(name: &str) -> Result<Self, LevelError> {
+        let named = Instructions::ALL.into_iter().find(|(_, n)| *n == name);
+        let (instructions, name) = named.ok_or_else(|| LevelError::Unknown(name.to_string()))?;
+        Self::of(instructions).ok_or_else(|| {
+            let there = Self::available_levels().into_iter().map(Self::name);
+            LevelError::Missing(name, there.collect())
+        })
+    }
+
+    /// The levels of this machine, best first; the last is [`Self::portable`].
     #[must_use]
-    pub fn all() -> Vec<Self> {
-        [Self::Avx512, Self::Avx2, Self::Portable]
+    pub fn available_levels() -> Vec<Self> {
+        Instructions::ALL
             .into_iter()
-            .filter(|l| l.available())
+            .filter_map(|(instructions, _)| Self::of(instructions))
             .collect()
+    }
+
+    /// The level that every machine has.
+    #[must_use]
+    pub fn portable() -> Self {
+        Self(Instructions::Portable)
+    }
+
+    /// The level's name, as [`Self::by_name`] takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Instructions::Avx512 => Instructions::ALL[0].1,
+            Instructions::Avx2 => Instructions::ALL[1].1,
+            Instructions::Portable => Instructions::ALL[2].1,
+        }
+    }
+
+    fn best() -> Self {
+        Self::available_levels()[0]
+    }
+
+    /// The one place that makes a level of instructions that not every machine has.
+    fn of(instructions: Instructions) -> Option<Self> {
+        instructions.detected().then_some(Self(instructions))
+    }
+
+    /// What to run.
+    #[inline(always)]
+    pub(crate) fn instructions(self) -> Instructions {
+        self.0
     }
 
     /// Floats per vector register.
     #[must_use]
-    pub fn lanes(self) -> usize {
-        match self {
-            Self::Avx512 => 16,
-            Self::Avx2 | Self::Portable => 8,
+    pub(crate) fn lanes(self) -> usize {
+        match self.0 {
+            Instructions::Avx512 => 16,
+            Instructions::Avx2 | Instructions::Portable => 8,
         }
+    }
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -125,7 +246,7 @@ pub(crate) trait Simd: Copy {
     }
 }
 
-/// [`Level::Portable`].
+/// [`Instructions::Portable`].
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -213,10 +334,10 @@ mod x86 {
     #[allow(clippy::wildcard_imports, reason = "some forty intrinsics")]
     use std::arch::x86_64::*;
 
-    /// [`super::Level::Avx512`].
+    /// [`super::Instructions::Avx512`].
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512;
-    /// [`super::Level::Avx2`].
+    /// [`super::Instructions::Avx2`].
     #[derive(Clone, Copy)]
     pub(crate) struct Avx2;
 
@@ -324,34 +445,88 @@ mod x86 {
 
 /// Defines `name(level, args…)`, which runs the generic kernel `generic::<S>(args…)` under the instruction set.
 ///
-/// The defined function is `unsafe`: the kernel's own contract holds, and the level must be available.
+/// A kernel may have further parameters: a type, written `generic<T>`, or one or two constants that are looked up once
+/// per call, written `generic[condition, condition]`.
+///
+/// The defined function is `unsafe` for the kernel's own contract alone: that the machine has the instructions is what a
+/// [`Level`] proves.
 macro_rules! dispatch {
-    ($(#[$meta:meta])* $name:ident = $generic:ident($($arg:ident: $ty:ty),* $(,)?)) => {
+    ($(#[$meta:meta])* $name:ident = $generic:ident $(<$element:ty>)? $([$($flag:expr),+])? ($($arg:ident: $ty:ty),* $(,)?)) => {
         $(#[$meta])*
         pub(crate) unsafe fn $name(level: $crate::simd::Level, $($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
             unsafe fn avx512($($arg: $ty),*) {
-                // SAFETY: same contract; the instruction set is enabled on this function.
-                unsafe { $generic::<$crate::simd::Avx512>($($arg),*) }
+                // SAFETY: the caller promises the kernel's contract, which is this function's; the instruction set is
+                // enabled on it.
+                unsafe { dispatch!(@call $generic [$crate::simd::Avx512 $(, $element)?] [$($($flag),+)?] ($($arg),*)) }
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2($($arg: $ty),*) {
-                // SAFETY: same contract; the instruction set is enabled on this function.
-                unsafe { $generic::<$crate::simd::Avx2>($($arg),*) }
+                // SAFETY: the caller promises the kernel's contract, which is this function's; the instruction set is
+                // enabled on it.
+                unsafe { dispatch!(@call $generic [$crate::simd::Avx2 $(, $element)?] [$($($flag),+)?] ($($arg),*)) }
             }
-            // SAFETY: the caller promises the kernel's contract and that the machine has the level.
+            // SAFETY: the caller promises the kernel's contract; detection, which alone makes a level, has found the
+            // features that `avx512` and `avx2` are compiled for.
             unsafe {
-                match level {
+                match level.instructions() {
                     #[cfg(target_arch = "x86_64")]
-                    $crate::simd::Level::Avx512 => avx512($($arg),*),
+                    $crate::simd::Instructions::Avx512 => avx512($($arg),*),
                     #[cfg(target_arch = "x86_64")]
-                    $crate::simd::Level::Avx2 => avx2($($arg),*),
-                    _ => $generic::<$crate::simd::Portable>($($arg),*),
+                    $crate::simd::Instructions::Avx2 => avx2($($arg),*),
+                    _ => dispatch!(@call $generic [$crate::simd::Portable $(, $element)?] [$($($flag),+)?] ($($arg),*)),
                 }
             }
         }
     };
+    (@call $generic:ident [$($types:ty),+] [] $args:tt) => { $generic::<$($types),+> $args };
+    (@call $generic:ident [$($types:ty),+] [$one:expr] $args:tt) => {
+        if $one { $generic::<$($types),+, true> $args } else { $generic::<$($types),+, false> $args }
+    };
+    (@call $generic:ident [$($types:ty),+] [$one:expr, $two:expr] $args:tt) => {
+        match ($one, $two) {
+            (true, true) => $generic::<$($types),+, true, true> $args,
+            (true, false) => $generic::<$($types),+, true, false> $args,
+            (false, true) => $generic::<$($types),+, false, true> $args,
+            (false, false) => $generic::<$($types),+, false, false> $args,
+        }
+    };
 }
 pub(crate) use dispatch;
+
+#[cfg(test)]
+mod tests {
+    use super::{Instructions, Level, LevelError};
+
+    #[test]
+    fn names_give_no_level_that_detection_does_not() {
+        let there = Level::available_levels();
+        assert_eq!(there.last(), Some(&Level::portable()));
+        for (instructions, name) in Instructions::ALL {
+            match Level::by_name(name) {
+                Ok(level) => {
+                    assert!(instructions.detected() && there.contains(&level), "{name}");
+                    assert_eq!((level.name(), level.instructions()), (name, instructions));
+                }
+                Err(error) => {
+                    assert!(!instructions.detected(), "{name}");
+                    let names = there.iter().map(|level| level.name()).collect();
+                    assert_eq!(error, LevelError::Missing(name, names));
+                }
+            }
+        }
+        let had = Instructions::ALL.map(|(_, name)| Level::by_name(name).ok());
+        assert!(had.into_iter().flatten().eq(there));
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        for name in ["", "AVX2", "avx512 ", "sse"] {
+            let error = Level::by_name(name).expect_err(name);
+            assert_eq!(error, LevelError::Unknown(name.to_string()));
+            assert!(error.to_string().contains("avx512, avx2, portable"));
+        }
+    }
+}

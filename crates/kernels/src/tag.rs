@@ -11,7 +11,7 @@
 //! The floor of its time is reading `m_t` and `v_t` once each, so the vectors are walked in blocks that stay in the cache:
 //! [`TagPlan::moments_and_dots`] updates a block of m and v and takes its products with all past tasks;
 //! [`TagPlan::apply`] sums a block of all `v_t` and moves the parameters. Between the two the caller turns the products
-//! into weights, with [`Dots::alphas`] or in any other way.
+//! into weights, with [`weight`] of the cosines or in any other way.
 
 use super::past::{Element, Past};
 use super::simd::{Level, Simd, dispatch};
@@ -120,29 +120,13 @@ impl Dots {
         };
         self.products.iter().map(cosine).collect()
     }
+}
 
-    /// Weights `[past task + 1][segment]` for [`TagPlan::apply`], the current task's own in the last row.
-    #[must_use]
-    pub fn alphas(&self, b: f64, global: bool) -> Vec<Vec<f32>> {
-        let segments = self.squares.len();
-        let weight = |cosine: f64| (-b * cosine).exp() as f32;
-        let mut rows: Vec<Vec<f32>> = if global {
-            self.global_cosines()
-                .into_iter()
-                .map(|c| vec![weight(c); segments])
-                .collect()
-        } else {
-            self.cosines()
-                .into_iter()
-                .map(|row| row.into_iter().map(weight).collect())
-                .collect()
-        };
-        rows.push(vec![
-            if rows.is_empty() { 1.0 } else { weight(1.0) };
-            segments
-        ]);
-        rows
-    }
+/// The weight `exp(-b cos)` of a past task. Rounding may carry a cosine a little beyond 1; the weight stays within
+/// `[exp(-b), exp(b)]`.
+#[must_use]
+pub fn weight(b: f64, cosine: f64) -> f32 {
+    (-b * cosine.clamp(-1.0, 1.0)).exp() as f32
 }
 
 /// How a model's vectors are cut: segments (tensors) and blocks of them.
@@ -186,10 +170,9 @@ impl TagPlan {
     /// [`Self::new`] with given instructions.
     ///
     /// # Panics
-    /// As [`Self::new`], and if the machine does not have the level.
+    /// As [`Self::new`].
     #[must_use]
-    pub fn with(segments: Vec<Range<usize>>, level: Level) -> Self {
-        assert!(level.available(), "this machine has no {level:?}");
+    pub(crate) fn with(segments: Vec<Range<usize>>, level: Level) -> Self {
         let mut len = 0;
         let mut blocks = Vec::new();
         for (i, s) in segments.iter().enumerate() {
@@ -210,24 +193,6 @@ impl TagPlan {
             segments,
             blocks,
         }
-    }
-
-    /// Length of the vectors.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is nothing to update.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The tensors.
-    #[must_use]
-    pub fn segments(&self) -> &[Range<usize>] {
-        &self.segments
     }
 
     fn check<'a>(&self, what: &str, vector: impl Into<Past<'a>>) {
@@ -357,9 +322,9 @@ impl TagPlan {
 
     /// The weighted sum of block `r`, of which `v` is the current task's part.
     ///
-    /// # Safety
-    /// The level is available; `sum` has the length of `r` and `v`, and `r` lies below the plan's length.
-    unsafe fn weigh_all(
+    /// # Panics
+    /// If `sum` or `v` does not have the length of `r`, or a past vector ends before it.
+    fn weigh_all(
         &self,
         alphas: &[Vec<f32>],
         segment: usize,
@@ -368,19 +333,21 @@ impl TagPlan {
         past_v: &[Past<'_>],
         sum: &mut [f32],
     ) {
+        assert!(sum.len() == r.len() && v.len() == r.len(), "block {r:?}");
         let sums = sum.as_mut_ptr();
         let own = alphas[past_v.len()][segment];
         let next = past_v
             .first()
             .map_or(v.as_ptr().cast(), |past| past.address(r.start));
-        // SAFETY: the same contract.
+        // SAFETY: `sum` has the length of `v`, as was just checked, and of the past vectors' parts, which are cut to `r`; it is
+        // borrowed mutably.
         unsafe {
             weigh(self.level, own, v, next, sums, true);
             for (t, (past, row)) in past_v.iter().zip(alphas).enumerate() {
                 let (alpha, next) = (row[segment], following(past_v, t, r));
                 match past.part(r.clone()) {
                     Past::Single(past) => weigh(self.level, alpha, past, next, sums, false),
-                    Past::Half(past) => weigh_half(self.level, alpha, past, next, sums),
+                    Past::Half(past) => weigh_half(self.level, alpha, past, next, sums, false),
                 }
             }
         }
@@ -398,7 +365,7 @@ fn following(past: &[Past<'_>], t: usize, r: &Range<usize>) -> *const u8 {
 
 /// Calls `body(offset)` for whole vectors of `len`, and returns where the rest begins.
 #[inline(always)]
-unsafe fn vectors<S: Simd>(len: usize, mut body: impl FnMut(usize)) -> usize {
+fn vectors<S: Simd>(len: usize, mut body: impl FnMut(usize)) -> usize {
     let whole = len - len % S::LANES;
     let mut i = 0;
     while i < whole {
@@ -476,18 +443,6 @@ unsafe fn dot_of<S: Simd, E: Element>(a: &[f32], b: &[E], next: *const u8, out: 
 }
 
 #[inline(always)]
-unsafe fn dot_any<S: Simd>(a: &[f32], b: &[f32], next: *const u8, out: *mut f32) {
-    // SAFETY: the same contract.
-    unsafe { dot_of::<S, f32>(a, b, next, out) }
-}
-
-#[inline(always)]
-unsafe fn dot_half_any<S: Simd>(a: &[f32], b: &[u16], next: *const u8, out: *mut f32) {
-    // SAFETY: the same contract.
-    unsafe { dot_of::<S, u16>(a, b, next, out) }
-}
-
-#[inline(always)]
 unsafe fn weigh_of<S: Simd, E: Element>(
     alpha: f32,
     v: &[E],
@@ -514,18 +469,6 @@ unsafe fn weigh_of<S: Simd, E: Element>(
             *sum.add(i) = alpha * (*v.add(i)).single() + old;
         }
     }
-}
-
-#[inline(always)]
-unsafe fn weigh_any<S: Simd>(alpha: f32, v: &[f32], next: *const u8, sum: *mut f32, first: bool) {
-    // SAFETY: the same contract.
-    unsafe { weigh_of::<S, f32>(alpha, v, next, sum, first) }
-}
-
-#[inline(always)]
-unsafe fn weigh_half_any<S: Simd>(alpha: f32, v: &[u16], next: *const u8, sum: *mut f32) {
-    // SAFETY: the same contract.
-    unsafe { weigh_of::<S, u16>(alpha, v, next, sum, false) }
 }
 
 #[inline(always)]
@@ -567,28 +510,28 @@ dispatch! {
 dispatch! {
     /// # Safety
     /// Both have the same length; `out` is nobody else's. `next` is only asked for.
-    dot = dot_any(a: &[f32], b: &[f32], next: *const u8, out: *mut f32)
+    dot = dot_of<f32>(a: &[f32], b: &[f32], next: *const u8, out: *mut f32)
 }
 dispatch! {
     /// [`dot`] with a vector in half precision.
     ///
     /// # Safety
     /// As [`dot`].
-    dot_half = dot_half_any(a: &[f32], b: &[u16], next: *const u8, out: *mut f32)
+    dot_half = dot_of<u16>(a: &[f32], b: &[u16], next: *const u8, out: *mut f32)
 }
 dispatch! {
     /// `sum = alpha v`, or `sum += alpha v` if it is not the first.
     ///
     /// # Safety
     /// `sum` has the length of `v` and is nobody else's. `next` is only asked for.
-    weigh = weigh_any(alpha: f32, v: &[f32], next: *const u8, sum: *mut f32, first: bool)
+    weigh = weigh_of<f32>(alpha: f32, v: &[f32], next: *const u8, sum: *mut f32, first: bool)
 }
 dispatch! {
-    /// `sum += alpha v` of a vector in half precision.
+    /// [`weigh`] with a vector in half precision.
     ///
     /// # Safety
     /// As [`weigh`].
-    weigh_half = weigh_half_any(alpha: f32, v: &[u16], next: *const u8, sum: *mut f32)
+    weigh_half = weigh_of<u16>(alpha: f32, v: &[u16], next: *const u8, sum: *mut f32, first: bool)
 }
 dispatch! {
     /// # Safety

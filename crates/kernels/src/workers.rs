@@ -5,6 +5,7 @@
 //! [`Workers::run`] is a plain loop. Threads are kept between kernels because a training step has some sixty of them,
 //! each a fraction of a millisecond: a worker spins for a moment for the next one before it sleeps.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -61,7 +62,13 @@ impl Shared {
         }
     }
 
+    /// What tells these workers from others.
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     fn worker(&self) {
+        let _within = Within::enter(self);
         let mut seen = 0;
         loop {
             let mut spins = 0;
@@ -92,6 +99,34 @@ impl Shared {
                 self.done.notify_all();
             }
         }
+    }
+}
+
+thread_local! {
+    /// The workers in whose jobs this thread is, the outermost first.
+    static WITHIN: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it lives, the thread is in a job of some workers. Given back in the reverse order, also when a task panics.
+struct Within;
+
+impl Within {
+    fn enter(shared: &Shared) -> Self {
+        let identity = shared.identity();
+        WITHIN.with_borrow_mut(|within| {
+            assert!(
+                !within.contains(&identity),
+                "a task may not give its own workers another job: they have one at a time"
+            );
+            within.push(identity);
+        });
+        Self
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        WITHIN.with_borrow_mut(Vec::pop);
     }
 }
 
@@ -127,15 +162,17 @@ impl Workers {
 
     /// Threads that take part, the caller's included.
     #[must_use]
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.threads.len() + 1
     }
 
-    /// Calls `task(0)`, … `task(count - 1)`, each once, on any thread, and returns when all are done.
+    /// Calls `task(0)`, … `task(count - 1)`, each once, on any thread, and returns when all are done. Several threads may
+    /// ask at once: their jobs take turns.
     ///
     /// # Panics
-    /// Passes on the panic of a task.
-    pub fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+    /// If it is called by one of these workers' own tasks, which would wait for itself. Passes on the panic of a task.
+    pub(crate) fn run(&self, count: usize, task: &(dyn Fn(usize) + Sync)) {
+        let _within = Within::enter(&self.shared);
         if self.threads.is_empty() || count <= 1 {
             for i in 0..count {
                 task(i);
@@ -204,6 +241,11 @@ impl Shareable {
         Self(slice.as_mut_ptr())
     }
 
+    /// The buffer that begins here.
+    pub(crate) fn of(start: *mut f32) -> Self {
+        Self(start)
+    }
+
     /// A buffer that the tasks only read.
     pub(crate) fn reading(start: *const f32) -> Self {
         Self(start.cast_mut())
@@ -217,6 +259,18 @@ impl Shareable {
     pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
         unsafe { self.0.add(offset) }
+    }
+}
+
+impl Shareable {
+    /// `len` floats from element `offset` on.
+    ///
+    /// # Safety
+    /// The buffer has them and outlives `'a`, and while the reference is used nobody else touches them.
+    #[inline(always)]
+    pub(crate) unsafe fn slice<'a>(self, offset: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: the caller promises the elements, which are initialised floats, for itself alone.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(offset), len) }
     }
 }
 
@@ -239,6 +293,25 @@ mod tests {
                     "{threads} threads, {count} tasks"
                 );
             }
+        }
+    }
+
+    /// Whatever the number of threads and tasks, and whoever runs the task; the workers stay usable.
+    #[test]
+    fn a_task_cannot_give_its_own_workers_a_job() {
+        for (threads, count) in [(1, 3), (2, 1), (2, 8), (4, 8)] {
+            let (workers, others) = (Workers::new(threads), Workers::new(threads));
+            let refused = AtomicUsize::new(0);
+            workers.run(count, &|_| {
+                others.run(2, &|_| ());
+                let again = std::panic::AssertUnwindSafe(|| workers.run(2, &|_| ()));
+                let panic = std::panic::catch_unwind(again).expect_err("refused");
+                let message = panic.downcast_ref::<&str>().expect("a message");
+                assert!(message.contains("its own workers another job"), "{message}");
+                refused.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(refused.load(Ordering::Relaxed), count, "{threads} threads");
+            workers.run(count, &|_| ());
         }
     }
 

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use crate::kernels::Workers;
 use crate::kernels::past::Past;
-use crate::kernels::tag::{Dots, Step, TagPlan};
+use crate::kernels::tag::{Dots, Step, TagPlan, weight};
 
 pub use config::{
     BiasCorrection, ClusterConfig, ClusterMerge, Epsilon, PastMoments, PastScales, SketchSize,
@@ -249,11 +249,6 @@ impl Tag {
     fn records(&self) -> bool {
         self.config.memory != TagMemory::Flat
     }
-}
-
-/// `exp(−b cos)`. Rounding may carry the cosine a little over 1; α stays within `[e^−b, e^b]`.
-fn weight(b: f64, cosine: f64) -> f32 {
-    (-b * cosine.clamp(-1.0, 1.0)).exp() as f32
 }
 
 fn dot_at(a: &[f32], b: &[f32], slot: &TensorSlot) -> f64 {

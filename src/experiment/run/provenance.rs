@@ -53,7 +53,7 @@ impl Provenance {
             kernels: if crate::model::stock_kernels() {
                 "stock".to_string()
             } else {
-                format!("{:?}", crate::kernels::Level::detect()).to_lowercase()
+                crate::kernels::Level::detect().name().to_string()
             },
             threads,
             cpu: cpu_model(),

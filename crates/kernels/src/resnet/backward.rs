@@ -3,7 +3,8 @@
 use super::conv::Conv;
 use super::forward::first_norm;
 use super::reorder;
-use super::state::{Norm, Stage, Trunk};
+use super::spec::BlockSpec;
+use super::state::{Block, Norm, Stage, Training, Trunk};
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm_grad::{self, Gate, NormGrad};
@@ -73,7 +74,11 @@ pub(crate) unsafe fn weight_gradient(
     grads: &mut [f32],
 ) {
     let (co, ci, t) = conv.dims;
-    debug_assert_eq!(grads.len(), co * ci * t);
+    assert_eq!(
+        grads.len(),
+        co * ci * t,
+        "the whole gradient of the weights"
+    );
     let (scratch, grads) = (conv.scratch(), Shareable::new(grads));
     let (conv, pieces) = (&*conv, conv.pieces(images.len()));
     workers.run(conv.weight_tasks(), &|task| {
@@ -89,8 +94,192 @@ fn chunks(batch: usize, chunk: usize) -> impl Iterator<Item = Range<usize>> {
         .map(move |first| first..batch.min(first + chunk))
 }
 
+/// What the steps of one block's backward pass share.
+struct BlockPass<'a> {
+    workers: &'a Workers,
+    level: Level,
+    /// Images of the batch.
+    n: usize,
+    b: BlockSpec,
+    stage: &'a Stage,
+    /// The first norm, the dropout after it, and its input.
+    norm1: &'a Norm,
+    dropout1: Option<&'a Buffer>,
+    r1: &'a Buffer,
+    /// The gradient of the block's sum, which becomes that of its input where the block changes no shape.
+    d: Shareable,
+    /// The gradient of the convolution's output.
+    dc: Shareable,
+    /// The gradient of the input in the layout of the convolutions.
+    d_input: Shareable,
+    /// The input, and the floats of an image of it.
+    x: Shareable,
+    x_image: usize,
+    earlier: Earlier<'a>,
+}
+
+impl BlockPass<'_> {
+    /// Norm 1 and the first `ReLU` of image `i` of the batch; the result goes to place `to` of `dc`.
+    ///
+    /// # Safety
+    /// `i` is below the batch, `to` below the images of `dc`; no other task touches these images.
+    unsafe fn conv_output(&self, i: usize, to: usize) {
+        let image = self.stage.shape.image;
+        let at = i * image;
+        let grad = coefficients(self.norm1, self.dropout1, at);
+        // SAFETY: `d` and `r1` hold the batch's images of the stage (`Training::new`), of which `i` is one by contract, and
+        // `dc` has the place `to`; the norm's arrays have an entry per stored channel (`Norm::new`).
+        unsafe {
+            let (d, r1) = (self.d.at(at), self.r1.ptr().add(at));
+            let (strips, dc) = (self.stage.strips(), self.dc.at(to * image));
+            timed(self.b.stage, "bwd norm 1", || {
+                norm_grad::input_grad(self.level, &strips, &grad, Gate::Before, d, r1, dc);
+            });
+        }
+    }
+
+    /// What the image after the present ones of all threads will need.
+    fn ahead(&self, i: usize) -> Ahead {
+        let next = i + self.workers.threads();
+        if next >= self.n {
+            return Ahead::NOTHING;
+        }
+        let (image, earlier) = (self.stage.shape.image, &self.earlier);
+        let (at, before) = (next * image, earlier.stage.shape.image);
+        // SAFETY: `next` is below the batch, whose images all four buffers hold (`Training::new`).
+        unsafe {
+            Ahead::NOTHING
+                .and(self.d.at(at), image)
+                .and(self.r1.ptr().add(at), image)
+                .and(earlier.r.ptr().add(next * before), before)
+                .and(self.x.at(next * self.x_image), self.x_image)
+        }
+    }
+
+    /// Over planes, chunk by chunk: norm 1 and the first `ReLU`, the input, the sums of the norm before; then the weights.
+    fn planes(&self, conv: &mut Conv, mut shortcut: Option<&mut Conv>, grads: &mut [&mut [f32]]) {
+        let image = self.stage.shape.image;
+        for images in chunks(self.n, self.stage.chunk) {
+            let (whole, side) = (&*conv, shortcut.as_deref());
+            self.workers.run(images.len(), &|k| {
+                // SAFETY: `k` is below the images of a chunk, which `dc` and `d_input` hold, and `images.start + k` below
+                // the batch; both belong to this task alone. The convolutions are over planes, and the weights of this
+                // pass are packed in them.
+                unsafe {
+                    self.conv_output(images.start + k, k);
+                    self.planes_input(whole, side, images.start + k, k);
+                }
+            });
+            // SAFETY: `x` holds the batch, `dc` the chunk from its beginning on, `d` the batch, so from the chunk's first
+            // image on it, too. `dc` and, in a block with a shortcut, `d` are zero at borders: `input_grad` and `through`
+            // alone write them, and leave zeros where `r`, whose borders are zero, is not positive.
+            unsafe {
+                timed(self.b.stage, "bwd weights", || {
+                    let dy = (self.x, self.dc);
+                    weight_gradient(self.workers, conv, &images, dy, grads[0]);
+                });
+                if let Some(shortcut) = &mut shortcut {
+                    timed(self.b.stage, "bwd shortcut weights", || {
+                        let dy = (self.x, Shareable::of(self.d.at(images.start * image)));
+                        weight_gradient(self.workers, shortcut, &images, dy, grads[1]);
+                    });
+                }
+            }
+        }
+    }
+
+    /// The gradient of the input of image `i`, whose convolution's gradient lies at place `k` of `dc`, and its sums.
+    ///
+    /// # Safety
+    /// Convolutions over planes with packed weights; `i` is below the batch and `k` below the images of a chunk, and no
+    /// other task touches them.
+    unsafe fn planes_input(&self, conv: &Conv, shortcut: Option<&Conv>, i: usize, k: usize) {
+        let (stage, source) = (self.stage, self.earlier.stage);
+        let ahead = self.ahead(i);
+        // SAFETY: `dc` and `d_input` (four planes per input channel and image) hold the images of a chunk, `d` and the
+        // gradient before those of the batch (`Training::new`); by contract this task may write those of `i` and `k`.
+        unsafe {
+            let (dc, d) = (
+                self.dc.at(k * stage.shape.image),
+                self.d.at(i * stage.shape.image),
+            );
+            if let Some(shortcut) = shortcut {
+                let to = self.d_input.at(k * self.x_image);
+                timed(self.b.stage, "bwd conv", || {
+                    conv.backward_image(dc, to, false, ahead);
+                });
+                timed(self.b.stage, "bwd shortcut", || {
+                    shortcut.backward_image(d, to, true, Ahead::NOTHING);
+                });
+                timed(self.b.stage, "bwd layout", || {
+                    merge_image(&stage.shape, to, &source.shape, self.earlier.d, i);
+                });
+            } else {
+                timed(self.b.stage, "bwd conv", || {
+                    conv.backward_image(dc, d, true, ahead);
+                });
+            }
+            timed(self.b.stage, "bwd sums", || {
+                self.earlier.sums(self.level, i);
+            });
+        }
+    }
+
+    /// Channels-last, for the whole batch: norm 1 and the first `ReLU`, the input, the sums of the norm before, the weights.
+    fn last(&self, conv: &mut Conv, mut shortcut: Option<&mut Conv>, grads: &mut [&mut [f32]]) {
+        let (workers, source) = (self.workers, &self.earlier.stage.shape);
+        let planes = source.layout == Layout::Planes;
+        let to = if planes { self.d_input } else { self.earlier.d };
+        // SAFETY: channels-last `dc` holds the batch, and image `i` of it and of `d` is this task's.
+        workers.run(self.n, &|i| unsafe { self.conv_output(i, i) });
+        // SAFETY: `dc`, `d` and `to` hold the batch in the convolutions' shapes, packed weights included; a job is over
+        // when the next one, which adds to what it wrote, begins.
+        unsafe {
+            timed(self.b.stage, "bwd conv", || {
+                conv.backward_batch(workers, self.dc.at(0), to, !self.b.projected);
+            });
+            if let Some(shortcut) = &shortcut {
+                timed(self.b.stage, "bwd shortcut", || {
+                    shortcut.backward_batch(workers, self.d.at(0), to, true);
+                });
+            }
+        }
+        let last = Shape::new(source.grid.clone(), Layout::Last, self.b.cin);
+        workers.run(self.n, &|i| {
+            // SAFETY: `d_input`, where the input comes from planes, and the gradient before hold the batch's images of these
+            // lengths; image `i` of both, and its sums, are this task's.
+            unsafe {
+                if planes {
+                    let from = self.d_input.slice(i * last.image, last.image);
+                    let d = self.earlier.d.slice(i * source.image, source.image);
+                    timed(self.b.stage, "bwd layout", || {
+                        reorder::to_planes(self.level, &last, from, source, d);
+                    });
+                }
+                timed(self.b.stage, "bwd sums", || {
+                    self.earlier.sums(self.level, i);
+                });
+            }
+        });
+        let images = 0..self.n;
+        // SAFETY: `x`, `dc` and `d` hold the batch. `dc` and, in a block with a shortcut, `d` are zero at borders:
+        // `input_grad` and `through` alone write them, and leave zeros where `r`, whose borders are zero, is not positive.
+        unsafe {
+            timed(self.b.stage, "bwd weights", || {
+                weight_gradient(workers, conv, &images, (self.x, self.dc), grads[0]);
+            });
+            if let Some(shortcut) = &mut shortcut {
+                timed(self.b.stage, "bwd shortcut weights", || {
+                    weight_gradient(workers, shortcut, &images, (self.x, self.d), grads[1]);
+                });
+            }
+        }
+    }
+}
+
 impl Trunk {
-    /// The backward pass of the last [`Self::forward_train`] or [`Self::forward_frozen`]. Overwrites `grads`; may be called once per forward pass.
+    /// The backward pass of the last [`Self::forward_train`] or [`Self::forward_frozen`]. Overwrites `grads`; may be called
+    /// once per forward pass.
     ///
     /// # Shapes
     /// * `params`: the same values as in the forward pass
@@ -99,18 +288,12 @@ impl Trunk {
     ///
     /// # Panics
     /// If a slice does not have its length, or no forward pass is waiting for its backward pass.
-    #[allow(
-        clippy::too_many_lines,
-        reason = "one pass over the network, whose buffers are borrowed together"
-    )]
     pub fn backward(&mut self, params: &[&[f32]], d_features: &[f32], grads: &mut [&mut [f32]]) {
-        let spec = self.spec.clone();
-        let (level, n) = (self.level, spec.batch);
         self.check_parameters(params, "parameters");
         self.check_parameters(grads, "gradients");
         assert_eq!(
             d_features.len(),
-            n * spec.features(),
+            self.spec.batch * self.spec.features(),
             "d_features [batch, features]"
         );
         let saved = self.training.as_ref().is_some_and(|t| t.saved);
@@ -118,342 +301,202 @@ impl Trunk {
             saved,
             "backward needs a forward pass that keeps its activations before"
         );
-        let Some(training) = self.training.as_mut() else {
+        let Some(mut training) = self.training.take() else {
             return;
         };
         training.saved = false;
-        let workers = &*self.workers;
-        let stem = &mut training.stem;
+        self.pool_gradient(&mut training, d_features);
+        let blocks: Vec<_> = self.spec.blocks().enumerate().collect();
+        for block in blocks.into_iter().rev() {
+            self.block_gradient(&mut training, block, params, grads);
+        }
+        self.stem_gradient(&mut training, grads);
+        self.training = Some(training);
+    }
 
-        // Pooling.
-        {
-            let (d, parts) = own(&mut training.stages[3]);
-            let block = &training.blocks[7];
-            let stage = &training.stages[3];
-            let last = Earlier {
-                stage,
-                norm: &block.norms[1],
-                dropout: block.dropout[1].as_ref(),
-                r: &block.r2,
-                gate: None,
-                d,
-                parts,
-            };
-            workers.run(n, &|i| {
-                let row = &d_features[i * spec.features()..][..spec.features()];
-                // SAFETY: image `i` of the gradient and its parts are this task's.
-                unsafe {
-                    let d = std::slice::from_raw_parts_mut(
-                        d.at(i * stage.shape.image),
-                        stage.shape.image,
-                    );
-                    timed(3, "bwd pool", || {
-                        reorder::average_grad(&stage.shape, spec.windows(), row, d);
-                    });
-                    timed(3, "bwd sums", || last.sums(level, i));
-                }
+    /// Pooling, and the sums of the last norm.
+    fn pool_gradient(&self, training: &mut Training, d_features: &[f32]) {
+        let (spec, level) = (&self.spec, self.level);
+        let (d, parts) = own(&mut training.stages[3]);
+        let block = &training.blocks[7];
+        let stage = &training.stages[3];
+        let image = stage.shape.image;
+        let last = Earlier {
+            stage,
+            norm: &block.norms[1],
+            dropout: block.dropout[1].as_ref(),
+            r: &block.r2,
+            gate: None,
+            d,
+            parts,
+        };
+        self.workers.run(spec.batch, &|i| {
+            let row = &d_features[i * spec.features()..][..spec.features()];
+            // SAFETY: `d` and `parts` are the stage's own, which hold the batch; image `i` of both is this task's.
+            unsafe {
+                let d = d.slice(i * image, image);
+                timed(3, "bwd pool", || {
+                    reorder::average_grad(&stage.shape, spec.windows(), row, d);
+                });
+                timed(3, "bwd sums", || last.sums(level, i));
+            }
+        });
+    }
+
+    /// One block: from the gradient of its output, and the sums of its second norm, to those of its input.
+    fn block_gradient(
+        &self,
+        training: &mut Training,
+        (i, b): (usize, BlockSpec),
+        params: &[&[f32]],
+        grads: &mut [&mut [f32]],
+    ) {
+        let (before, rest) = training.blocks.split_at_mut(i);
+        let block = &mut rest[0];
+        block.exchange(&mut training.packed);
+        timed(b.stage, "bwd pack", || {
+            block.conv.pack_backward(params[b.parameter]);
+        });
+        if let Some(shortcut) = &mut block.shortcut {
+            timed(b.stage, "bwd pack", || {
+                shortcut.pack_backward(params[b.parameter + 1]);
             });
         }
+        let (stages_before, stages) = training.stages.split_at_mut(b.stage);
+        let stage = &mut stages[0];
+        let (d, parts) = own(stage);
+        let (dc, d_input) = (stage.dc.shareable(), stage.d_input.shareable());
+        let (earlier_d, earlier_parts) = match stages_before.last_mut() {
+            Some(earlier) if b.projected => own(earlier),
+            _ => (d, parts),
+        };
+        let stage: &Stage = stage;
+        let q = first_norm(b);
+        self.sum_gradient(
+            stage,
+            (b.stage, &mut *block),
+            (d, parts),
+            &mut grads[q..q + 4],
+        );
 
-        for (i, b) in spec
-            .blocks()
-            .enumerate()
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-        {
-            let (before, rest) = training.blocks.split_at_mut(i);
-            let block = &mut rest[0];
-            block.exchange(&mut training.packed);
-            timed(b.stage, "bwd pack", || {
-                block.conv.pack_backward(params[b.parameter]);
-            });
-            if let Some(shortcut) = &mut block.shortcut {
-                timed(b.stage, "bwd pack", || {
-                    shortcut.pack_backward(params[b.parameter + 1]);
+        let source = stages_before
+            .last()
+            .filter(|_| b.projected)
+            .unwrap_or(stage);
+        let (norm, dropout, r, gate, y) = match before.last() {
+            Some(p) => (&p.norms[1], p.dropout[1].as_ref(), &p.r2, None, &p.y),
+            None => {
+                let stem = &training.stem;
+                (&stem.norm, None, &stem.r, Some(&stem.y), &stem.y)
+            }
+        };
+        let x = block.input.as_ref().unwrap_or(y);
+        let pass = BlockPass {
+            workers: &self.workers,
+            level: self.level,
+            n: self.spec.batch,
+            b,
+            stage,
+            norm1: &block.norms[0],
+            dropout1: block.dropout[0].as_ref(),
+            r1: &block.r1,
+            d,
+            dc,
+            d_input,
+            x: Shareable::reading(x.ptr()),
+            x_image: x.as_ref().len() / self.spec.batch,
+            earlier: Earlier {
+                stage: source,
+                norm,
+                dropout,
+                r,
+                gate,
+                d: earlier_d,
+                parts: earlier_parts,
+            },
+        };
+        let (conv, shortcut) = (&mut block.conv, block.shortcut.as_mut());
+        let grads = &mut grads[b.parameter..q];
+        match stage.shape.layout {
+            Layout::Planes => pass.planes(conv, shortcut, grads),
+            Layout::Last => pass.last(conv, shortcut, grads),
+        }
+        block.exchange(&mut training.packed);
+    }
+
+    /// Norm 2, the second `ReLU`, and the sums of norm 1: leaves the gradient of the block's sum in `d` and both norms
+    /// ready for their inputs' gradients.
+    fn sum_gradient(
+        &self,
+        stage: &Stage,
+        (number, block): (usize, &mut Block),
+        (d, parts): (Shareable, Shareable),
+        grads: &mut [&mut [f32]],
+    ) {
+        let (level, n) = (self.level, self.spec.batch);
+        let pixels = stage.shape.grid.pixels();
+        let [norm1, norm2] = &mut block.norms;
+        let [weight1, bias1, weight2, bias2] = grads else {
+            unreachable!("weight and bias of both norms")
+        };
+        timed(number, "bwd moments", || {
+            norm2.set_gradient(stage.parts.as_ref(), pixels, weight2, bias2);
+        });
+        let (r1, r2, [dropout1, dropout2]) = (&block.r1, &block.r2, &block.dropout);
+        self.workers.run(n, &|i| {
+            let i = n - 1 - i;
+            let at = i * stage.shape.image;
+            let grad1 = coefficients(norm1, dropout1.as_ref(), at);
+            let grad2 = coefficients(norm2, dropout2.as_ref(), at);
+            // SAFETY: `r1`, `r2` and `d` hold the batch's images of the stage, `parts` two arrays of stored channels for
+            // each; image `i` of what is written is this task's. Norms have an entry per stored channel.
+            unsafe {
+                let r = [r1.ptr().add(at), r2.ptr().add(at)];
+                let (d, parts) = (d.at(at), parts.at(i * 2 * stage.shape.stored));
+                timed(number, "bwd through", || {
+                    let norms = [&grad1, &grad2];
+                    norm_grad::through(level, &stage.strips(), norms, d, r, parts);
                 });
             }
-            let (stages_before, stages) = training.stages.split_at_mut(b.stage);
-            let stage = &mut stages[0];
-            let (d, parts) = own(stage);
-            let dc = Shareable::new(stage.dc.as_mut());
-            let d_input = Shareable::new(stage.d_input.as_mut());
-            let (earlier_d, earlier_parts) = match stages_before.last_mut() {
-                Some(earlier) if b.projected => own(earlier),
-                _ => (d, parts),
-            };
-            let stage: &Stage = stage;
-            let q = first_norm(b);
-            let pixels = stage.shape.grid.pixels();
-            let image = stage.shape.image;
-            let [norm1, norm2] = &mut block.norms;
-            let [dropout1, dropout2] = &block.dropout;
+        });
+        timed(number, "bwd moments", || {
+            norm1.set_gradient(stage.parts.as_ref(), pixels, weight1, bias1);
+        });
+    }
 
-            // Norm 2, the second ReLU, and the sums of norm 1.
-            let (d_weight, d_bias) = grads[q + 2..q + 4].split_at_mut(1);
-            timed(b.stage, "bwd moments", || {
-                norm2.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
-            });
-            let (r1, r2) = (&block.r1, &block.r2);
-            workers.run(n, &|i| {
-                let i = n - 1 - i;
-                let at = i * image;
-                // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
-                unsafe {
-                    let grad1 = coefficients(norm1, dropout1.as_ref(), at);
-                    let grad2 = coefficients(norm2, dropout2.as_ref(), at);
-                    let r = [r1.ptr().add(at), r2.ptr().add(at)];
-                    let parts = parts.at(i * 2 * stage.shape.stored);
-                    timed(b.stage, "bwd through", || {
-                        norm_grad::through(
-                            level,
-                            &stage.strips(),
-                            [&grad1, &grad2],
-                            d.at(at),
-                            r,
-                            parts,
-                        );
-                    });
-                }
-            });
-            let (d_weight, d_bias) = grads[q..q + 2].split_at_mut(1);
-            timed(b.stage, "bwd moments", || {
-                norm1.set_gradient(stage.parts.as_ref(), pixels, d_weight[0], d_bias[0]);
-            });
-
-            // Norm 1 and the first ReLU; the weights; the input; the sums of the norm before.
-            let source = stages_before
-                .last()
-                .filter(|_| b.projected)
-                .unwrap_or(stage);
-            let (earlier, x) = match before.last() {
-                Some(p) => (
-                    Earlier {
-                        stage: source,
-                        norm: &p.norms[1],
-                        dropout: p.dropout[1].as_ref(),
-                        r: &p.r2,
-                        gate: None,
-                        d: earlier_d,
-                        parts: earlier_parts,
-                    },
-                    &p.y,
-                ),
-                None => (
-                    Earlier {
-                        stage: source,
-                        norm: &stem.norm,
-                        dropout: None,
-                        r: &stem.r,
-                        gate: Some(&stem.y),
-                        d: earlier_d,
-                        parts: earlier_parts,
-                    },
-                    &stem.y,
-                ),
-            };
-            let x = Shareable::reading(block.input.as_ref().unwrap_or(x).ptr());
-            // Image `i`, to place `to` of `dc`.
-            let conv_input = |i: usize, to: usize| {
-                let at = i * image;
-                let grad = coefficients(norm1, dropout1.as_ref(), at);
-                // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
-                unsafe {
-                    let r1 = r1.ptr().add(at);
-                    timed(b.stage, "bwd norm 1", || {
-                        norm_grad::input_grad(
-                            level,
-                            &stage.strips(),
-                            &grad,
-                            Gate::Before,
-                            d.at(at),
-                            r1,
-                            dc.at(to * image),
-                        );
-                    });
-                }
-            };
-            match stage.shape.layout {
-                Layout::Planes => {
-                    let phases = 4 * stage.shape.grid.plane * b.cin;
-                    let x_image = block.input.as_ref().map_or(image, |_| phases);
-                    let ahead = |i: usize| {
-                        let next = i + workers.threads();
-                        if next >= n {
-                            return Ahead::NOTHING;
-                        }
-                        let (at, before) = (next * image, next * source.shape.image);
-                        // SAFETY: all buffers hold the batch's images, and `next` is one of them.
-                        unsafe {
-                            Ahead::NOTHING
-                                .and(d.at(at), image)
-                                .and(r1.ptr().add(at), image)
-                                .and(earlier.r.ptr().add(before), source.shape.image)
-                                .and(x.at(next * x_image), x_image)
-                        }
-                    };
-                    for images in chunks(n, stage.chunk) {
-                        let (conv, shortcut) = (&block.conv, block.shortcut.as_ref());
-                        workers.run(images.len(), &|k| {
-                            let i = images.start + k;
-                            conv_input(i, k);
-                            let at = i * image;
-                            // SAFETY: image `i` of the batch and `k` of the chunk are this task's in every buffer.
-                            unsafe {
-                                let dc = dc.at(k * image);
-                                if let Some(shortcut) = shortcut {
-                                    let to = d_input.at(k * phases);
-                                    timed(b.stage, "bwd conv", || {
-                                        conv.backward_image(dc, to, false, ahead(i));
-                                    });
-                                    timed(b.stage, "bwd shortcut", || {
-                                        shortcut.backward_image(d.at(at), to, true, Ahead::NOTHING);
-                                    });
-                                    timed(b.stage, "bwd layout", || {
-                                        merge_image(&stage.shape, to, &source.shape, earlier.d, i);
-                                    });
-                                } else {
-                                    timed(b.stage, "bwd conv", || {
-                                        conv.backward_image(dc, d.at(at), true, ahead(i));
-                                    });
-                                }
-                                timed(b.stage, "bwd sums", || earlier.sums(level, i));
-                            }
-                        });
-                        // SAFETY: buffers of the batch and of the chunk; `dc` and, in a projected block, `d` are zero
-                        // at borders: they are written by `input_grad` alone.
-                        unsafe {
-                            timed(b.stage, "bwd weights", || {
-                                weight_gradient(
-                                    workers,
-                                    &mut block.conv,
-                                    &images,
-                                    (x, dc),
-                                    grads[b.parameter],
-                                );
-                            });
-                            if let Some(shortcut) = &mut block.shortcut {
-                                timed(b.stage, "bwd shortcut weights", || {
-                                    let dy = Shareable::reading(d.at(images.start * image));
-                                    weight_gradient(
-                                        workers,
-                                        shortcut,
-                                        &images,
-                                        (x, dy),
-                                        grads[b.parameter + 1],
-                                    );
-                                });
-                            }
-                        }
-                    }
-                }
-                Layout::Last => {
-                    workers.run(n, &|i| conv_input(i, i));
-                    let planes = source.shape.layout == Layout::Planes;
-                    let to = if planes { d_input } else { earlier.d };
-                    // SAFETY: whole buffers of the batch in the convolutions' shapes; each job writes one of them.
-                    unsafe {
-                        timed(b.stage, "bwd conv", || {
-                            block
-                                .conv
-                                .backward_batch(workers, dc.at(0), to, !b.projected);
-                        });
-                        if let Some(shortcut) = &block.shortcut {
-                            timed(b.stage, "bwd shortcut", || {
-                                shortcut.backward_batch(workers, d.at(0), to, true);
-                            });
-                        }
-                    }
-                    let last = Shape::new(source.shape.grid.clone(), Layout::Last, b.cin);
-                    workers.run(n, &|i| {
-                        // SAFETY: image `i` of every buffer is this task's.
-                        unsafe {
-                            if planes {
-                                let from = std::slice::from_raw_parts(
-                                    d_input.at(i * last.image),
-                                    last.image,
-                                );
-                                let d = earlier.d.at(i * source.shape.image);
-                                let d = std::slice::from_raw_parts_mut(d, source.shape.image);
-                                timed(b.stage, "bwd layout", || {
-                                    reorder::to_planes(level, &last, from, &source.shape, d);
-                                });
-                            }
-                            timed(b.stage, "bwd sums", || earlier.sums(level, i));
-                        }
-                    });
-                    // SAFETY: buffers of the batch; `dc` and, in a projected block, `d` are zero at borders: they are
-                    // written by `input_grad` alone.
-                    unsafe {
-                        timed(b.stage, "bwd weights", || {
-                            weight_gradient(
-                                workers,
-                                &mut block.conv,
-                                &(0..n),
-                                (x, dc),
-                                grads[b.parameter],
-                            );
-                        });
-                        if let Some(shortcut) = &mut block.shortcut {
-                            timed(b.stage, "bwd shortcut weights", || {
-                                weight_gradient(
-                                    workers,
-                                    shortcut,
-                                    &(0..n),
-                                    (x, d),
-                                    grads[b.parameter + 1],
-                                );
-                            });
-                        }
-                    }
-                }
-            }
-            block.exchange(&mut training.packed);
-        }
-
-        // Stem: norm and ReLU, then the weights.
-        let stage = &mut training.stages[0];
+    /// Stem: norm and `ReLU`, then the weights.
+    fn stem_gradient(&self, training: &mut Training, grads: &mut [&mut [f32]]) {
+        let (stem, stage) = (&mut training.stem, &mut training.stages[0]);
         let (d, _) = own(stage);
-        let dc = Shareable::new(stage.dc.as_mut());
+        let dc = stage.dc.shareable();
         let stage: &Stage = stage;
-        let (d_weight, d_bias) = grads[1..3].split_at_mut(1);
-        stem.norm.set_gradient(
-            stage.parts.as_ref(),
-            stage.shape.grid.pixels(),
-            d_weight[0],
-            d_bias[0],
-        );
-        let (norm, r, y) = (&stem.norm, &stem.r, &stem.y);
-        for images in chunks(n, stage.chunk) {
-            workers.run(images.len(), &|k| {
-                let at = (images.start + k) * stage.shape.image;
+        let [kernel, weight, bias, ..] = grads else {
+            unreachable!("the stem's convolution, weight and bias")
+        };
+        let pixels = stage.shape.grid.pixels();
+        stem.norm
+            .set_gradient(stage.parts.as_ref(), pixels, weight, bias);
+        let (norm, r, y, level) = (&stem.norm, &stem.r, &stem.y, self.level);
+        for images in chunks(self.spec.batch, stage.chunk) {
+            self.workers.run(images.len(), &|k| {
+                let image = stage.shape.image;
+                let at = (images.start + k) * image;
                 let grad = coefficients(norm, None, at);
-                // SAFETY: all buffers hold the batch's images of the stage, `dc` those of a chunk; this one is the
-                // task's.
+                // SAFETY: `y`, `r` and `d` hold the batch's images of the stage, `dc` those of a chunk; place `k` of it is
+                // this task's. The norm has an entry per stored channel.
                 unsafe {
                     let gate = Gate::After(y.ptr().add(at));
+                    let (d, r, dc) = (d.at(at), r.ptr().add(at), dc.at(k * image));
                     timed(4, "bwd norm 1", || {
-                        norm_grad::input_grad(
-                            level,
-                            &stage.strips(),
-                            &grad,
-                            gate,
-                            d.at(at),
-                            r.ptr().add(at),
-                            dc.at(k * stage.shape.image),
-                        );
+                        norm_grad::input_grad(level, &stage.strips(), &grad, gate, d, r, dc);
                     });
                 }
             });
-            // SAFETY: buffers of the batch and of the chunk; `dc` is zero at borders.
-            timed(4, "bwd weights", || unsafe {
-                weight_gradient(
-                    workers,
-                    &mut stem.conv,
-                    &images,
-                    (Shareable::reading(stem.x.ptr()), dc),
-                    grads[0],
-                );
+            let x = Shareable::reading(stem.x.ptr());
+            timed(4, "bwd weights", || {
+                // SAFETY: `x` holds the batch's bordered images, `dc` the chunk from its beginning on; it is zero at
+                // borders, to which `input_grad` alone writes, under the mask.
+                unsafe { weight_gradient(&self.workers, &mut stem.conv, &images, (x, dc), kernel) }
             });
         }
     }
@@ -461,10 +504,7 @@ impl Trunk {
 
 /// A stage's gradient and parts.
 fn own(stage: &mut Stage) -> (Shareable, Shareable) {
-    (
-        Shareable::new(stage.d.as_mut()),
-        Shareable::new(stage.parts.as_mut()),
-    )
+    (stage.d.shareable(), stage.parts.shareable())
 }
 
 /// Puts the phases of one image together as image `i` of planes of `shape`.

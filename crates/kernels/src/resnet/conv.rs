@@ -581,6 +581,6 @@ impl Conv {
 
     /// The scratch for [`Self::weight_grad`].
     pub(crate) fn scratch(&mut self) -> Shareable {
-        Shareable::new(self.scratch.as_mut())
+        self.scratch.shareable()
     }
 }

@@ -125,28 +125,21 @@ impl Evaluation {
         self.images.fill_image(x, space.image.as_mut());
         // SAFETY: every buffer below is this space's, holds one image of its shape, and convolutions are those of it.
         unsafe {
-            let [a, _, r] = &mut space.stages[0];
-            self.stem
-                .forward_image(space.image.ptr(), r.as_mut().as_mut_ptr(), Ahead::NOTHING);
+            let [a, _, r] = space.stages[0].each_mut().map(|b| b.shareable().at(0));
+            let image = space.image.ptr();
+            self.stem.forward_image(image, r, Ahead::NOTHING);
             let affine = affine(&self.stem_norm, None, 0);
-            norm::apply(
-                level,
-                &self.strips(0),
-                &affine,
-                true,
-                r.ptr(),
-                a.as_mut().as_mut_ptr(),
-            );
+            norm::apply(level, &self.strips(0), &affine, true, r, a);
             for (b, conv, shortcut, norms) in &self.blocks {
                 let shape = &self.shapes[b.stage];
                 if shape.layout == Layout::Last {
                     continue;
                 }
                 let (before, rest) = space.stages.split_at_mut(b.stage);
-                let [a, p, r] = &mut rest[0];
-                let (mut x, mut side) = (a.ptr(), a.ptr());
+                let [a, p, r] = rest[0].each_mut().map(|b| b.shareable().at(0));
+                let (mut x, mut side) = (a.cast_const(), a.cast_const());
                 if let (Some(shortcut), Some(previous)) = (shortcut, before.last()) {
-                    let input = Shareable::new(space.inputs[b.stage].as_mut());
+                    let input = space.inputs[b.stage].shareable();
                     x = split_image(
                         &self.shapes[b.stage - 1],
                         previous[0].ptr(),
@@ -154,12 +147,11 @@ impl Evaluation {
                         input,
                         0,
                     );
-                    shortcut.forward_image(x, p.as_mut().as_mut_ptr(), Ahead::NOTHING);
-                    side = p.ptr();
+                    shortcut.forward_image(x, p, Ahead::NOTHING);
+                    side = p;
                 }
-                let r = r.as_mut().as_mut_ptr();
                 conv.forward_image(x, r, Ahead::NOTHING);
-                self.finish(level, (*b, norms), r, side, a.as_mut().as_mut_ptr());
+                self.finish(level, (*b, norms), r, side, a);
             }
         }
         if let Some(first) = (1..4).find(|s| self.shapes[*s].layout == Layout::Last) {
@@ -184,12 +176,7 @@ impl Evaluation {
                 continue;
             }
             let (before, rest) = space.stages.split_at_mut(b.stage);
-            let [a, p, r] = &mut rest[0];
-            let (a, p, r) = (
-                Shareable::new(a.as_mut()),
-                Shareable::new(p.as_mut()),
-                Shareable::new(r.as_mut()),
-            );
+            let [a, p, r] = rest[0].each_mut().map(Buffer::shareable);
             // SAFETY: every buffer is this space's and holds a group's images of its shape, the convolutions are
             // those of a group.
             unsafe {

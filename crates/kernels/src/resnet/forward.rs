@@ -1,9 +1,10 @@
 //! The forward pass whose activations are kept for the backward pass: with the statistics of the batch in training, with
 //! running ones where a gradient is taken in evaluation mode.
 
+use super::conv::Conv;
 use super::reorder;
 use super::spec::BlockSpec;
-use super::state::{BatchStats, Norm, Stage, Statistics, Trunk};
+use super::state::{BatchStats, Block, Norm, Stage, Statistics, Stem, Training, Trunk};
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm::{self, Affine, Strips};
@@ -23,27 +24,191 @@ struct Pending<'a> {
     y: Shareable,
 }
 
-impl Pending<'_> {
+impl<'a> Pending<'a> {
+    /// A block's output, or the next one's input.
+    fn block(stage: &'a Stage, block: &'a mut Block) -> Self {
+        Self {
+            shape: &stage.shape,
+            strips: stage.strips(),
+            norm: &block.norms[1],
+            dropout: block.dropout[1].as_ref(),
+            relu: false,
+            r: &block.r2,
+            y: block.y.shareable(),
+        }
+    }
+
+    fn stem(stage: &'a Stage, stem: &'a mut Stem) -> Self {
+        Self {
+            shape: &stage.shape,
+            strips: stage.strips(),
+            norm: &stem.norm,
+            dropout: None,
+            relu: true,
+            r: &stem.r,
+            y: stem.y.shareable(),
+        }
+    }
+
     /// Computes `y` of one image and returns its address.
     ///
     /// # Safety
-    /// No other task touches this image of `y`.
+    /// `n` is below the batch, and no other task touches this image of `y`.
     unsafe fn apply(&self, level: Level, n: usize) -> *const f32 {
         let at = n * self.shape.image;
-        // SAFETY: `r` and `y` hold the batch's images of this shape, and image `n` of `y` is ours.
+        let affine = affine(self.norm, self.dropout, at);
+        // SAFETY: `r` and `y` hold the batch's images of this shape (`Training::new`), of which `n` is one, and by contract
+        // that of `y` is ours; the norm's arrays have an entry per stored channel (`Norm::new`).
         unsafe {
-            let y = self.y.at(at);
-            let affine = affine(self.norm, self.dropout, at);
-            norm::apply(
-                level,
-                &self.strips,
-                &affine,
-                self.relu,
-                self.r.ptr().add(at),
-                y,
-            );
+            let (r, y) = (self.r.ptr().add(at), self.y.at(at));
+            norm::apply(level, &self.strips, &affine, self.relu, r, y);
             y
         }
+    }
+}
+
+/// What the steps of one block's forward pass share.
+struct BlockPass<'a> {
+    workers: &'a Workers,
+    level: Level,
+    /// Images of the batch.
+    n: usize,
+    b: BlockSpec,
+    stage: &'a Stage,
+    conv: &'a Conv,
+    shortcut: Option<&'a Conv>,
+    /// The input in the layout of the convolutions, where it is not the previous block's output.
+    input: Option<Shareable>,
+    r1: Shareable,
+    projection: Shareable,
+    parts: Shareable,
+    pending: Pending<'a>,
+}
+
+impl BlockPass<'_> {
+    /// What the image after the present ones of all threads will need; images are taken from the last to the first.
+    fn ahead(&self, i: usize) -> Ahead {
+        let Some(next) = i.checked_sub(self.workers.threads()) else {
+            return Ahead::NOTHING;
+        };
+        let (image, pending) = (self.stage.shape.image, &self.pending);
+        let before = pending.shape.image;
+        // SAFETY: `next` is below the batch, whose images all three buffers hold (`Training::new`).
+        unsafe {
+            Ahead::NOTHING
+                .and(pending.r.ptr().add(next * before), before)
+                .and(pending.y.at(next * before), before)
+                .and(self.r1.at(next * image), image)
+        }
+    }
+
+    /// `ReLU` of the convolution's output, and its moments.
+    ///
+    /// # Safety
+    /// `i` is below the batch, and no other task touches this image of `r1` and `parts`.
+    unsafe fn activate(&self, i: usize) {
+        // SAFETY: `r1` and `parts` (two arrays of stored channels an image) hold the batch (`Training::new`), and by
+        // contract those of image `i` are ours.
+        unsafe {
+            let r = self.r1.at(i * self.stage.shape.image);
+            let parts = self.parts.at(i * 2 * self.stage.shape.stored);
+            timed(self.b.stage, "fwd activate", || {
+                norm::activate(self.level, &self.stage.strips(), true, r, parts);
+            });
+        }
+    }
+
+    /// Over planes, each image through all steps.
+    fn planes(&self) {
+        let (number, shape) = (self.b.stage, &self.stage.shape);
+        self.workers.run(self.n, &|i| {
+            let i = self.n - 1 - i;
+            // SAFETY: every buffer holds the batch's images (`Training::new`), the input as four planes of the stage per
+            // channel of the one before; image `i` of each is this task's. The convolutions are over these planes, and
+            // packed.
+            unsafe {
+                let mut x = timed(number, "fwd apply", || self.pending.apply(self.level, i));
+                if let Some(input) = self.input {
+                    x = timed(number, "fwd layout", || {
+                        split_image(self.pending.shape, x, shape, input, i)
+                    });
+                }
+                let (r, projection) = (
+                    self.r1.at(i * shape.image),
+                    // Where there is none, its buffer may be empty, and the address is not looked at.
+                    self.shortcut
+                        .map(|s| (s, self.projection.at(i * shape.image))),
+                );
+                timed(number, "fwd conv", || {
+                    self.conv.forward_image(x, r, self.ahead(i));
+                });
+                if let Some((shortcut, projection)) = projection {
+                    timed(number, "fwd shortcut", || {
+                        shortcut.forward_image(x, projection, Ahead::NOTHING);
+                    });
+                }
+                self.activate(i);
+            }
+        });
+    }
+
+    /// Channels-last, step by step for the whole batch.
+    fn last(&self) {
+        let (workers, number) = (self.workers, self.b.stage);
+        let planes = self.pending.shape;
+        let last = Shape::new(planes.grid.clone(), Layout::Last, self.b.cin);
+        workers.run(self.n, &|i| {
+            let i = self.n - 1 - i;
+            // SAFETY: image `i` of `y`, and of the input, which holds the batch as `last` says, is this task's; `y` is read
+            // after it is written.
+            unsafe {
+                timed(number, "fwd apply", || self.pending.apply(self.level, i));
+                if let Some(input) = self.input {
+                    let y = self.pending.y.slice(i * planes.image, planes.image);
+                    let to = input.slice(i * last.image, last.image);
+                    timed(number, "fwd layout", || {
+                        reorder::to_last(self.level, planes, y, &last, to);
+                    });
+                }
+            }
+        });
+        // SAFETY: the input, `r1` and `projection` hold the batch in the convolutions' shapes, whose weights are packed; each
+        // job writes one of them and reads what earlier jobs have written.
+        unsafe {
+            let x = self.input.unwrap_or(self.pending.y).at(0);
+            timed(number, "fwd conv", || {
+                self.conv.forward_batch(workers, self.n, x, self.r1);
+            });
+            if let Some(shortcut) = self.shortcut {
+                timed(number, "fwd shortcut", || {
+                    shortcut.forward_batch(workers, self.n, x, self.projection);
+                });
+            }
+        }
+        // SAFETY: `i` counts the batch, and image `n - 1 - i` is this task's.
+        workers.run(self.n, &|i| unsafe { self.activate(self.n - 1 - i) });
+    }
+
+    /// `r2 = relu(norm1(r1) + shortcut)` of all images, with its moments.
+    fn residual(&self, (norm1, dropout): (&Norm, Option<&Buffer>), r2: Shareable) {
+        let shortcut = if self.b.projected {
+            self.projection
+        } else {
+            self.pending.y
+        };
+        self.workers.run(self.n, &|i| {
+            let at = i * self.stage.shape.image;
+            let affine = affine(norm1, dropout, at);
+            // SAFETY: `r1`, `r2` and the shortcut hold the batch's images of the stage (a block without projection has its
+            // input's shape), `parts` two arrays of stored channels for each; image `i` of `r2` and `parts` is this
+            // task's. The norm has an entry per stored channel.
+            unsafe {
+                let (r1, shortcut, r2) = (self.r1.at(at), shortcut.at(at), r2.at(at));
+                let parts = self.parts.at(i * 2 * self.stage.shape.stored);
+                let strips = self.stage.strips();
+                norm::residual(self.level, &strips, &affine, r1, shortcut, r2, parts);
+            }
+        });
     }
 }
 
@@ -103,10 +268,6 @@ impl Trunk {
         self.forward(x, params, None, Statistics::Running(running), features);
     }
 
-    #[allow(
-        clippy::too_many_lines,
-        reason = "one pass over the network, whose buffers are borrowed together"
-    )]
     fn forward(
         &mut self,
         x: &[f32],
@@ -115,13 +276,11 @@ impl Trunk {
         mut statistics: Statistics<'_>,
         features: &mut [f32],
     ) {
-        let spec = self.spec.clone();
-        let (level, n) = (self.level, spec.batch);
-        let per_image = spec.in_channels * spec.size * spec.size;
+        let (spec, n) = (self.spec.clone(), self.spec.batch);
         self.check_parameters(params, "parameters");
         assert_eq!(
             x.len(),
-            n * per_image,
+            n * spec.in_channels * spec.size * spec.size,
             "images [batch, in_channels, size, size]"
         );
         statistics.check(&spec.norms());
@@ -130,253 +289,149 @@ impl Trunk {
             n * spec.features(),
             "features [batch, features]"
         );
-        let mut training = self.training.take().unwrap_or_else(|| {
-            Box::new(super::state::Training::new(
-                &spec,
-                level,
-                self.workers.threads(),
-            ))
-        });
+        let threads = self.workers.threads();
+        let mut training = self
+            .training
+            .take()
+            .unwrap_or_else(|| Box::new(Training::new(&spec, self.level, threads)));
         self.set_dropout(&mut training, masks);
-        let workers = &*self.workers;
+        self.stem(&mut training, x, params, &mut statistics);
+        for block in spec.blocks().enumerate() {
+            self.block(&mut training, block, params, &mut statistics);
+        }
+        self.pool(&mut training, features);
+        training.saved = true;
+        self.training = Some(training);
+    }
 
-        // Stem.
-        let stem = &mut training.stem;
+    /// The stem's convolution and the statistics of its norm.
+    fn stem(
+        &self,
+        training: &mut Training,
+        x: &[f32],
+        params: &[&[f32]],
+        statistics: &mut Statistics<'_>,
+    ) {
+        let (spec, level) = (&self.spec, self.level);
+        let per_image = spec.in_channels * spec.size * spec.size;
+        let (stem, stage) = (&mut training.stem, &mut training.stages[0]);
         timed(4, "fwd pack", || stem.conv.pack_forward(params[0]));
         let images = Shape::new(spec.grid(0), Layout::Planes, spec.in_channels);
-        let stage = &mut training.stages[0];
-        let (bordered, r) = (
-            Shareable::new(stem.x.as_mut()),
-            Shareable::new(stem.r.as_mut()),
-        );
-        let parts = Shareable::new(stage.parts.as_mut());
-        let conv = &stem.conv;
-        let stage = &training.stages[0];
-        workers.run(n, &|i| {
-            // SAFETY: image `i` of every buffer is this task's; all have the batch's images.
+        let (bordered, r) = (stem.x.shareable(), stem.r.shareable());
+        let parts = stage.parts.shareable();
+        let (conv, stage) = (&stem.conv, &*stage);
+        self.workers.run(spec.batch, &|i| {
+            // SAFETY: `bordered` holds the batch's images as `images` says, `r` and `parts` those of the stage
+            // (`Training::new`); image `i` of each is this task's. The convolution is over these planes, and packed.
             unsafe {
                 let at = bordered.at(i * images.image);
                 timed(4, "fwd layout", || {
-                    images.fill_image(
-                        &x[i * per_image..][..per_image],
-                        std::slice::from_raw_parts_mut(at, images.image),
-                    );
+                    let image = bordered.slice(i * images.image, images.image);
+                    images.fill_image(&x[i * per_image..][..per_image], image);
                 });
                 let r = r.at(i * stage.shape.image);
+                let parts = parts.at(i * 2 * stage.shape.stored);
                 timed(4, "fwd conv", || conv.forward_image(at, r, Ahead::NOTHING));
                 timed(4, "fwd activate", || {
-                    norm::activate(
-                        level,
-                        &stage.strips(),
-                        false,
-                        r,
-                        parts.at(i * 2 * stage.shape.stored),
-                    );
+                    norm::activate(level, &stage.strips(), false, r, parts);
                 });
             }
         });
         let parts = (stage.parts.as_ref(), stage.shape.grid.pixels());
         statistics.set(0, &mut stem.norm, parts, (params[1], params[2]));
+    }
 
-        // Blocks.
-        for (i, b) in spec.blocks().enumerate() {
-            let (before, rest) = training.blocks.split_at_mut(i);
-            let block = &mut rest[0];
-            block.exchange(&mut training.packed);
+    /// One block, up to the statistics of its second norm; what comes before it is completed first.
+    fn block(
+        &self,
+        training: &mut Training,
+        (i, b): (usize, BlockSpec),
+        params: &[&[f32]],
+        statistics: &mut Statistics<'_>,
+    ) {
+        let (before, rest) = training.blocks.split_at_mut(i);
+        let block = &mut rest[0];
+        block.exchange(&mut training.packed);
+        timed(b.stage, "fwd pack", || {
+            block.conv.pack_forward(params[b.parameter]);
+        });
+        if let Some(shortcut) = &mut block.shortcut {
             timed(b.stage, "fwd pack", || {
-                block.conv.pack_forward(params[b.parameter]);
+                shortcut.pack_forward(params[b.parameter + 1]);
             });
-            if let Some(shortcut) = &mut block.shortcut {
-                timed(b.stage, "fwd pack", || {
-                    shortcut.pack_forward(params[b.parameter + 1]);
-                });
-            }
-            let (stages_before, stages) = training.stages.split_at_mut(b.stage);
-            let stage = &mut stages[0];
-            let projection = Shareable::new(stage.projection.as_mut());
-            let parts = Shareable::new(stage.parts.as_mut());
-            let stage: &Stage = stage;
-            let source = stages_before
-                .last()
-                .filter(|_| b.projected)
-                .unwrap_or(stage);
-            let pending = match before.last_mut() {
-                Some(p) => Pending {
-                    shape: &source.shape,
-                    strips: source.strips(),
-                    norm: &p.norms[1],
-                    dropout: p.dropout[1].as_ref(),
-                    relu: false,
-                    r: &p.r2,
-                    y: Shareable::new(p.y.as_mut()),
-                },
-                None => Pending {
-                    shape: &source.shape,
-                    strips: source.strips(),
-                    norm: &training.stem.norm,
-                    dropout: None,
-                    relu: true,
-                    r: &training.stem.r,
-                    y: Shareable::new(training.stem.y.as_mut()),
-                },
-            };
-            let input = block.input.as_mut().map(|b| Shareable::new(b.as_mut()));
-            let (conv, shortcut) = (&block.conv, block.shortcut.as_ref());
-            let r1 = Shareable::new(block.r1.as_mut());
-            let image = stage.shape.image;
-            let ahead = |i: usize| {
-                let Some(next) = i.checked_sub(workers.threads()) else {
-                    return Ahead::NOTHING;
-                };
-                let (at, before) = (next * image, next * pending.shape.image);
-                // SAFETY: all buffers hold the batch's images, and `next` is one of them.
-                unsafe {
-                    Ahead::NOTHING
-                        .and(pending.r.ptr().add(before), pending.shape.image)
-                        .and(pending.y.at(before), pending.shape.image)
-                        .and(r1.at(at), image)
-                }
-            };
-            match stage.shape.layout {
-                Layout::Planes => workers.run(n, &|i| {
-                    let i = n - 1 - i;
-                    // SAFETY: image `i` of every buffer is this task's; all have the batch's images.
-                    unsafe {
-                        let mut x = timed(b.stage, "fwd apply", || pending.apply(level, i));
-                        if let Some(input) = input {
-                            x = timed(b.stage, "fwd layout", || {
-                                split_image(pending.shape, x, &stage.shape, input, i)
-                            });
-                        }
-                        let r = r1.at(i * image);
-                        timed(b.stage, "fwd conv", || conv.forward_image(x, r, ahead(i)));
-                        if let Some(shortcut) = shortcut {
-                            timed(b.stage, "fwd shortcut", || {
-                                shortcut.forward_image(x, projection.at(i * image), Ahead::NOTHING);
-                            });
-                        }
-                        timed(b.stage, "fwd activate", || {
-                            norm::activate(
-                                level,
-                                &stage.strips(),
-                                true,
-                                r,
-                                parts.at(i * 2 * stage.shape.stored),
-                            );
-                        });
-                    }
-                }),
-                Layout::Last => {
-                    let last = Shape::new(pending.shape.grid.clone(), Layout::Last, b.cin);
-                    workers.run(n, &|i| {
-                        let i = n - 1 - i;
-                        // SAFETY: image `i` of every buffer is this task's; all have the batch's images.
-                        unsafe {
-                            let y = timed(b.stage, "fwd apply", || pending.apply(level, i));
-                            if let Some(input) = input {
-                                let y = std::slice::from_raw_parts(y, pending.shape.image);
-                                let to = std::slice::from_raw_parts_mut(
-                                    input.at(i * last.image),
-                                    last.image,
-                                );
-                                timed(b.stage, "fwd layout", || {
-                                    reorder::to_last(level, pending.shape, y, &last, to);
-                                });
-                            }
-                        }
-                    });
-                    // SAFETY: whole buffers of the batch in the convolutions' shapes; each job writes one of them.
-                    unsafe {
-                        let x = input.unwrap_or(pending.y).at(0);
-                        timed(b.stage, "fwd conv", || {
-                            conv.forward_batch(workers, n, x, r1);
-                        });
-                        if let Some(shortcut) = shortcut {
-                            timed(b.stage, "fwd shortcut", || {
-                                shortcut.forward_batch(workers, n, x, projection);
-                            });
-                        }
-                    }
-                    workers.run(n, &|i| {
-                        let i = n - 1 - i;
-                        // SAFETY: image `i` of the buffers is this task's.
-                        unsafe {
-                            let parts = parts.at(i * 2 * stage.shape.stored);
-                            timed(b.stage, "fwd activate", || {
-                                norm::activate(
-                                    level,
-                                    &stage.strips(),
-                                    true,
-                                    r1.at(i * image),
-                                    parts,
-                                );
-                            });
-                        }
-                    });
-                }
-            }
-            let q = first_norm(b);
-            let pixels = stage.shape.grid.pixels();
-            let [norm1, norm2] = &mut block.norms;
-            timed(b.stage, "fwd moments", || {
-                let of_stage = (stage.parts.as_ref(), pixels);
-                statistics.set(1 + 2 * i, norm1, of_stage, (params[q], params[q + 1]));
-            });
-            let r2 = Shareable::new(block.r2.as_mut());
-            let dropout = block.dropout[0].as_ref();
-            let x = if b.projected { projection } else { pending.y };
-            timed(b.stage, "fwd residual", || {
-                residual(
-                    workers,
-                    level,
-                    stage,
-                    (norm1, dropout),
-                    (r1, x, r2),
-                    parts,
-                    n,
-                );
-            });
-            timed(b.stage, "fwd moments", || {
-                let of_stage = (stage.parts.as_ref(), pixels);
-                statistics.set(2 + 2 * i, norm2, of_stage, (params[q + 2], params[q + 3]));
-            });
-            block.exchange(&mut training.packed);
         }
-
-        // The last norm, and pooling.
-        let stage = &training.stages[3];
-        let block = &mut training.blocks[7];
-        let pending = Pending {
-            shape: &stage.shape,
-            strips: stage.strips(),
-            norm: &block.norms[1],
-            dropout: block.dropout[1].as_ref(),
-            relu: false,
-            r: &block.r2,
-            y: Shareable::new(block.y.as_mut()),
+        let (stages_before, stages) = training.stages.split_at_mut(b.stage);
+        let stage = &mut stages[0];
+        let (projection, parts) = (stage.projection.shareable(), stage.parts.shareable());
+        let stage: &Stage = stage;
+        let source = stages_before
+            .last()
+            .filter(|_| b.projected)
+            .unwrap_or(stage);
+        let pending = match before.last_mut() {
+            Some(p) => Pending::block(source, p),
+            None => Pending::stem(source, &mut training.stem),
         };
+        let pass = BlockPass {
+            workers: &self.workers,
+            level: self.level,
+            n: self.spec.batch,
+            b,
+            stage,
+            conv: &block.conv,
+            shortcut: block.shortcut.as_ref(),
+            input: block.input.as_mut().map(Buffer::shareable),
+            r1: block.r1.shareable(),
+            projection,
+            parts,
+            pending,
+        };
+        match stage.shape.layout {
+            Layout::Planes => pass.planes(),
+            Layout::Last => pass.last(),
+        }
+        let q = first_norm(b);
+        let pixels = stage.shape.grid.pixels();
+        let [norm1, norm2] = &mut block.norms;
+        timed(b.stage, "fwd moments", || {
+            let of_stage = (stage.parts.as_ref(), pixels);
+            statistics.set(1 + 2 * i, norm1, of_stage, (params[q], params[q + 1]));
+        });
+        let dropout = block.dropout[0].as_ref();
+        timed(b.stage, "fwd residual", || {
+            pass.residual((norm1, dropout), block.r2.shareable());
+        });
+        timed(b.stage, "fwd moments", || {
+            let of_stage = (stage.parts.as_ref(), pixels);
+            statistics.set(2 + 2 * i, norm2, of_stage, (params[q + 2], params[q + 3]));
+        });
+        block.exchange(&mut training.packed);
+    }
+
+    /// The last norm, and pooling.
+    fn pool(&self, training: &mut Training, features: &mut [f32]) {
+        let (spec, level, n) = (&self.spec, self.level, self.spec.batch);
+        let stage = &training.stages[3];
+        let pending = Pending::block(stage, &mut training.blocks[7]);
         let out = Shareable::new(features);
-        workers.run(n, &|i| {
+        self.workers.run(n, &|i| {
             let i = n - 1 - i;
-            let per_image = spec.features();
-            // SAFETY: image `i` of `y` and row `i` of the features are this task's.
+            let (image, per_image) = (stage.shape.image, spec.features());
+            // SAFETY: `y` holds the batch's images of the stage and `features`, whose length `forward` has checked, a row
+            // for each; image `i` and its row are this task's.
             unsafe {
-                let y = std::slice::from_raw_parts(
-                    timed(3, "fwd apply", || pending.apply(level, i)),
-                    stage.shape.image,
-                );
-                let row = std::slice::from_raw_parts_mut(out.at(i * per_image), per_image);
+                timed(3, "fwd apply", || pending.apply(level, i));
+                let y = pending.y.slice(i * image, image);
+                let row = out.slice(i * per_image, per_image);
                 timed(3, "fwd pool", || {
                     reorder::average(&stage.shape, spec.windows(), y, row);
                 });
             }
         });
-        training.saved = true;
-        self.training = Some(training);
     }
 
     /// Brings the dropout multipliers into the layout of their stages.
-    fn set_dropout(&self, training: &mut super::state::Training, masks: Option<&[&[f32]]>) {
+    fn set_dropout(&self, training: &mut Training, masks: Option<&[&[f32]]>) {
         let shapes = self.spec.dropout_shapes();
         if let Some(masks) = masks {
             assert_eq!(masks.len(), shapes.len(), "one dropout mask per block norm");
@@ -430,33 +485,4 @@ pub(crate) unsafe fn split_image(
         reorder::split(&shape.grid, &coarse.grid, plane, phases);
     }
     to.as_ptr()
-}
-
-/// `r2 = relu(norm1(r1) + shortcut)` of all images, with its moments.
-fn residual(
-    workers: &Workers,
-    level: Level,
-    stage: &Stage,
-    (norm1, dropout): (&Norm, Option<&Buffer>),
-    (r1, shortcut, r2): (Shareable, Shareable, Shareable),
-    parts: Shareable,
-    images: usize,
-) {
-    workers.run(images, &|i| {
-        let at = i * stage.shape.image;
-        let affine = affine(norm1, dropout, at);
-        // SAFETY: all buffers hold the batch's images of the stage; image `i` is this task's.
-        unsafe {
-            let parts = parts.at(i * 2 * stage.shape.stored);
-            norm::residual(
-                level,
-                &stage.strips(),
-                &affine,
-                r1.at(at),
-                shortcut.at(at),
-                r2.at(at),
-                parts,
-            );
-        }
-    });
 }

@@ -21,15 +21,9 @@ impl TrunkPool {
     /// An empty pool whose trunks use `threads` threads.
     #[must_use]
     pub fn new(threads: usize) -> Arc<Self> {
-        Self::with(Level::detect(), Arc::new(Workers::new(threads)))
-    }
-
-    /// An empty pool on given threads and instructions.
-    #[must_use]
-    pub fn with(level: Level, workers: Arc<Workers>) -> Arc<Self> {
         Arc::new(Self {
-            level,
-            workers,
+            level: Level::detect(),
+            workers: Arc::new(Workers::new(threads)),
             idle: Mutex::new(Vec::new()),
         })
     }
@@ -52,14 +46,6 @@ impl TrunkPool {
             trunk,
             pool: Arc::clone(self),
         })
-    }
-
-    /// Frees the waiting trunks.
-    pub fn clear(&self) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
     }
 }
 

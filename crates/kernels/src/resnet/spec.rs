@@ -160,16 +160,6 @@ impl TrunkSpec {
         self.widths[3] * windows * windows
     }
 
-    /// Multiplications of one forward pass, twice which is its floating-point operations.
-    #[must_use]
-    pub fn multiplications(&self) -> usize {
-        let stem = self.widths[0] * self.in_channels * 9 * self.grid(0).pixels();
-        let blocks = self
-            .blocks()
-            .map(|b| b.cout * b.cin * (9 + usize::from(b.projected)) * self.grid(b.stage).pixels());
-        self.batch * (stem + blocks.sum::<usize>())
-    }
-
     /// Pooling windows per side, and the side of a window.
     pub(crate) fn windows(&self) -> (usize, usize) {
         let side = self.grid(3).h;

@@ -404,12 +404,12 @@ impl Trunk {
     ///
     /// # Errors
     /// If the spec's sizes are out of range.
-    ///
-    /// # Panics
-    /// If the machine does not have the level.
-    pub fn with(spec: TrunkSpec, level: Level, workers: Arc<Workers>) -> Result<Self, SpecError> {
+    pub(crate) fn with(
+        spec: TrunkSpec,
+        level: Level,
+        workers: Arc<Workers>,
+    ) -> Result<Self, SpecError> {
         spec.validate()?;
-        assert!(level.available(), "this machine has no {level:?}");
         Ok(Self {
             spec,
             level,
@@ -421,7 +421,7 @@ impl Trunk {
 
     /// What this trunk computes.
     #[must_use]
-    pub fn spec(&self) -> &TrunkSpec {
+    pub(crate) fn spec(&self) -> &TrunkSpec {
         &self.spec
     }
 

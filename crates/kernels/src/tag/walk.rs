@@ -47,7 +47,8 @@ impl TagPlan {
             let mut sum = [0.0_f32; BLOCK];
             let sum = &mut sum[..r.len()];
             let gradient = &grad[r.clone()];
-            // SAFETY: blocks are disjoint ranges below the length that all vectors have.
+            // SAFETY: blocks are disjoint ranges below the length that all vectors have (`with`, `check`), and block `i` of
+            // theta, `v` and `m` is this task's; once a block of `v` and `m` is written it is only read.
             unsafe {
                 let v = v.at(r.start);
                 let mut square = 0.0;
@@ -70,7 +71,8 @@ impl TagPlan {
 
 #[inline(always)]
 unsafe fn second_any<S: Simd>(d: &Decay, len: usize, g: *const f32, v: *mut f32) {
-    // SAFETY: both vectors have `len` floats.
+    // SAFETY: `vectors` gives offsets from which a vector ends within `len`, and the rest is below it: by contract both have
+    // `len` floats.
     unsafe {
         let (keep, add) = (S::splat(d.keep), S::splat(d.add));
         let rest = vectors::<S>(len, |i| {

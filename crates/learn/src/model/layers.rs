@@ -10,9 +10,7 @@ use burn::tensor::module::{batch_norm, conv2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::kernels::batch_norm::NormSpec;
-use crate::kernels::convolution::ConvolutionSpec;
-use crate::kernels::layers;
+use crate::kernels::layers::{self, ConvolutionSpec};
 use crate::seed::SeedStream;
 
 /// Uniform in ±`1/√fan_in`: PyTorch's default for weights and biases of linear and convolution layers.
@@ -210,7 +208,7 @@ pub struct Norm {
 
 impl Norm {
     /// Added to the variance under the root.
-    pub const EPSILON: f64 = NormSpec::EPSILON;
+    pub const EPSILON: f64 = layers::EPSILON;
     /// Weight of a batch in the running statistics.
     pub const MOMENTUM: f64 = 0.1;
 
