@@ -61,7 +61,7 @@ fn each<S: Simd>(len: usize, mut vector: impl FnMut(usize), mut single: impl FnM
 
 #[inline(always)]
 unsafe fn total_any<S: Simd>(x: &[f32], mean: f32, squares: bool, out: &mut f32) {
-    // SAFETY: offsets of whole vectors lie inside the plane.
+    // SAFETY: `each` gives vectors offsets that end inside `x`, and singles offsets below its length; nothing else is read.
     unsafe {
         let (at, centre) = (x.as_ptr(), S::splat(mean));
         let mut sums = S::splat(0.0);
@@ -87,7 +87,8 @@ unsafe fn total_any<S: Simd>(x: &[f32], mean: f32, squares: bool, out: &mut f32)
 
 #[inline(always)]
 unsafe fn line_any<S: Simd>(line: Line, x: &[f32], residual: *const f32, y: *mut f32) {
-    // SAFETY: `y`, and `residual` unless it is null, have the length of `x`.
+    // SAFETY: `each` gives vectors offsets that end inside `x` and singles offsets below its length; by contract `y`, and
+    // `residual` where it is looked at, have that length, and only `y` is written.
     unsafe {
         let (at, a, b) = (x.as_ptr(), S::splat(line.a), S::splat(line.b));
         let add = !residual.is_null();
@@ -114,7 +115,8 @@ unsafe fn line_any<S: Simd>(line: Line, x: &[f32], residual: *const f32, y: *mut
 /// The gradient after `ReLU`, and `x` less its mean, of whole vectors and of single values.
 #[inline(always)]
 unsafe fn sums_any<S: Simd>(x: &[f32], mean: f32, dy: &[f32], y: *const f32, out: &mut [f32; 2]) {
-    // SAFETY: `dy`, and `y` unless it is null, have the length of `x`.
+    // SAFETY: `each` gives vectors offsets that end inside `x` and singles offsets below its length; by contract `dy`, and
+    // `y` where it is looked at, have that length.
     unsafe {
         let (at, d, centre) = (x.as_ptr(), dy.as_ptr(), S::splat(mean));
         let relu = !y.is_null();
@@ -159,7 +161,8 @@ unsafe fn slope_any<S: Simd>(
     dx: *mut f32,
     residual: *mut f32,
 ) {
-    // SAFETY: `dy` and `dx`, and `y` and `residual` unless they are null, have the length of `x`.
+    // SAFETY: `each` gives vectors offsets that end inside `x` and singles offsets below its length; by contract `dy` and
+    // `dx`, and `y` and `residual` where they are looked at, have that length, and only `dx` and `residual` are written.
     unsafe {
         let (at, d) = (x.as_ptr(), dy.as_ptr());
         let (relu, keep) = (!y.is_null(), !residual.is_null());
@@ -282,7 +285,7 @@ impl NormSpec {
             let over = |mean: f32, squares: bool| -> f64 {
                 let one = |at: usize| {
                     let mut sum = 0.0;
-                    // SAFETY: references alone; the kernel asks for no more.
+                    // SAFETY: the kernel asks for nothing but its references.
                     unsafe { total(level, plane(at), mean, squares, &mut sum) };
                     f64::from(sum)
                 };
@@ -296,13 +299,13 @@ impl NormSpec {
                 b: (f64::from(bias[c]) - a * f64::from(mean)) as f32,
                 relu: self.relu,
             };
-            for at in self.planes(c) {
-                let residual = residual.map_or(std::ptr::null(), |r| r[at..].as_ptr());
-                // SAFETY: planes of this channel, which is this task's; all tensors have them, as was checked.
-                unsafe { line(level, coefficients, plane(at), residual, out.at(at)) };
-            }
-            // SAFETY: this channel's places.
+            // SAFETY: `planes` gives the beginnings of the channel's planes of `pixels` values, which `x`, the residual and
+            // `y` all have, as was checked above or made so; what is written is the channel's, which is this task's alone.
             unsafe {
+                for at in self.planes(c) {
+                    let residual = residual.map_or(std::ptr::null(), |r| r[at..].as_ptr());
+                    line(level, coefficients, plane(at), residual, out.at(at));
+                }
                 *means.at(c) = mean;
                 *variances.at(c) = variance;
             }
@@ -373,16 +376,14 @@ impl NormSpec {
                 b: (-scale * inverse * inverse * both[1] / count) as f32,
                 c: (-scale * both[0] / count) as f32,
             };
-            for at in self.planes(c) {
-                let (x, dy) = (&x[at..][..self.pixels], &dy[at..][..self.pixels]);
-                // SAFETY: planes of this channel, which is this task's, in tensors that have them.
-                unsafe {
+            // SAFETY: `planes` gives the beginnings of the channel's planes of `pixels` values, which `x`, `dy`, `y` and both
+            // gradients have, as was checked above or made so; what is written is the channel's, which is this task's alone.
+            unsafe {
+                for at in self.planes(c) {
+                    let (x, dy) = (&x[at..][..self.pixels], &dy[at..][..self.pixels]);
                     let residual = d_residual.map_or(std::ptr::null_mut(), |d| d.at(at));
                     slope(level, coefficients, x, dy, gate(at), dx.at(at), residual);
                 }
-            }
-            // SAFETY: this channel's places.
-            unsafe {
                 *d_weight.at(c) = (both[1] * inverse) as f32;
                 *d_bias.at(c) = both[0] as f32;
             }
@@ -428,6 +429,9 @@ mod tests {
             (4, 1, 5, true, false),
             (2, 2, 33, false, true),
         ] {
+            if cfg!(miri) && batch * channels * pixels > 50 {
+                continue;
+            }
             let spec = NormSpec {
                 batch,
                 channels,

@@ -170,7 +170,9 @@ unsafe fn tile<S: Simd, const V: usize, const P: usize>(
     mut w: *const f32,
     out: *mut f32,
 ) {
-    // SAFETY: `pixel + P <= count + SLACK`, so the tables have the entries; addresses as promised to `conv`.
+    // SAFETY: `pixel` is below the table's count and P at most SLACK, so the tables have the entries, which are those of real
+    // pixels. For these, every tap and input channel, the contract of `conv` makes the input readable and the group's V
+    // vectors of the output writable. `w` advances by V vectors per channel and tap, over the floats that were promised.
     unsafe {
         let (ins, outs) = (
             c.table.input.as_ptr().add(pixel),
@@ -220,7 +222,8 @@ unsafe fn tiles<S: Simd, const V: usize, const P: usize>(
     w: *const f32,
     out: *mut f32,
 ) {
-    // SAFETY: passed on; a tile starts before `to <= count` and P <= SLACK.
+    // SAFETY: a tile starts at a pixel below `to`, which is at most the table's count; the rest is the contract of `conv`,
+    // and the output's channels of this group begin at `first`.
     unsafe {
         let out = out.add(c.first);
         let mut pixel = c.from;
@@ -243,7 +246,8 @@ pub(crate) fn tile_pixels(level: Level, group: usize) -> usize {
 
 #[inline(always)]
 unsafe fn generic<S: Simd>(c: &ChannelConv, x: *const f32, w: *const f32, out: *mut f32) {
-    // SAFETY: passed on. The arms are those of `tile_pixels`.
+    // SAFETY: the contract of `conv` is that of every arm; the arms' vectors are those of `groups`, for which the weights are
+    // packed, and their pixels those of `tile_pixels`, none more than SLACK.
     unsafe {
         match (S::LANES, c.group) {
             (16, 3) => tiles::<S, 3, 8>(c, x, w, out),

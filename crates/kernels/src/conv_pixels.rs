@@ -126,7 +126,9 @@ unsafe fn tile<S: Simd, const V: usize, const B: usize, const AHEAD: bool>(
     mut w: *const f32,
     out: *mut f32,
 ) {
-    // SAFETY: all addresses lie in the ranges that `conv` was promised, see there.
+    // SAFETY: `x` and `out` are at a position from which V vectors end within the positions, and `out` at the first of B
+    // channels. So `x[i * x_plane + tap]` and the V vectors from there, and the outputs, are among those that `conv` was
+    // promised; `w` advances by B per channel and tap, over the block's weights. What is prefetched is not read.
     unsafe {
         let mut acc = [[S::splat(0.0); V]; B];
         if c.add {
@@ -174,7 +176,8 @@ unsafe fn blocks<S: Simd, const B: usize>(
     w: *const f32,
     out: *mut f32,
 ) {
-    // SAFETY: positions end at `c.positions` at most, block `o` has its channels and weights; see `conv`.
+    // SAFETY: B divides `co` (the arms of `generic`), so block `o` has B channels, `out_plane` apart, and its weights; two
+    // vectors are taken while two are left, and one after them: positions are a multiple of every level's lanes.
     unsafe {
         let mut tiles = 0_usize;
         for o in 0..c.co / B {
@@ -199,7 +202,8 @@ unsafe fn blocks<S: Simd, const B: usize>(
 
 #[inline(always)]
 unsafe fn generic<S: Simd>(c: &PixelConv, x: *const f32, w: *const f32, out: *mut f32) {
-    // SAFETY: passed on. The arms are those of `block`.
+    // SAFETY: the contract of `conv` is that of every arm, and each has the block that `block` gave when the weights were
+    // packed, which divides `co`.
     unsafe {
         if S::LANES == 16 {
             if c.co.is_multiple_of(10) {

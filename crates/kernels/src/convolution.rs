@@ -142,13 +142,25 @@ fn read(level: Level, shape: &Shape, image: &[f32], dense: &mut [f32]) {
     }
 }
 
-/// Image `i` of a buffer of images of `len` floats.
+/// [`read`]s all images of a buffer.
 ///
 /// # Safety
-/// The buffer has it, and no other task touches it.
-unsafe fn image<'a>(buffer: Shareable, i: usize, len: usize) -> &'a mut [f32] {
-    // SAFETY: by the contract.
-    unsafe { std::slice::from_raw_parts_mut(buffer.at(i * len), len) }
+/// `from` holds `batch` images of the shape, and `dense`, which nobody else touches, as many of `len` floats.
+unsafe fn read_all(
+    workers: &Workers,
+    batch: usize,
+    (level, shape): (Level, &Shape),
+    from: Shareable,
+    (dense, len): (Shareable, usize),
+) {
+    workers.run(batch, &|i| {
+        // SAFETY: by contract `from` holds `batch` images of the shape and `dense` as many of `len`, of which `i` is this
+        // task's in both.
+        unsafe {
+            let from = from.slice(i * shape.image, shape.image);
+            read(level, shape, from, dense.slice(i * len, len));
+        }
+    });
 }
 
 impl Engine {
@@ -200,35 +212,37 @@ impl Engine {
         let (level, conv) = (self.level, &self.conv);
         let (x_shape, y_shape) = (&self.x_shape, &self.y_shape);
         let (xs, ys, out) = (self.x.shareable(), self.y.shareable(), Shareable::new(y));
-        // SAFETY (of all blocks below): `xs` holds the group's images, `ys` those of a piece, `out` the dense ones; a task
-        // touches one image of each; the convolution was made for these shapes and its weights are packed.
+        let dense = |i: usize| &x[i * x_len..][..x_len];
         match x_shape.layout {
             Layout::Planes => {
                 for images in self.pieces() {
-                    workers.run(images.len(), &|k| unsafe {
+                    workers.run(images.len(), &|k| {
                         let i = images.start + k;
-                        let from = image(xs, i, x_shape.image);
-                        fill(level, x_shape, &x[i * x_len..][..x_len], from);
-                        let to = image(ys, k, y_shape.image);
-                        conv.forward_image(from.as_ptr(), to.as_mut_ptr(), Ahead::NOTHING);
-                        read(level, y_shape, to, image(out, i, y_len));
+                        // SAFETY: `xs` holds the group's images, `ys` those of a piece, `out` the group's dense ones
+                        // (`new`, and the caller's check); image `i`, and place `k` of the piece, are this task's. The
+                        // convolution is over these planes, and packed.
+                        unsafe {
+                            let from = xs.slice(i * x_shape.image, x_shape.image);
+                            fill(level, x_shape, dense(i), from);
+                            let to = ys.slice(k * y_shape.image, y_shape.image);
+                            conv.forward_image(from.as_ptr(), to.as_mut_ptr(), Ahead::NOTHING);
+                            read(level, y_shape, to, out.slice(i * y_len, y_len));
+                        }
                     });
                 }
             }
             Layout::Last => {
-                workers.run(self.batch, &|i| unsafe {
-                    let to = image(xs, i, x_shape.image);
-                    fill(level, x_shape, &x[i * x_len..][..x_len], to);
+                workers.run(self.batch, &|i| {
+                    // SAFETY: `xs` holds the group's images, of which `i` is this task's.
+                    let to = unsafe { xs.slice(i * x_shape.image, x_shape.image) };
+                    fill(level, x_shape, dense(i), to);
                 });
-                unsafe { conv.forward_batch(workers, self.batch, xs.at(0), ys) };
-                workers.run(self.batch, &|i| unsafe {
-                    read(
-                        level,
-                        y_shape,
-                        image(ys, i, y_shape.image),
-                        image(out, i, y_len),
-                    );
-                });
+                // SAFETY: the convolution is channels-last for these shapes, and packed; both buffers hold the group.
+                // `out` is the caller's slice of the group's dense images.
+                unsafe {
+                    conv.forward_batch(workers, self.batch, xs.at(0), ys);
+                    read_all(workers, self.batch, (level, y_shape), ys, (out, y_len));
+                }
             }
         }
     }
@@ -253,32 +267,34 @@ impl Engine {
         let out = dx.map(Shareable::new);
         for images in pieces {
             let conv = &self.conv;
-            // SAFETY (here and below): as in `forward`, with the gradients' buffers holding a piece; `dys` is zero at
-            // borders, where nothing is written to it.
-            workers.run(images.len(), &|k| unsafe {
+            workers.run(images.len(), &|k| {
                 let i = images.start + k;
-                let to = image(xs, i, x_shape.image);
-                fill(level, x_shape, &x[i * x_len..][..x_len], to);
-                let from = image(dys, k, y_shape.image);
-                fill(level, y_shape, &dy[i * y_len..][..y_len], from);
-                if let (Layout::Planes, Some(out)) = (x_shape.layout, out) {
-                    let to = image(dxs, k, x_shape.image);
-                    let (from, at) = (from.as_ptr(), to.as_mut_ptr());
-                    conv.backward_image(from, at, false, Ahead::NOTHING);
-                    read(level, x_shape, to, image(out, i, x_len));
+                // SAFETY: `xs` and `out` hold the group's images, `dys` and `dxs` those of a piece; image `i`, and place `k`
+                // of the piece, are this task's. Over planes, the convolution is one over these, and packed.
+                unsafe {
+                    let to = xs.slice(i * x_shape.image, x_shape.image);
+                    fill(level, x_shape, &x[i * x_len..][..x_len], to);
+                    let from = dys.slice(k * y_shape.image, y_shape.image);
+                    fill(level, y_shape, &dy[i * y_len..][..y_len], from);
+                    if let (Layout::Planes, Some(out)) = (x_shape.layout, out) {
+                        let to = dxs.slice(k * x_shape.image, x_shape.image);
+                        let (from, at) = (from.as_ptr(), to.as_mut_ptr());
+                        conv.backward_image(from, at, false, Ahead::NOTHING);
+                        read(level, x_shape, to, out.slice(i * x_len, x_len));
+                    }
                 }
             });
             if let (Layout::Last, Some(out)) = (x_shape.layout, out) {
-                unsafe { conv.backward_batch(workers, dys.at(0), dxs, false) };
-                workers.run(batch, &|i| unsafe {
-                    read(
-                        level,
-                        x_shape,
-                        image(dxs, i, x_shape.image),
-                        image(out, i, x_len),
-                    );
-                });
+                // SAFETY: channels-last, a piece is the whole group, which both buffers hold; the convolution is one for
+                // these shapes, and packed.
+                // `out` is the caller's slice of the group's dense images.
+                unsafe {
+                    conv.backward_batch(workers, dys.at(0), dxs, false);
+                    read_all(workers, batch, (level, x_shape), dxs, (out, x_len));
+                }
             }
+            // SAFETY: `xs` holds the group and `dys` the piece from its beginning on, which is zero at borders: `fill` alone
+            // writes to it, and writes pixels.
             unsafe { weight_gradient(workers, &mut self.conv, &images, (xs, dys), dw) };
         }
     }
@@ -489,8 +505,19 @@ mod tests {
             (2, [3, 20], (30, 28), 1, 2),
             (1, [1, 1], (1, 1), 3, 1),
         ];
+        // Both layouts and strides, a piece that is not full.
+        let interpreted = [
+            (5, [4, 4], (2, 28), 3, 1),
+            (2, [3, 17], (3, 3), 3, 2),
+            (1, [1, 1], (1, 1), 3, 1),
+        ];
+        let cases = if cfg!(miri) {
+            &interpreted[..]
+        } else {
+            &cases[..]
+        };
         for level in Level::available_levels() {
-            for (batch, [inputs, outputs], (height, width), size, stride) in cases {
+            for &(batch, [inputs, outputs], (height, width), size, stride) in cases {
                 let spec = ConvolutionSpec {
                     inputs,
                     outputs,

@@ -189,8 +189,9 @@ unsafe fn forward_generic<S: Simd>(
     bias: *const f32,
     y: *mut f32,
 ) {
-    // SAFETY: a tile reads rows below `outputs` of `w` and `bias` and rows below `batch` of `x`, and writes their
-    // crossings in `y`.
+    // SAFETY: `tiles!` takes as many rows and columns as are left, at most: outputs below `outputs`, whose rows of `w` and
+    // numbers of `bias` there are, and examples below `batch`, whose rows of `x` there are; their crossings in `y` are
+    // writable. All this is the contract of `forward`.
     unsafe {
         tiles!(S, d.outputs, d.batch, |o, b| forward_tile(
             d,
@@ -258,7 +259,8 @@ unsafe fn combine_generic<S: Simd>(
     from: *const f32,
     to: *mut f32,
 ) {
-    // SAFETY: tiles cover rows below `rows` and vectors below `vectors`, all inside the rows; the rest goes by value.
+    // SAFETY: `tiles!` takes as many rows and vectors as are left, at most, so all vectors end inside rows of `width` floats;
+    // the rest of a row goes by value. Rows and coefficients are those of the contract of `combine`.
     unsafe {
         let vectors = k.width / S::LANES;
         tiles!(S, rows, vectors, |r, v| combine_tile(
@@ -317,6 +319,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::cases;
 
     fn noise(salt: usize, len: usize) -> Vec<f32> {
         (0..len)
@@ -332,7 +335,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(60))]
+        #![proptest_config(ProptestConfig::with_cases(cases(60)))]
         /// Every level against sums in double precision; sizes below, at and above tiles and vectors.
         #[test]
         fn all_passes_match_plain_sums(batch in 1_usize..14, inputs in 1_usize..70, outputs in 1_usize..14) {

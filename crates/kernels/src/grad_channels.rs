@@ -46,7 +46,9 @@ unsafe fn tile<S: Simd, const V: usize>(
     dy: *const f32,
     sums: *mut f32,
 ) {
-    // SAFETY: table entries below `count`; addresses as promised to `grads`; `sums` has INPUTS rows of this tile.
+    // SAFETY: `to` is at most the table's count, so its entries are those of real pixels. `shift` is a tap and the first of
+    // INPUTS stored channels, so `x[entry + shift..][..INPUTS]`, and the group's V vectors of `dy`, are among those that
+    // `grads` was promised. Row `i` of the sums, `row` floats long, has V vectors from where this tap's begin.
     unsafe {
         let row = g.taps.len() * V * S::LANES;
         let mut acc = [[S::splat(0.0); V]; INPUTS];
@@ -91,8 +93,9 @@ unsafe fn walk<S: Simd, const V: usize>(
     scratch: *mut f32,
     grads: *mut f32,
 ) {
-    // SAFETY: passed on; row (channel, tap) of the scratch has V vectors; the weights written are those of real
-    // channels only.
+    // SAFETY: chunks end at the table's count, and channels are taken by INPUTS from a multiple of it below `ci`, which the
+    // stored channels, a multiple of 16, hold. Of the scratch, INPUTS rows of a vector group per tap are used. What is
+    // transposed into the gradient are the rows of real inputs and the columns of real outputs, which are inside it.
     unsafe {
         let (t, width) = (g.taps.len(), V * S::LANES);
         let dy = dy.add(g.first);
@@ -138,7 +141,7 @@ unsafe fn generic<S: Simd>(
     scratch: *mut f32,
     grads: *mut f32,
 ) {
-    // SAFETY: passed on. The arms are the values of `conv_channels::groups`.
+    // SAFETY: the contract of `grads` is that of every arm, and the arms are the vectors that `conv_channels::groups` gives.
     unsafe {
         match g.group {
             3 => walk::<S, 3>(g, x, dy, scratch, grads),

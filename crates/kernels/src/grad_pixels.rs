@@ -92,8 +92,9 @@ unsafe fn tile<S: Simd, const K: usize>(
     (first, last): (bool, bool),
     grads: *mut f32,
 ) {
-    // SAFETY: every address is `x` or `dy` at a channel, image and position that `grads` was promised; `scratch` has
-    // K * OUTPUTS vectors for this tile.
+    // SAFETY: `k` is cut to the last input, so every address is `x` at a real channel and tap, or `dy` at one of its OUTPUTS
+    // channels; pieces are of the images and positions that `grads` was promised, in multiples of 16. `scratch` has K *
+    // OUTPUTS vectors for this tile, and the gradient the places of `k` below `to`.
     unsafe {
         let t = g.taps.len();
         let end = g.ci * t - 1;
@@ -156,7 +157,8 @@ unsafe fn walk<S: Simd, const K: usize>(
     scratch: *mut f32,
     grads: *mut f32,
 ) {
-    // SAFETY: passed on; tile `i` has its own K * OUTPUTS vectors of scratch.
+    // SAFETY: the contract of `grads`; tiles are as many as `scratch` counts, and tile `i` has K * OUTPUTS vectors from its
+    // place on.
     unsafe {
         for (n, pieces) in g.groups.iter().enumerate() {
             let ends = (g.ends.0 && n == 0, g.ends.1 && n + 1 == g.groups.len());
@@ -184,7 +186,7 @@ unsafe fn generic<S: Simd>(
     scratch: *mut f32,
     grads: *mut f32,
 ) {
-    // SAFETY: passed on. The arms are those of `inputs`.
+    // SAFETY: the contract of `grads` is that of both arms, whose inputs are those of `inputs`, by which `scratch` counts.
     unsafe {
         if S::LANES == 16 {
             walk::<S, 6>(g, x, dy, scratch, grads);

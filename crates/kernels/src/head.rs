@@ -159,7 +159,8 @@ unsafe fn product_generic<S: Simd>(
     bias: *const f32,
     out: *mut f32,
 ) {
-    // SAFETY: tiles cover examples below `b.examples` and classes below `b.classes`.
+    // SAFETY: a tile of `size` examples or classes is taken where so many are left, else one, so tiles stay below
+    // `b.examples` and `b.classes`; their rows, biases and logits are those that the contract of `product` names.
     unsafe {
         // Registers: 4 by 4 sums of one vector, or 2 by 2 of two.
         let wide = S::LANES == CHAINS;
@@ -238,6 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::cases;
 
     fn noise(seed: usize, len: usize) -> Vec<f32> {
         (0..len)
@@ -260,7 +262,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(80))]
+        #![proptest_config(ProptestConfig::with_cases(cases(80)))]
         /// Bit for bit the plain sums, at every level, for any part of the head; the rest is left alone.
         #[test]
         fn logits_are_plain_sums_in_one_order(

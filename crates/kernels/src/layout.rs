@@ -196,7 +196,8 @@ impl Buffer {
     }
 
     pub(crate) fn as_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above, and borrowed mutably.
+        // SAFETY: `lines` owns at least `len` initialised floats, an array of floats has no padding, and for as long as the
+        // result lives the buffer is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 

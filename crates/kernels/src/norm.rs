@@ -45,9 +45,11 @@ pub(crate) use each_step;
 /// Accumulators of a sum.
 pub(crate) const CHAINS: usize = 4;
 
+/// # Safety
+/// The caller runs with the instructions of `S`.
 #[inline(always)]
 pub(crate) unsafe fn total<S: Simd>(sums: [S::V; CHAINS]) -> S::V {
-    // SAFETY: arithmetic only.
+    // SAFETY: nothing is addressed, and the caller runs with the instructions of `S`, as everywhere in a kernel.
     unsafe { S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])) }
 }
 
@@ -110,9 +112,14 @@ impl<'a> Strips<'a> {
         }
     }
 
+    /// Ones at the pixels of a step, zeros at its borders.
+    ///
+    /// # Safety
+    /// `step` is below the steps of a strip; the caller runs with the instructions of `S`.
     #[inline(always)]
     pub(crate) unsafe fn mask<S: Simd, const LAST: bool>(&self, step: usize) -> S::V {
-        // SAFETY: `step` is below the steps of a strip, and the mask has `positions` entries.
+        // SAFETY: the mask has `run_padded` entries (`new`). Steps of a strip are positions of the run, or vectors of the
+        // padded run, which is a multiple of every level's lanes.
         unsafe {
             let mask = self.mask.as_ptr();
             if LAST {
@@ -125,9 +132,12 @@ impl<'a> Strips<'a> {
 }
 
 /// A strip's numbers from a per-channel array.
+///
+/// # Safety
+/// The array has `stored` entries and `g` is below the count of strips; the caller runs with the instructions of `S`.
 #[inline(always)]
 pub(crate) unsafe fn get<S: Simd, const LAST: bool>(array: *const f32, g: usize) -> S::V {
-    // SAFETY: the array has `stored` entries.
+    // SAFETY: the array has `stored` entries, as many as strips, or as lanes of all strips, of which `g` is one.
     unsafe {
         if LAST {
             S::load(array.add(g * S::LANES))
@@ -138,9 +148,12 @@ pub(crate) unsafe fn get<S: Simd, const LAST: bool>(array: *const f32, g: usize)
 }
 
 /// A strip's sum into a per-channel array.
+///
+/// # Safety
+/// As [`get`]; the array is nobody else's.
 #[inline(always)]
 pub(crate) unsafe fn put<S: Simd, const LAST: bool>(array: *mut f32, g: usize, sum: S::V) {
-    // SAFETY: the array has `stored` entries.
+    // SAFETY: the array has `stored` entries, as many as strips, or as lanes of all strips, of which `g` is one.
     unsafe {
         if LAST {
             S::store(array.add(g * S::LANES), sum);
@@ -151,6 +164,10 @@ pub(crate) unsafe fn put<S: Simd, const LAST: bool>(array: *mut f32, g: usize, s
 }
 
 /// Mean, and sum of squared distances from it, of one strip of `x`.
+///
+/// # Safety
+/// As for the pass that calls it: `x` is an image of the strips' shape, `out` two arrays of `stored`, nobody else's; `g` is
+/// below the count of strips.
 #[inline(always)]
 unsafe fn moments<S: Simd, const LAST: bool>(
     s: &Strips,
@@ -159,7 +176,8 @@ unsafe fn moments<S: Simd, const LAST: bool>(
     sum: [S::V; CHAINS],
     out: *mut f32,
 ) {
-    // SAFETY: as for the pass that calls it: `x` an image, `out` two arrays of `stored`.
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; `x` is such an image, `out` has two arrays of `stored`.
     unsafe {
         put::<S, LAST>(
             out,
@@ -187,7 +205,8 @@ unsafe fn activate_in<S: Simd, const LAST: bool>(
     x: *mut f32,
     out: *mut f32,
 ) {
-    // SAFETY: `x` is an image of the shape, `out` two arrays of `stored`; strips lie inside both.
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; `x` is such an image, `out` has two arrays of `stored`, and both are ours by contract.
     unsafe {
         for g in 0..s.count::<S, LAST>() {
             let (at, steps, stride) = s.strip::<S, LAST>(g);
@@ -232,7 +251,9 @@ unsafe fn residual_in<S: Simd, const LAST: bool, const DROP: bool>(
     y: *mut f32,
     out: *mut f32,
 ) {
-    // SAFETY: all are images of the shape; `out` two arrays, `a` and `b` one array of `stored`.
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; `x`, the shortcut, `y` and, with DROP, the multipliers are such images by contract. `a` and `b` are arrays
+    // of `stored`, `out` two of them.
     unsafe {
         for g in 0..s.count::<S, LAST>() {
             let (at, steps, stride) = s.strip::<S, LAST>(g);
@@ -272,7 +293,9 @@ unsafe fn relu_residual_in<S: Simd, const LAST: bool>(
     shortcut: *const f32,
     y: *mut f32,
 ) {
-    // SAFETY: images of the shape, arrays of `stored`.
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; all images, with DROP the multipliers too, are of that shape by contract, and all per-channel arrays of
+    // `stored`. A step is read before it is written, so `y` may be one of the others.
     unsafe {
         for g in 0..s.count::<S, LAST>() {
             let (at, steps, stride) = s.strip::<S, LAST>(g);
@@ -305,7 +328,9 @@ unsafe fn apply_in<S: Simd, const LAST: bool, const DROP: bool>(
     x: *const f32,
     y: *mut f32,
 ) {
-    // SAFETY: images of the shape, arrays of `stored`.
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; all images, with DROP the multipliers too, are of that shape by contract, and all per-channel arrays of
+    // `stored`. A step is read before it is written, so `y` may be one of the others.
     unsafe {
         for g in 0..s.count::<S, LAST>() {
             let (at, steps, stride) = s.strip::<S, LAST>(g);

@@ -30,7 +30,9 @@ unsafe fn sums_in<S: Simd, const LAST: bool>(
     gate: *const f32,
     out: *mut f32,
 ) {
-    // SAFETY: images of the shape, arrays of `stored`, `out` two of them.
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; all images, where they are looked at, are of that shape by contract, all per-channel arrays of `stored`,
+    // and `out` has two of them.
     unsafe {
         for g in 0..s.count::<S, LAST>() {
             let (at, steps, stride) = s.strip::<S, LAST>(g);
@@ -84,7 +86,9 @@ unsafe fn input_grad_in<S: Simd, const LAST: bool, const DROP: bool>(
     r: *const f32,
     out: *mut f32,
 ) {
-    // SAFETY: images of the shape, arrays of `stored`.
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; all images, where they are looked at, are of that shape by contract, and all per-channel arrays of `stored`.
+    // A step is read before it is written, so `out` may be `dy`.
     unsafe {
         for g in 0..s.count::<S, LAST>() {
             let (at, steps, stride) = s.strip::<S, LAST>(g);
@@ -129,7 +133,9 @@ unsafe fn through_in<S: Simd, const LAST: bool, const DROP: bool>(
     r: [*const f32; 2],
     out: *mut f32,
 ) {
-    // SAFETY: images of the shape, arrays of `stored`, `out` two of them.
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; all images, where they are looked at, are of that shape by contract, all per-channel arrays of `stored`,
+    // and `out` has two of them.
     unsafe {
         for g in 0..s.count::<S, LAST>() {
             let (at, steps, stride) = s.strip::<S, LAST>(g);

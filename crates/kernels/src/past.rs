@@ -171,7 +171,7 @@ pub(crate) trait Element: Copy {
 impl Element for f32 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
-        // SAFETY: the same contract.
+        // SAFETY: by contract a vector of floats is readable at `p`, and the caller runs with the instructions of `S`.
         unsafe { S::load(p) }
     }
     #[inline(always)]
@@ -183,7 +183,7 @@ impl Element for f32 {
 impl Element for u16 {
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
-        // SAFETY: the same contract.
+        // SAFETY: by contract a vector of halves is readable at `p`, and the caller runs with the instructions of `S`.
         unsafe { S::load_half(p) }
     }
     #[inline(always)]

@@ -234,12 +234,13 @@ pub(crate) trait Simd: Copy {
     unsafe fn where_positive(x: Self::V, v: Self::V) -> Self::V;
     /// Sum of the lanes, always in the same order.
     unsafe fn sum(v: Self::V) -> f32;
-    /// Transposes 8x8 floats, given the floats between rows on both sides.
+    /// Transposes 8x8 floats, given the floats between rows on both sides: of both squares, all elements must be readable
+    /// or writable.
     #[inline(always)]
     unsafe fn transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
         for r in 0..8 {
             for c in 0..8 {
-                // SAFETY: the caller promises both squares.
+                // SAFETY: by contract eight rows of eight floats are readable at `from` and writable at `to`, that far apart.
                 unsafe { *to.add(c * to_row + r) = *from.add(r * from_row + c) };
             }
         }
@@ -259,7 +260,6 @@ fn zip(a: [f32; 8], b: [f32; 8], f: impl Fn(f32, f32) -> f32) -> [f32; 8] {
     r
 }
 
-// SAFETY (of all bodies below): the trait's contract hands us readable/writable addresses; nothing else is unsafe here.
 impl Simd for Portable {
     const LANES: usize = 8;
     type V = [f32; 8];
@@ -346,8 +346,9 @@ mod x86 {
         ($v:ty; $($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:expr;)*) => {
             $(#[inline(always)]
             unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
-                // SAFETY: the trait's contract: the instruction set is enabled in the caller, addresses are valid for
-                // a whole vector, and the unaligned forms are used.
+                // SAFETY: by the trait's contract the instruction set is enabled in the caller, into which this is inlined,
+                // and addresses are valid for a whole vector; loads and stores are the unaligned forms. A prefetch may be
+                // given any address.
                 unsafe { $body }
             })*
         };
@@ -356,7 +357,8 @@ mod x86 {
     /// Transposes 8x8 floats with AVX, which both levels have.
     #[inline(always)]
     unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-        // SAFETY: the caller promises both squares and a level with AVX.
+        // SAFETY: by the trait's contract eight rows of eight floats are readable at `from` and writable at `to`, that far
+        // apart; both levels that call this enable AVX.
         unsafe {
             let mut r = [_mm256_setzero_ps(); 8];
             for (i, r) in r.iter_mut().enumerate() {

@@ -230,7 +230,8 @@ impl TagPlan {
         );
         workers.run(self.blocks.len(), &|i| {
             let r = self.blocks[i].1.clone();
-            // SAFETY: blocks are disjoint ranges below the length that all vectors have; row `i` of the sums is ours.
+            // SAFETY: blocks are disjoint ranges below the length that all vectors have (`with`, `check`), and block `i` of `m`
+            // and `v` is this task's, as is row `i` of the sums, which has a place for the square and one per past task.
             unsafe {
                 let (m, v) = (m.at(r.start), v.at(r.start));
                 moments(
@@ -291,7 +292,8 @@ impl TagPlan {
             let mut sum = [0.0_f32; BLOCK];
             let sum = &mut sum[..r.len()];
             let numerator = if step.momentum { m } else { grad };
-            // SAFETY: blocks are disjoint ranges below the length that all vectors have.
+            // SAFETY: blocks are disjoint ranges below the length that all vectors have (`with`, `check`), and block `i` of
+            // theta is this task's. `sum` is this task's own, of the block's length.
             unsafe {
                 self.weigh_all(alphas, segment, &r, &v[r.clone()], past_v, sum);
                 descend(
@@ -384,7 +386,8 @@ unsafe fn moments_any<S: Simd>(
     v: *mut f32,
     square: *mut f32,
 ) {
-    // SAFETY: all vectors have `len` floats, `square` is one float.
+    // SAFETY: `vectors` gives offsets from which a vector ends within `len`, and the rest is below it: by contract all three
+    // have `len` floats. `square` is one float.
     unsafe {
         let (b, c) = (S::splat(d.beta1), S::splat(1.0 - d.beta1));
         let (keep, add) = (S::splat(d.keep), S::splat(d.add));
@@ -414,7 +417,8 @@ unsafe fn moments_any<S: Simd>(
 #[inline(always)]
 unsafe fn dot_of<S: Simd, E: Element>(a: &[f32], b: &[E], next: *const u8, out: *mut f32) {
     debug_assert_eq!(a.len(), b.len());
-    // SAFETY: reads below the common length; `out` is one float.
+    // SAFETY: four vectors, one, or one number are read where so many are left of the common length. `out` is one float. What
+    // is prefetched, perhaps beyond the end, is not read.
     unsafe {
         let (len, a, b) = (a.len(), a.as_ptr(), b.as_ptr());
         let next = next.cast::<E>();
@@ -450,7 +454,8 @@ unsafe fn weigh_of<S: Simd, E: Element>(
     sum: *mut f32,
     first: bool,
 ) {
-    // SAFETY: `sum` has the length of `v`.
+    // SAFETY: `vectors` gives offsets from which a vector ends within the length of `v`, which is that of `sum` by contract,
+    // and the rest is below it. What is prefetched, perhaps beyond the end, is not read.
     unsafe {
         let (len, v, a) = (v.len(), v.as_ptr(), S::splat(alpha));
         let next = next.cast::<E>();
@@ -473,7 +478,8 @@ unsafe fn weigh_of<S: Simd, E: Element>(
 
 #[inline(always)]
 unsafe fn descend_any<S: Simd>(step: &Step, sum: &[f32], numerator: &[f32], theta: *mut f32) {
-    // SAFETY: all have the length of `sum`.
+    // SAFETY: `vectors` gives offsets from which a vector ends within the length of `sum`, which is that of `numerator` and
+    // `theta` by contract, and the rest is below it.
     unsafe {
         let (len, sum, n) = (sum.len(), sum.as_ptr(), numerator.as_ptr());
         let (under, beside) = if step.epsilon_inside {

@@ -1,5 +1,10 @@
 //! Numbers for tests.
 
+/// Cases of a property test: of `all`, an interpreter has time for few.
+pub(crate) const fn cases(all: u32) -> u32 {
+    if cfg!(miri) { 3 } else { all }
+}
+
 /// A stream of uniform numbers (`SplitMix64`).
 pub(crate) struct Noise(u64);
 

@@ -21,7 +21,8 @@ pub(crate) unsafe fn transpose_in<S: Simd>(m: &Matrix, from: *const f32, to: *mu
     const SIDE: usize = 8;
     const BLOCK: usize = 64;
     let (rows, columns) = (m.rows / SIDE * SIDE, m.columns / SIDE * SIDE);
-    // SAFETY: squares and single elements all lie inside both matrices.
+    // SAFETY: `rows` and `columns` are cut to whole squares, the rest goes by single elements with `r` below `m.rows` and `c`
+    // below `m.columns`: all of them are elements that the contract names.
     unsafe {
         let one = |r: usize, c: usize| *to.add(c * m.to_row + r) = *from.add(r * m.from_row + c);
         // Along the longer rows, so that memory is walked in few lines; in blocks, so that short rows of the target,
@@ -70,14 +71,21 @@ pub(crate) fn transpose_slice(level: super::simd::Level, m: &Matrix, from: &[f32
         return;
     }
     assert!(
-        (m.rows - 1) * m.from_row + m.columns <= from.len(),
+        (m.rows - 1)
+            .saturating_mul(m.from_row)
+            .saturating_add(m.columns)
+            <= from.len(),
         "source of a transposition"
     );
     assert!(
-        (m.columns - 1) * m.to_row + m.rows <= to.len(),
+        (m.columns - 1)
+            .saturating_mul(m.to_row)
+            .saturating_add(m.rows)
+            <= to.len(),
         "target of a transposition"
     );
-    // SAFETY: just checked; the target is borrowed mutably.
+    // SAFETY: the last element of either matrix, and so every one, lies in its slice, as was just checked; the target is
+    // borrowed mutably.
     unsafe { transpose(level, m, from.as_ptr(), to.as_mut_ptr()) }
 }
 

@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// Turns of a waiting loop before its thread sleeps: about a tenth of a millisecond.
-const SPINS: usize = 2_000;
+/// Turns of a waiting loop before its thread sleeps: about a tenth of a millisecond, which an interpreter spends in a few.
+const SPINS: usize = if cfg!(miri) { 8 } else { 2_000 };
 
 /// The function that the tasks of the open job call with their number.
 #[derive(Clone, Copy)]
 struct Job(*const (dyn Fn(usize) + Sync), usize);
 
-// SAFETY: the pointer is to a `Sync` closure, which may be called from any thread; `run` keeps it alive while any
-// worker can see it.
+// SAFETY: the pointer is to a `Sync` closure, which may be called from any thread; `run` ends only when no worker can see it
+// any more, so it is alive wherever it is called.
 unsafe impl Send for Job {}
 
 #[derive(Default)]
@@ -57,7 +57,8 @@ impl Shared {
             if i >= job.1 {
                 return;
             }
-            // SAFETY: the job is open (its caller waits in `run` until we have left), so the closure is alive.
+            // SAFETY: whoever calls this has joined an open job or is in `run` itself, and `run`, which borrows the closure,
+            // waits until all who joined have left; so the closure is alive.
             unsafe { (*job.0)(i) };
         }
     }
@@ -180,7 +181,8 @@ impl Workers {
             return;
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: only the lifetime changes; `job` is closed, and all who joined it have left, before this returns.
+        // SAFETY: only the lifetime changes. Before `run` returns, by a panic too, the job is closed, so that nobody joins, and
+        // all who joined have left (`inside` is 0): nobody has the reference any more.
         let task: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(task) };
         let job = Job(task, count);
         {
@@ -230,10 +232,11 @@ impl Drop for Workers {
 #[derive(Clone, Copy)]
 pub(crate) struct Shareable(*mut f32);
 
-// SAFETY: a plain address; whoever writes through it argues at that place that tasks write disjoint ranges and read
-// nothing that another task of the same job writes.
+// SAFETY: it is a plain address, of which sending is harmless. Using it is unsafe (`at`, `slice`), and whoever does so argues
+// there that tasks write disjoint ranges and read nothing that another task of the same job writes.
 unsafe impl Send for Shareable {}
-// SAFETY: as above.
+// SAFETY: it is a plain address without interior state, which threads may read together; using what it points to is unsafe
+// and argued where it is done.
 unsafe impl Sync for Shareable {}
 
 impl Shareable {
@@ -257,7 +260,7 @@ impl Shareable {
     /// `offset` is at most the buffer's length.
     #[inline(always)]
     pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
-        // SAFETY: the caller's promise.
+        // SAFETY: by contract the offset is at most the buffer's length, so the address is inside it or at its end.
         unsafe { self.0.add(offset) }
     }
 }
@@ -269,7 +272,7 @@ impl Shareable {
     /// The buffer has them and outlives `'a`, and while the reference is used nobody else touches them.
     #[inline(always)]
     pub(crate) unsafe fn slice<'a>(self, offset: usize, len: usize) -> &'a mut [f32] {
-        // SAFETY: the caller promises the elements, which are initialised floats, for itself alone.
+        // SAFETY: by contract the buffer has these elements, which are initialised floats, and they are the caller's alone.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(offset), len) }
     }
 }
@@ -283,7 +286,7 @@ mod tests {
     fn every_task_runs_once() {
         for threads in [1, 2, 5] {
             let workers = Workers::new(threads);
-            for count in [0, 1, 2, 7, 100] {
+            for count in [0, 1, 2, 7, if cfg!(miri) { 20 } else { 100 }] {
                 let hits: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
                 workers.run(count, &|i| {
                     hits[i].fetch_add(1, Ordering::Relaxed);

@@ -39,14 +39,15 @@ struct Earlier<'a> {
 
 impl Earlier<'_> {
     /// # Safety
-    /// The gradient of image `i` is complete, and no other task touches its parts.
+    /// `i` is below the batch, the gradient of image `i` is complete, and no other task touches its parts.
     unsafe fn sums(&self, level: Level, i: usize) {
         let at = i * self.stage.shape.image;
         let grad = coefficients(self.norm, self.dropout, at);
         let gate = self
             .gate
             .map_or(std::ptr::null(), |g| g.as_ref()[at..].as_ptr());
-        // SAFETY: all buffers hold the batch's images of the stage.
+        // SAFETY: `d`, `r`, the gate and the dropout hold the batch's images of the stage (`Training::new`), of which `i` is one
+        // by contract, and `parts` two arrays of stored channels for each, of which those of `i` are ours.
         unsafe {
             let parts = self.parts.at(i * 2 * self.stage.shape.stored);
             norm_grad::sums(
@@ -82,7 +83,8 @@ pub(crate) unsafe fn weight_gradient(
     let (scratch, grads) = (conv.scratch(), Shareable::new(grads));
     let (conv, pieces) = (&*conv, conv.pieces(images.len()));
     workers.run(conv.weight_tasks(), &|task| {
-        // SAFETY: the scratch is the convolution's own, the gradient has its length, each task runs once.
+        // SAFETY: by contract `x` and `dy` are what `weight_grad` asks for; the scratch is the convolution's own, which is
+        // borrowed mutably until all parts are done, the gradient has its length, and each task runs once.
         unsafe { conv.weight_grad(task, (images, &pieces), x.at(0), dy.at(0), scratch, grads) }
     });
 }
@@ -211,8 +213,11 @@ impl BlockPass<'_> {
                 timed(self.b.stage, "bwd shortcut", || {
                     shortcut.backward_image(d, to, true, Ahead::NOTHING);
                 });
+                let phases = self.d_input.slice(k * self.x_image, self.x_image);
+                let image = source.shape.image;
+                let planes = self.earlier.d.slice(i * image, image);
                 timed(self.b.stage, "bwd layout", || {
-                    merge_image(&stage.shape, to, &source.shape, self.earlier.d, i);
+                    merge_image(&stage.shape, phases, &source.shape, planes);
                 });
             } else {
                 timed(self.b.stage, "bwd conv", || {
@@ -507,31 +512,10 @@ fn own(stage: &mut Stage) -> (Shareable, Shareable) {
     (stage.d.shareable(), stage.parts.shareable())
 }
 
-/// Puts the phases of one image together as image `i` of planes of `shape`.
-///
-/// # Safety
-/// `phases` is an image of four planes of `coarse` per channel of `shape`, `planes` a buffer of images of `shape`,
-/// whose image `i` no other task touches.
-unsafe fn merge_image(
-    coarse: &Shape,
-    phases: *const f32,
-    shape: &Shape,
-    planes: Shareable,
-    i: usize,
-) {
-    let size = 4 * coarse.grid.plane;
-    // SAFETY: by the contract, both are whole images.
-    let (from, to) = unsafe {
-        let to = planes.at(i * shape.image);
-        (
-            std::slice::from_raw_parts(phases, size * shape.channels),
-            std::slice::from_raw_parts_mut(to, shape.image),
-        )
-    };
-    for (phases, plane) in from
-        .chunks_exact(size)
-        .zip(to.chunks_exact_mut(shape.grid.plane))
-    {
+/// Puts the phases of an image, four planes of `coarse` per channel, together as planes of `shape`.
+fn merge_image(coarse: &Shape, phases: &[f32], shape: &Shape, image: &mut [f32]) {
+    let planes = image.chunks_exact_mut(shape.grid.plane);
+    for (phases, plane) in phases.chunks_exact(4 * coarse.grid.plane).zip(planes) {
         reorder::merge(&shape.grid, &coarse.grid, phases, plane);
     }
 }

@@ -320,8 +320,9 @@ impl Conv {
             add: false,
             ahead,
         };
-        // SAFETY: from the origin, a plane extends over the padded run plus any tap on both sides (`Grid`), and the
-        // images have all channels; weights are packed for these dimensions.
+        // SAFETY: by contract `x` and `y` are whole images, so they have all channels, `x_plane` and `plane` apart. From its
+        // origin, a plane holds the padded run and any tap's shift of it on both sides (`Grid`), in every phase. The weights
+        // are packed for these dimensions and the level.
         unsafe {
             conv_pixels::conv(
                 self.level,
@@ -371,7 +372,9 @@ impl Conv {
                     _ => Ahead::NOTHING,
                 },
             };
-            // SAFETY: as above, with input and output exchanged; a part's planes lie `x_plane` apart from its place.
+            // SAFETY: by contract `dy` and `dx` are whole images. From its origin, a plane of `dy` holds the padded run and any
+            // tap's shift of it (`Grid`); in `dx`, the part's planes lie `x_plane` apart from its place on and hold the padded
+            // run. The weights of the part are packed for these dimensions and the level.
             unsafe {
                 let dx = dx.add(part.place + grid.origin);
                 conv_pixels::conv(
@@ -412,8 +415,8 @@ impl Conv {
                 add,
             };
             let weights = packed[first * ci * taps.len()..].as_ptr();
-            // SAFETY: the tables address pixels of the buffers, whose borders hold all taps (`Shape`); a pixel that a
-            // tile computes beyond its range exists in the buffers, and since cuts are at whole tiles, only the last
+            // SAFETY: by the callers' contracts the tables address pixels of the buffers, whose borders hold all taps
+            // (`Shape`), and `packed` is what `taps` and `ci` ask for. A pixel that a tile computes beyond its range exists in the buffers, and since cuts are at whole tiles, only the last
             // range runs over, so every output is written by one task; a group's weights begin at its first channel.
             unsafe { conv_channels::conv(self.level, &conv, x.at(0), weights, y.at(0)) }
         });
@@ -536,8 +539,10 @@ impl Conv {
                     from: (step * part).min(ci * t),
                     to: (step * (part + 1)).min(ci * t),
                 };
-                // SAFETY: addresses as in `forward_image`, over all images; every task has `step` inputs' worth of
-                // scratch of its own, and rows `o..` and inputs `from..to` of the gradient to itself.
+                // SAFETY: by contract `x` holds the batch, from whose image `images.start` on the pieces count, and `dy` these
+                // images; from its origin a plane holds the padded run and any tap's shift of it (`Grid`). The block's
+                // channels are below `co`, which is a multiple of OUTPUTS. Every task has the scratch of `step` inputs, and
+                // rows `o..` and inputs `from..to` of the gradient, to itself.
                 unsafe {
                     let scratch = scratch.at(task * grad_pixels::scratch(self.level, 0, step));
                     let x = x.add(images.start * x_image + grid.origin);
@@ -569,8 +574,9 @@ impl Conv {
                     first,
                     real: co.saturating_sub(first).min(width),
                 };
-                // SAFETY: addresses as in `forward_batch`; every task has a scratch of its own, large enough for the
-                // widest group; the gradient's rows and inputs are this task's alone.
+                // SAFETY: by contract `x` and `dy` hold the batch, whose pixels the table addresses; the borders of `x` hold
+                // every tap (`Shape`), and stored channels are a multiple of what a group or a tile of inputs takes. Every
+                // task has the scratch of the widest group, and the gradient's rows and inputs that it names, to itself.
                 unsafe {
                     let scratch = scratch.at(task * grad_channels::scratch(t, 3, lanes));
                     grad_channels::grads(self.level, &grad, x, dy, scratch, grads.at(0));

@@ -113,7 +113,8 @@ impl Evaluation {
         y: *mut f32,
     ) {
         let strips = self.strips(b.stage);
-        // SAFETY: by the contract.
+        // SAFETY: by contract all three are images of the stage, `r` and `y` ours, and the norms are the stage's, with an entry
+        // per stored channel (`Norm::new`).
         unsafe {
             let norms = [&affine(&norms[0], None, 0), &affine(&norms[1], None, 0)];
             norm::relu_residual(level, &strips, norms, r, shortcut, y);
@@ -123,7 +124,9 @@ impl Evaluation {
     /// Stem and the blocks over planes of one image; leaves the first channels-last stage's input in slot `slot`.
     fn planes(&self, level: Level, x: &[f32], space: &mut Space, slot: usize) {
         self.images.fill_image(x, space.image.as_mut());
-        // SAFETY: every buffer below is this space's, holds one image of its shape, and convolutions are those of it.
+        // SAFETY: every buffer below is this space's, which is borrowed mutably, and over planes holds one image of its stage
+        // (`Space::new`), `inputs` one of four planes per channel of the stage before; the convolutions were made for these
+        // (`Evaluation::new`) and `load` has packed them. Addresses are the buffers' own, so that none ends another.
         unsafe {
             let [a, _, r] = space.stages[0].each_mut().map(|b| b.shareable().at(0));
             let image = space.image.ptr();
@@ -139,14 +142,9 @@ impl Evaluation {
                 let [a, p, r] = rest[0].each_mut().map(|b| b.shareable().at(0));
                 let (mut x, mut side) = (a.cast_const(), a.cast_const());
                 if let (Some(shortcut), Some(previous)) = (shortcut, before.last()) {
-                    let input = space.inputs[b.stage].shareable();
-                    x = split_image(
-                        &self.shapes[b.stage - 1],
-                        previous[0].ptr(),
-                        shape,
-                        input,
-                        0,
-                    );
+                    let (source, input) = (&self.shapes[b.stage - 1], &mut space.inputs[b.stage]);
+                    split_image(source, previous[0].as_ref(), shape, input.as_mut());
+                    x = input.ptr();
                     shortcut.forward_image(x, p, Ahead::NOTHING);
                     side = p;
                 }
@@ -177,8 +175,9 @@ impl Evaluation {
             }
             let (before, rest) = space.stages.split_at_mut(b.stage);
             let [a, p, r] = rest[0].each_mut().map(Buffer::shareable);
-            // SAFETY: every buffer is this space's and holds a group's images of its shape, the convolutions are
-            // those of a group.
+            // SAFETY: every buffer is this space's, which is borrowed mutably, and channels-last holds a group's images of its
+            // stage (`Space::new`), `images` being at most the group; the convolutions were made for a group and `load` has
+            // packed them.
             unsafe {
                 let x = match before.last() {
                     Some(_) if b.projected && !space.inputs[b.stage].as_ref().is_empty() => {
@@ -266,10 +265,8 @@ impl Trunk {
                     );
                 }
                 shared.last(level, &alone, images, &mut space);
-                // SAFETY: group `g`'s rows of the features are this task's.
-                let rows = unsafe {
-                    std::slice::from_raw_parts_mut(out.at(g * all), images * spec.features())
-                };
+                // SAFETY: `features` has a row per image of the batch, as was checked; those of group `g` are this task's.
+                let rows = unsafe { out.slice(g * all, images * spec.features()) };
                 let y = space.stages[3][0]
                     .as_ref()
                     .chunks_exact(shared.shapes[3].image);

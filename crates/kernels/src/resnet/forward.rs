@@ -129,9 +129,13 @@ impl BlockPass<'_> {
             unsafe {
                 let mut x = timed(number, "fwd apply", || self.pending.apply(self.level, i));
                 if let Some(input) = self.input {
-                    x = timed(number, "fwd layout", || {
-                        split_image(self.pending.shape, x, shape, input, i)
+                    let source = self.pending.shape;
+                    let size = 4 * shape.grid.plane * source.channels;
+                    let y = self.pending.y.slice(i * source.image, source.image);
+                    timed(number, "fwd layout", || {
+                        split_image(source, y, shape, input.slice(i * size, size));
                     });
+                    x = input.at(i * size);
                 }
                 let (r, projection) = (
                     self.r1.at(i * shape.image),
@@ -457,32 +461,10 @@ impl Trunk {
     }
 }
 
-/// Splits the image `y` of planes into image `i` of the phases, and returns that image's address.
-///
-/// # Safety
-/// `y` is an image of `shape`, `phases` a buffer of images of four planes of `coarse` per channel of `shape`, whose
-/// image `i` no other task touches.
-pub(crate) unsafe fn split_image(
-    shape: &Shape,
-    y: *const f32,
-    coarse: &Shape,
-    phases: Shareable,
-    i: usize,
-) -> *const f32 {
-    let size = 4 * coarse.grid.plane;
-    // SAFETY: by the contract, both are whole images.
-    let (y, to) = unsafe {
-        let to = phases.at(i * size * shape.channels);
-        (
-            std::slice::from_raw_parts(y, shape.image),
-            std::slice::from_raw_parts_mut(to, size * shape.channels),
-        )
-    };
-    for (plane, phases) in y
-        .chunks_exact(shape.grid.plane)
-        .zip(to.chunks_exact_mut(size))
-    {
+/// Splits an image of planes of `shape` into its phases: four planes of `coarse` per channel.
+pub(crate) fn split_image(shape: &Shape, image: &[f32], coarse: &Shape, phases: &mut [f32]) {
+    let planes = image.chunks_exact(shape.grid.plane);
+    for (plane, phases) in planes.zip(phases.chunks_exact_mut(4 * coarse.grid.plane)) {
         reorder::split(&shape.grid, &coarse.grid, plane, phases);
     }
-    to.as_ptr()
 }
