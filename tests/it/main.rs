@@ -26,3 +26,4 @@ mod reports;
 mod resume;
 mod sweep;
 mod unchanged;
+mod unsafe_code;

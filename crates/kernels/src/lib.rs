@@ -17,6 +17,7 @@
     unsafe_code,
     reason = "vector instructions, and tasks that write disjoint parts of a buffer"
 )]
+#![warn(clippy::undocumented_unsafe_blocks)]
 #![allow(
     clippy::inline_always,
     reason = "a kernel must be inlined into the function that enables its instruction set"

@@ -421,7 +421,7 @@ impl Trunk {
 
     /// What this trunk computes.
     #[must_use]
-    pub(crate) fn spec(&self) -> &TrunkSpec {
+    pub fn spec(&self) -> &TrunkSpec {
         &self.spec
     }
 
