@@ -121,7 +121,7 @@ unsafe fn tile<S: Simd, const K: usize>(
                 for (v, x) in v.iter_mut().zip(xs) {
                     *v = S::load(x.add(at + p));
                 }
-                // The next channel.
+                // The next channel; beyond the last one there may be none, and nothing is read.
                 S::prefetch(xs[0].wrapping_add(at + p + g.x_plane));
                 for (o, acc) in acc.iter_mut().enumerate() {
                     let d = S::load(dy.add(o * g.dy_plane + p));

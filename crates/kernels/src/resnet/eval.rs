@@ -14,8 +14,8 @@ use crate::norm::{self, Strips};
 use crate::simd::Level;
 use crate::workers::{Shareable, Workers};
 
-/// Images per group.
-const GROUP: usize = 16;
+/// Images per group; an interpreter has time for few images, and is to see several groups.
+const GROUP: usize = if cfg!(miri) { 1 } else { 16 };
 
 impl Space {
     fn new(spec: &TrunkSpec, group: usize) -> Self {
