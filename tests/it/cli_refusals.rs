@@ -267,7 +267,7 @@ fn a_level_of_instructions_that_is_none_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let list = |level: &str| {
         let mut command = crate::program::tagcl();
-        command.args(["list", "plots"]).env("TAGCL_SIMD", level);
+        command.args(["list", "models"]).env("TAGCL_SIMD", level);
         command.current_dir(dir.path()).output().unwrap()
     };
     let parts = ["TAGCL_SIMD", "`sse9`", "avx512, avx2, portable", "unset it"];

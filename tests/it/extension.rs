@@ -55,18 +55,18 @@ fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
     x.into_data().try_into_vec().unwrap()
 }
 
-/// Both sides sum in single precision, in different orders: this far apart are values, relative to the largest one.
-const VALUES: f32 = 2e-5;
-/// And gradients, relative to the largest one of the same tensor: rounding is carried through all layers, and where it
-/// carries a number over a `ReLU`'s bend, a whole term of a small tensor's sum comes or goes.
-const GRADIENTS: f32 = 2e-3;
+/// Both sides sum in single precision, in different orders: so far apart values may be, relative to the largest one. Found:
+/// 4e-6 at most, at every level of instructions.
+const VALUES: f32 = 1e-5;
+/// And gradients, relative to the largest one of the same tensor, to which rounding is carried through all layers. Found:
+/// 3e-5 at most.
+const GRADIENTS: f32 = 1e-4;
 
 fn close(a: &[f32], b: &[f32], tolerance: f32, what: &str) {
     assert_eq!(a.len(), b.len(), "{what}");
     let largest = b.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
     let pairs = a.iter().zip(b).map(|(x, y)| (x - y).abs());
     let apart = pairs.fold(0.0, f32::max);
-    eprintln!("APART {what}: {}", apart / largest);
     assert!(
         apart <= tolerance * largest && a.iter().all(|x| x.is_finite()),
         "{what}: {apart:e} apart, {:e} of the largest",
@@ -84,14 +84,21 @@ fn close_gradients<N: Network>(network: &N, a: &[f32], b: &[f32], what: &str) {
     }
 }
 
-fn running(network: &ReducedResNet) -> Vec<f32> {
+fn running(network: &ReducedResNet) -> [Vec<f32>; 3] {
     let norm = &network.layer3[0].bn1;
     [
-        values(network.bn1.running_mean.value()),
-        values(norm.running_mean.value()),
-        values(norm.running_var.value()),
+        values(network.bn1.running_mean.value_sync()),
+        values(norm.running_mean.value_sync()),
+        values(norm.running_var.value_sync()),
     ]
-    .concat()
+}
+
+/// [`close`] for each of some statistics, which are not those that a norm begins with.
+fn close_statistics(a: &[Vec<f32>; 3], b: &[Vec<f32>; 3], what: &str) {
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!(b.iter().any(|&v| v != 0.0 && v != 1.0), "{what} {i}: fresh");
+        close(a, b, VALUES, &format!("statistics {i} of {what}"));
+    }
 }
 
 #[test]
@@ -117,8 +124,7 @@ fn training_agrees_with_the_stock_operations() {
         let [kernels, stock] = &found;
         close(&kernels.0, &stock.0, VALUES, &format!("loss of {what}"));
         close_gradients(&networks[1], &kernels.1, &stock.1, &what);
-        let statistics = format!("running statistics of {what}");
-        close(&kernels.2, &stock.2, VALUES, &statistics);
+        close_statistics(&kernels.2, &stock.2, &what);
     }
 }
 
@@ -196,28 +202,27 @@ fn the_full_resnet18_agrees_with_the_stock_operations() {
             let of_images = values(images.grad(&graph).unwrap());
             let down = network.layer2[0].downsample.as_ref().unwrap();
             let statistics = [
-                values(network.bn1.running_mean.value()),
-                values(network.layer4[1].bn2.running_var.value()),
-                values(down.norm.running_var.value()),
-            ]
-            .concat();
+                values(network.bn1.running_mean.value_sync()),
+                values(network.layer4[1].bn2.running_var.value_sync()),
+                values(down.norm.running_var.value_sync()),
+            ];
             let gradients = read_gradients(&network, GradientsParams::from_grads(graph, &network));
             let test = images.inner();
             let logits = values(network.valid().forward(test, &mut Dropout::off()));
-            let found = [values(loss), statistics, logits, of_images, gradients];
-            (network, found)
+            let found = [values(loss), logits, of_images, gradients];
+            (network, statistics, found)
         });
-        let [(_, kernels), (network, stock)] = &found;
+        let [(_, statistics, kernels), (network, stock_statistics, stock)] = &found;
+        close_statistics(statistics, stock_statistics, &what);
         let names = [
             ("loss", VALUES),
-            ("statistics", VALUES),
             ("logits", VALUES),
             ("images' gradient", GRADIENTS),
         ];
         for ((a, b), (name, tolerance)) in kernels.iter().zip(stock).zip(names) {
             close(a, b, tolerance, &format!("{name} of {what}"));
         }
-        close_gradients(network, &kernels[4], &stock[4], &what);
+        close_gradients(network, &kernels[3], &stock[3], &what);
     }
 }
 
@@ -237,7 +242,7 @@ fn frozen_norms_take_the_stock_operations_between_convolutions() {
             images([2, 3, 32, 32], "frozen", &device),
             &mut Dropout::off(),
         );
-        let before = values(network.bn1.running_mean.value());
+        let before = values(network.bn1.running_mean.value_sync());
         assert!(before.iter().all(|&m| m == 0.0));
         let gradient = gradient(&network, &loss);
         (network, gradient)
