@@ -197,6 +197,7 @@ mod tests {
     use super::{Stored, narrow, narrow_randomly, widen};
 
     #[test]
+    #[cfg_attr(miri, ignore = "all 65536 roundings, without unsafe code")]
     fn random_rounding_keeps_what_is_exact_and_the_mean_of_what_is_not() {
         for x in [0.0, -0.0, 1.0, -2.5, f32::INFINITY, f32::NEG_INFINITY] {
             for bits in [0, 1, 0x7fff, 0xffff] {
@@ -212,6 +213,7 @@ mod tests {
 
     /// Rounded to the nearest, the sum would stand still at 256 of 2000.
     #[test]
+    #[cfg_attr(miri, ignore = "millions of additions, without unsafe code")]
     fn a_long_sum_in_half_precision_neither_stands_still_nor_drifts() {
         let ones = Stored::half(&[1.0; 1000]);
         let sum = (0..1999).fold(ones.clone(), |sum, n| sum.plus(&ones, n));
