@@ -505,12 +505,8 @@ mod tests {
             (2, [3, 20], (30, 28), 1, 2),
             (1, [1, 1], (1, 1), 3, 1),
         ];
-        // Both layouts and strides, a piece that is not full.
-        let interpreted = [
-            (5, [4, 4], (1, 28), 3, 1),
-            (2, [3, 17], (3, 3), 3, 2),
-            (1, [1, 1], (1, 1), 3, 1),
-        ];
+        // Both layouts and strides.
+        let interpreted = [(2, [4, 4], (1, 28), 3, 1), (1, [2, 3], (3, 3), 3, 2)];
         let cases = if cfg!(miri) {
             &interpreted[..]
         } else {
@@ -537,12 +533,11 @@ mod tests {
                     values(spec.weights()),
                 );
                 let [y, dx, dw] = by_definition(&spec, batch, (&x, &dy), &w);
-                let several = if cfg!(miri) { 2 } else { 3 };
-                let pools = [1, several].map(|threads| ConvolutionPool::with(level, threads));
+                let pools = [1, 3].map(|threads| ConvolutionPool::with(level, threads));
                 let mut bits = Vec::new();
                 // Twice: buffers remember nothing.
-                let again = usize::from(cfg!(miri));
-                for pool in [&pools[0], &pools[0], &pools[1]].into_iter().skip(again) {
+                let all = [&pools[0], &pools[0], &pools[1]];
+                for pool in if cfg!(miri) { &all[2..] } else { &all } {
                     let found = pool.forward(&spec, batch, &x, &w);
                     close(&format!("y, {what}"), &found, &y);
                     let (found_dx, found_dw) = pool.backward(&spec, batch, (&x, &dy), &w, true);
