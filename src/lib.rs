@@ -53,11 +53,10 @@
 
 pub mod cli;
 pub mod experiment;
-pub mod files;
 pub mod report;
 
 pub use tagcl_kernels as kernels;
-pub use tagcl_learn::{data, method, metrics, model, seed, stream};
+pub use tagcl_learn::{data, files, method, metrics, model, seed, stream};
 pub use tagcl_optim as optim;
 pub use tagcl_settings as settings;
 

@@ -10,9 +10,8 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::plan::config::RunConfig;
@@ -230,7 +229,8 @@ pub fn load(folder: &Path) -> Result<Loaded, LoadError> {
         source,
     })?;
     found.sort();
-    for outcome in in_parallel(&found, |folder| read_run(folder)) {
+    let outcomes: Vec<Outcome> = found.par_iter().map(|folder| read_run(folder)).collect();
+    for outcome in outcomes {
         match outcome {
             Outcome::Run(run) => loaded.runs.push(*run),
             Outcome::Unfinished(run) => loaded.unfinished.push(*run),
@@ -272,33 +272,6 @@ fn walk(
         }
     }
     Ok(())
-}
-
-/// The function of every item, in their order, by all cores.
-fn in_parallel<T: Sync, R: Send>(items: &[T], function: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..cores.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(i) else { break };
-                    let result = function(item);
-                    results
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .push((i, result));
-                }
-            });
-        }
-    });
-    let mut results = results
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    results.sort_by_key(|(i, _)| *i);
-    results.into_iter().map(|(_, result)| result).collect()
 }
 
 enum Outcome {

@@ -1,10 +1,12 @@
 //! Continual learning on [Burn](https://burn.dev): data become streams of tasks, networks learn them, methods decide how.
 //!
 //! Each layer builds on those before it: [`seed`] (named random streams), [`data`] (bytes become images), [`stream`] (images
-//! become tasks), [`model`] (networks), [`method`] (batches become gradients), [`metrics`]. The optimizers are those of
+//! become tasks), [`model`] (networks), [`method`] (batches become gradients), [`metrics`]; [`files`] is how all of it is
+//! written. The optimizers are those of
 //! `tagcl-optim`, the CPU code is `tagcl-kernels`, and settings are declared with `tagcl-settings`.
 
 pub mod data;
+pub mod files;
 pub mod method;
 pub mod metrics;
 pub mod model;

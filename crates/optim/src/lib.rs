@@ -26,7 +26,7 @@ mod state;
 mod tag;
 
 pub use alpha::{AlphaRecord, AlphaRule, AlphaScope};
-pub use blocks::{Block, Blocks, read_blocks, write_blocks};
+pub use blocks::{Block, Blocks, Dtype, Entry, read_blocks, write_blocks, write_header};
 pub use layout::{Layout, TensorSlot};
 pub use module::floats;
 pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};

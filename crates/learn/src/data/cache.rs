@@ -8,10 +8,8 @@
 //! (16-bit little-endian) and pixels of the training set, then of the test set.
 
 use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::io::{self, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +18,7 @@ use super::error::DataError;
 use super::format::{read_bounded, read_rest};
 use super::image_set::{Dataset, ImageSet, ImageShape, checksums, hex};
 use super::tree::MAX_PIXELS;
+use crate::files;
 
 /// Changes with what an entry holds and with how images become pixels; it is part of the key.
 const MAGIC: &[u8] = b"tagcl cache 2\n";
@@ -74,28 +73,16 @@ impl Entry {
         .map(Some)
     }
 
-    /// Writes the entry: a temporary file beside it, then one rename.
+    /// Writes the entry, whole or not at all.
     pub(crate) fn write(&self, data: &Dataset) -> Result<(), DataError> {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(DataError::io("create", folder))?;
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!(".writing-{}-{count}", process::id()));
-        let written = write_file(data, &temporary);
-        let done = written.and_then(|()| {
-            fs::rename(&temporary, &self.path)
-                .map_err(DataError::io("rename into place", &self.path))
-        });
-        if done.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        done
+        let written = files::write_with(&self.path, |out| write(data, out));
+        written.map_err(|error| DataError::io("write", &self.path)(error.source))
     }
 }
 
-fn write_file(data: &Dataset, path: &Path) -> Result<(), DataError> {
-    let file = File::create(path).map_err(DataError::io("create", path))?;
-    let mut writer = BufWriter::with_capacity(1 << 20, file);
+fn write(data: &Dataset, out: &mut dyn Write) -> io::Result<()> {
     let (train, test) = checksums(&data.train, &data.test);
     let shape = data.train.shape();
     let header = Header {
@@ -107,23 +94,16 @@ fn write_file(data: &Dataset, path: &Path) -> Result<(), DataError> {
         sets: [(data.train.len(), train), (data.test.len(), test)],
     };
     let header = serde_json::to_vec(&header).unwrap_or_default();
-    let mut write = || {
-        writer.write_all(MAGIC)?;
-        writer.write_all(&(header.len() as u64).to_le_bytes())?;
-        writer.write_all(&header)?;
-        for set in [&data.train, &data.test] {
-            let labels: Vec<u8> = set
-                .labels()
-                .iter()
-                .flat_map(|label| label.to_le_bytes())
-                .collect();
-            writer.write_all(&labels)?;
-            writer.write_all(set.pixels())?;
-        }
-        writer.flush()?;
-        writer.get_ref().sync_all()
-    };
-    write().map_err(DataError::io("write", path))
+    out.write_all(MAGIC)?;
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    for set in [&data.train, &data.test] {
+        let labels = set.labels().iter();
+        let labels: Vec<u8> = labels.flat_map(|label| label.to_le_bytes()).collect();
+        out.write_all(&labels)?;
+        out.write_all(set.pixels())?;
+    }
+    Ok(())
 }
 
 /// Reads an entry's bytes.
@@ -217,10 +197,9 @@ fn small() -> Dataset {
 /// A small valid entry.
 #[cfg(test)]
 pub(crate) fn sample() -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("e");
-    write_file(&small(), &path).unwrap();
-    fs::read(path).unwrap()
+    let mut bytes = Vec::new();
+    write(&small(), &mut bytes).unwrap();
+    bytes
 }
 
 #[cfg(test)]
@@ -254,10 +233,7 @@ mod tests {
         /// One bit anywhere, or an end too early: never a data set of other images.
         #[test]
         fn a_damaged_entry_is_refused(position in 0_usize..1000, bit in 0_u8..8, cut in 0_usize..1000) {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("e");
-            write_file(&small(), &path).unwrap();
-            let mut bytes = fs::read(&path).unwrap();
+            let mut bytes = sample();
             let position = position % bytes.len();
             bytes[position] ^= 1 << bit;
             if let Ok(data) = read(&mut bytes.as_slice(), "e") {

@@ -5,8 +5,9 @@
 //! checks everything once, so that no later layer needs to: fields are private, and a set is never
 //! empty.
 
-use std::{fmt, thread};
+use std::fmt;
 
+use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -279,33 +280,14 @@ impl ImageSet {
     #[must_use]
     pub fn content_sha256(&self) -> String {
         let size = self.shape.bytes().unwrap_or(0).max(1);
-        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let share = self.len().div_ceil(cores).max(1);
-        let digests = |pixels: &[u8], labels: &[u16]| -> Vec<[u8; 32]> {
-            let images = pixels.chunks_exact(size).zip(labels);
-            let one = |(image, label): (&[u8], &u16)| {
-                let mut hash = Sha256::new();
-                hash.update(image);
-                hash.update(label.to_le_bytes());
-                hash.finalize().into()
-            };
-            images.map(one).collect()
+        let images = self.pixels.par_chunks_exact(size).zip(&self.labels);
+        let one = |(image, label): (&[u8], &u16)| -> [u8; 32] {
+            let mut hash = Sha256::new();
+            hash.update(image);
+            hash.update(label.to_le_bytes());
+            hash.finalize().into()
         };
-        let mut all = thread::scope(|scope| {
-            let parts = self
-                .pixels
-                .chunks(share * size)
-                .zip(self.labels.chunks(share));
-            let threads: Vec<_> = parts
-                .map(|(p, l)| scope.spawn(move || digests(p, l)))
-                .collect();
-            let join = |thread: thread::ScopedJoinHandle<'_, Vec<[u8; 32]>>| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            threads.into_iter().flat_map(join).collect::<Vec<_>>()
-        });
+        let mut all: Vec<[u8; 32]> = images.map(one).collect();
         all.sort_unstable();
         let mut hash = Sha256::new();
         hash.update(b"tagcl image content 1\n");
@@ -437,11 +419,7 @@ pub(crate) fn check_labels(
 
 /// Both checksums, on two threads: of 1.8 GB they take seconds.
 pub(crate) fn checksums(train: &ImageSet, test: &ImageSet) -> (String, String) {
-    thread::scope(|scope| {
-        let first = scope.spawn(|| train.sha256());
-        let second = test.sha256();
-        (first.join().unwrap_or_else(|_| train.sha256()), second)
-    })
+    rayon::join(|| train.sha256(), || test.sha256())
 }
 
 /// Lower-case hexadecimal.

@@ -4,15 +4,15 @@
 //! (type, shape, missing names). PyTorch's own checkpoints (`.pth`) are read too, whatever their nesting and whatever
 //! wrappers put before names, and either may lend all but its head to a network with other classes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::data::DataError;
 use crate::data::format::recognise;
 use crate::data::format::torch::{self, Candidate, Choose};
-use crate::optim::Layout;
+use crate::optim::{Entry, Layout, write_header};
 
 /// A named tensor of single-precision values.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,20 +79,26 @@ pub(super) fn write_weights(
         }
         blocks.push(tracked(norm, 0));
     }
-    safetensors_file(&blocks)
+    safetensors_file(blocks)
 }
 
-fn safetensors_file(blocks: &[TensorBlock]) -> Result<Vec<u8>, WeightsError> {
-    let format = |e: safetensors::SafeTensorError| WeightsError::Format(e.to_string());
-    let views = blocks
-        .iter()
-        .map(|(name, dtype, shape, bytes)| {
-            Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?))
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(format)?;
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    serialize(views, Some(metadata)).map_err(format)
+/// Wider numbers first, then by name, as the format's own library orders them.
+fn safetensors_file(mut blocks: Vec<TensorBlock>) -> Result<Vec<u8>, WeightsError> {
+    blocks.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    let entries = blocks.iter().map(|(name, dtype, shape, bytes)| Entry {
+        name,
+        dtype: *dtype,
+        shape,
+        bytes: bytes.len(),
+    });
+    let mut file = Vec::new();
+    let written = write_header(&mut file, &metadata, entries);
+    written.map_err(|e| WeightsError::Format(e.to_string()))?;
+    for (.., bytes) in &blocks {
+        file.extend_from_slice(bytes);
+    }
+    Ok(file)
 }
 
 /// Why a weights file cannot be used.
@@ -381,7 +387,7 @@ pub fn fit_weights(
         blocks.extend(tensors.filter(|(name, ..)| !of_head(name)));
     }
     Ok(Fitted {
-        weights: safetensors_file(&blocks)?,
+        weights: safetensors_file(blocks)?,
         source: if path.is_empty() && prefix.is_empty() {
             String::new()
         } else {

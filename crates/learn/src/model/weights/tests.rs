@@ -4,7 +4,7 @@ use super::*;
 fn file(tensors: &[(&str, f32)]) -> Vec<u8> {
     let block =
         |&(name, value): &(&str, f32)| float_block(name.to_owned(), vec![2], &[value, value + 1.0]);
-    safetensors_file(&tensors.iter().map(block).collect::<Vec<_>>()).unwrap()
+    safetensors_file(tensors.iter().map(block).collect()).unwrap()
 }
 
 const FRESH: [(&str, f32); 3] = [
@@ -147,12 +147,12 @@ fn tensors_of_other_types_are_left_out() {
             .map(|(name, value)| float_block((*name).to_owned(), vec![2], &[*value, 1.0]))
             .collect();
         blocks.push(("mask".to_owned(), dtype, vec![3], vec![1; 3 * size]));
-        let fitted = fit(&safetensors_file(&blocks).unwrap(), None).unwrap();
+        let fitted = fit(&safetensors_file(blocks.clone()).unwrap(), None).unwrap();
         assert_eq!(values(&fitted).len(), 3, "{dtype:?}");
         // In the place of a weight it is an error that names it.
         blocks.remove(0);
         blocks.push(("conv.weight".to_owned(), dtype, vec![2], vec![1; 2 * size]));
-        let error = fit(&safetensors_file(&blocks).unwrap(), None).unwrap_err();
+        let error = fit(&safetensors_file(blocks).unwrap(), None).unwrap_err();
         assert!(
             matches!(&error, WeightsError::Type { name, .. } if name == "conv.weight"),
             "{error}"
