@@ -57,6 +57,10 @@ pub(super) fn plot(args: &PlotArgs, printer: &Printer) -> Result<(), CliError> {
                     .map_err(|e| CliError::Failed(e.to_string()))?;
                 ("png", bytes)
             }
+            PictureFormat::Pdf => {
+                let bytes = figure.pdf(scale(1.0));
+                ("pdf", bytes.map_err(|e| CliError::Failed(e.to_string()))?)
+            }
         };
         let path = args.out.join(format!("{}.{extension}", figure.name));
         crate::files::write(&path, &bytes)?;

@@ -110,7 +110,7 @@ pub(in crate::cli) struct PlotArgs {
     /// Pixels a unit of 1/96 inch, for PNG: 2 gives 192 dots an inch
     #[arg(long, default_value = "2", value_parser = scale)]
     pub(in crate::cli) scale: f64,
-    /// Make every plot so many pixels wide, letters included
+    /// Make every plot so many pixels wide (of 1/96 inch in SVG and PDF), letters included
     #[arg(long, value_name = "PIXELS", conflicts_with = "scale", value_parser = clap::value_parser!(u16).range(100..=10_000))]
     pub(in crate::cli) width: Option<u16>,
     /// Leave out title and notes, for a paper whose caption has them
@@ -125,6 +125,8 @@ pub(in crate::cli) struct PlotArgs {
 pub(in crate::cli) enum PictureFormat {
     Svg,
     Png,
+    /// For papers
+    Pdf,
 }
 
 fn metrics() -> PossibleValuesParser {

@@ -128,12 +128,15 @@ pub fn write_blocks(
     blocks: &[(String, Block<'_>)],
 ) -> io::Result<()> {
     let shapes: Vec<[usize; 1]> = blocks.iter().map(|(_, block)| [block.len()]).collect();
-    let entries = blocks.iter().zip(&shapes).map(|((name, block), shape)| Entry {
-        name,
-        dtype: block.dtype(),
-        shape,
-        bytes: block.bytes(),
-    });
+    let entries = blocks
+        .iter()
+        .zip(&shapes)
+        .map(|((name, block), shape)| Entry {
+            name,
+            dtype: block.dtype(),
+            shape,
+            bytes: block.bytes(),
+        });
     write_header(out, metadata, entries)?;
     blocks.iter().try_for_each(|(_, block)| block.write(out))
 }

@@ -1,4 +1,4 @@
-//! Plots of results, as SVG and PNG.
+//! Plots of results, as SVG, PDF and PNG.
 //!
 //! Owns the kinds of plot ([`PLOTS`]), a file each, and that everything is drawn from runs and their groups; groups on
 //! the same stream of tasks stand in one plot, others in plots of their own. What a plot needs and the results lack is an
@@ -19,6 +19,7 @@ mod heat_map;
 mod label;
 mod layout;
 mod matrix;
+mod pdf;
 mod png;
 mod scene;
 mod sensitivity;

@@ -28,10 +28,11 @@ impl Figure {
     /// The plot as a PNG file of `scale` pixels a unit (2 gives 192 dots an inch).
     ///
     /// # Errors
-    /// [`PlotError::Png`] where the picture is too large or cannot be encoded.
+    /// [`PlotError::Picture`] where the picture is too large or cannot be encoded.
     pub fn png(&self, scale: f64) -> Result<Vec<u8>, PlotError> {
-        let refused = |reason: String| PlotError::Png {
+        let refused = |reason: String| PlotError::Picture {
             name: self.name.clone(),
+            format: "PNG",
             reason,
         };
         let (w, h) = ((self.width * scale).ceil(), (self.height * scale).ceil());

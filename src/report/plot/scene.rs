@@ -1,7 +1,7 @@
 //! A drawing: shapes in the order they are painted.
 //!
-//! Owns the few shapes that the plots need. A drawing is written as SVG (`svg`) or painted (`png`); both see the same
-//! shapes, so neither can show what the other does not. Lengths are in units of 1/96 inch, y grows downwards.
+//! Owns the few shapes that the plots need. A drawing is written as SVG (`svg`) or PDF (`pdf`) or painted (`png`); all see the same
+//! shapes, so none can show what another does not. Lengths are in units of 1/96 inch, y grows downwards.
 
 use super::colour::{Marker, Paint, Rgb};
 use super::font::Font;

@@ -36,10 +36,12 @@ pub enum PlotError {
     #[error("{0}")]
     Alpha(String),
     /// A picture cannot be made.
-    #[error("the plot {name} cannot be written as PNG: {reason}")]
-    Png {
+    #[error("the plot {name} cannot be written as {format}: {reason}")]
+    Picture {
         /// The plot.
         name: String,
+        /// The file format.
+        format: &'static str,
         /// Why.
         reason: String,
     },

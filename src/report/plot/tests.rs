@@ -96,6 +96,48 @@ fn text_of<'a>(document: &'a roxmltree::Document<'_>) -> Vec<&'a str> {
         .collect()
 }
 
+/// Checks a plot's PDF: one page of the plot's size, whose packed content names only states that are defined, draws an
+/// outline for every word, and no operand that is no number.
+fn page_of(figure: &Figure) {
+    use std::io::Read as _;
+    let file = figure.pdf(2.0).unwrap();
+    assert!(file.starts_with(b"%PDF-1."), "{}", figure.name);
+    let find = |what: &[u8]| file.windows(what.len()).position(|w| w == what);
+    let start = find(b"stream\n").unwrap() + 7;
+    let mut content = String::new();
+    flate2::read::ZlibDecoder::new(&file[start..])
+        .read_to_string(&mut content)
+        .unwrap();
+    assert!(!content.contains("NaN") && !content.contains("inf"));
+    let outside = String::from_utf8_lossy(&file[..start]).into_owned()
+        + &String::from_utf8_lossy(&file[start..]);
+    let (_, size) = outside.split_once("/MediaBox [0 0 ").unwrap();
+    let size: Vec<f64> = size
+        .split(']')
+        .next()
+        .unwrap()
+        .split(' ')
+        .map(|x| x.parse().unwrap())
+        .collect();
+    // Three quarters of a point in a unit, at twice the size.
+    for (found, units) in size.iter().zip([figure.width, figure.height]) {
+        assert!((found - 1.5 * units).abs() < 0.01, "{size:?}");
+    }
+    for line in content.lines().filter(|line| line.ends_with(" gs")) {
+        let name = line.trim_end_matches(" gs");
+        assert!(outside.contains(&format!("{name} ")), "{name}");
+    }
+    let count = |operator: &str| {
+        content
+            .lines()
+            .filter(|line| line.ends_with(operator))
+            .count()
+    };
+    assert_eq!(count("q"), count("Q"), "states are restored");
+    let words = figure.svg().matches("aria-label").count();
+    assert_eq!(count("q"), words, "a text of SVG is an outline of PDF");
+}
+
 #[test]
 fn every_kind_draws_well_formed_svg_inside_its_page_and_png() {
     for spec in PLOTS {
@@ -136,6 +178,7 @@ fn every_kind_draws_well_formed_svg_inside_its_page_and_png() {
             }
             assert!(!svg.contains("<text"), "{kind}: text needs a font");
             assert!(figure.name.len() <= 64, "{}", figure.name);
+            page_of(&figure);
             let png = figure.png(1.0).unwrap();
             assert_eq!(png.get(..8).unwrap(), b"\x89PNG\r\n\x1a\n");
             assert!(
@@ -406,6 +449,7 @@ fn the_same_results_give_the_same_bytes() {
         for (a, b) in a.iter().zip(&b) {
             assert_eq!(a.svg(), b.svg());
             assert_eq!(a.png(1.0).unwrap(), b.png(1.0).unwrap());
+            assert_eq!(a.pdf(1.0).unwrap(), b.pdf(1.0).unwrap());
         }
     }
 }
