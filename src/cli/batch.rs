@@ -96,7 +96,7 @@ pub(super) fn write_manifest(place: &Place, runs: &[PlannedRun]) -> Result<PathB
     );
     manifest::write(&place.out, &header, runs).map_err(|error| match error {
         ManifestError::Write(error) => error,
-        other => RunError::Worker(other.to_string()),
+        other => RunError::lasting(other),
     })
 }
 

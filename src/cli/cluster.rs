@@ -84,7 +84,7 @@ impl Engine for OnSlurm<'_> {
         let statuses = slurm.execute(runs, &mut Installed, &mut |text| printer.note(text));
         statuses.map_err(|error| match error {
             SlurmError::Run(error) => error,
-            other => RunError::Worker(other.to_string()),
+            other => RunError::lasting(other),
         })
     }
 }

@@ -75,7 +75,7 @@ fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
         if config.benchmark.custom().is_none() {
             return sizes(config);
         }
-        let data = load(config, None, printer).map_err(|e| RunError::Worker(e.to_string()))?;
+        let data = load(config, None, printer).map_err(RunError::lasting)?;
         Ok((data.train.len(), data.test.len()))
     };
     let cost = Costs::new(&sizes).of(&first.config)?;

@@ -17,7 +17,7 @@ use crate::experiment::plan::config::{DataChoice, RunConfig};
 use crate::experiment::run::store::write_atomically;
 use crate::experiment::search::cost::Costs;
 use crate::experiment::search::selection::{Final, Found, SearchError, Tried, search, stages};
-use crate::experiment::search::sweep::{Sweep, SweepError};
+use crate::experiment::search::sweep::{Sweep, SweepError, words};
 
 impl From<SweepError> for CliError {
     fn from(error: SweepError) -> Self {
@@ -31,7 +31,9 @@ impl From<SearchError> for CliError {
             SearchError::Sweep(error) => error.into(),
             SearchError::Run(error) => error.into(),
             SearchError::Interrupted => Self::Interrupted,
-            SearchError::NothingLeft { .. } => Self::Failed(error.to_string()),
+            SearchError::NotJudged { .. } | SearchError::NothingLeft { .. } => {
+                Self::Failed(error.to_string())
+            }
         }
     }
 }
@@ -106,7 +108,7 @@ pub(super) fn run(
     let failed = found
         .final_runs
         .iter()
-        .filter_map(|f| Some((f, f.failed.as_ref()?)));
+        .filter_map(|f| Some((f, f.failed.as_ref().or(f.missing.as_ref())?)));
     let mut any = 0;
     for (row, reason) in failed {
         any += 1;
@@ -149,21 +151,21 @@ fn write(
     write_atomically(path, text.as_bytes())
 }
 
-fn words(values: &[(String, String)]) -> String {
-    let words: Vec<String> = values.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    words.join(" ")
-}
-
 /// Tables of what was tried and of the winners; no times, so that they are the same wherever the runs were.
 fn show(found: &Found, marks: &[String]) -> String {
     let mut text = String::new();
     let figure = |cell: String| Cell::new(cell).set_alignment(CellAlignment::Right);
-    let accuracy =
-        |mean: Option<f64>, std: Option<f64>, failed: &Option<String>| match (mean, std, failed) {
-            (_, _, Some(_)) => "failed".to_string(),
-            (Some(mean), Some(std), None) => format!("{mean:.2} ± {std:.2}"),
+    let accuracy = |mean: Option<f64>, std: Option<f64>, n: usize, lost: [&Option<String>; 2]| {
+        let [failed, missing] = lost.map(Option::is_some);
+        match (mean, std) {
+            _ if missing => "no result".to_string(),
+            _ if failed => "failed".to_string(),
+            // One value has no spread.
+            (Some(mean), _) if n < 2 => format!("{mean:.2}"),
+            (Some(mean), Some(std)) => format!("{mean:.2} ± {std:.2}"),
             _ => "–".to_string(),
-        };
+        }
+    };
     if !found.tried.is_empty() {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
@@ -183,7 +185,12 @@ fn show(found: &Found, marks: &[String]) -> String {
                 Cell::new(&row.group),
                 Cell::new(words(&row.values)),
                 figure(row.n.to_string()),
-                figure(accuracy(row.accuracy, row.std, &row.failed)),
+                figure(accuracy(
+                    row.accuracy,
+                    row.std,
+                    row.n,
+                    [&row.failed, &row.missing],
+                )),
                 Cell::new(if row.chosen { "chosen" } else { "" }),
             ]);
         }
@@ -197,7 +204,12 @@ fn show(found: &Found, marks: &[String]) -> String {
             Cell::new(&row.group),
             Cell::new(words(&row.values)),
             figure(row.n.to_string()),
-            figure(accuracy(row.accuracy, row.std, &row.failed)),
+            figure(accuracy(
+                row.accuracy,
+                row.std,
+                row.n,
+                [&row.failed, &row.missing],
+            )),
             figure(
                 row.forgetting
                     .map_or_else(|| "–".to_string(), |f| format!("{f:.3}")),

@@ -11,6 +11,7 @@ use super::CliError;
 use super::args::WorkerArgs;
 use super::execute::load;
 use super::printer::Printer;
+use crate::experiment::Fault;
 use crate::experiment::engine::Watcher;
 use crate::experiment::engine::pool::Pool;
 use crate::experiment::engine::processes::{Ending, Job, Message, STOP};
@@ -68,8 +69,8 @@ fn listen(stop: Arc<AtomicBool>) -> mpsc::Receiver<String> {
 }
 
 fn failed(reason: String) -> Ending {
-    let again = false;
-    Ending::Failed { reason, again }
+    let fault = Fault::Lasting;
+    Ending::Failed { reason, fault }
 }
 
 fn one(

@@ -2,11 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::DataError;
 use crate::model::LearnerError;
 use crate::optim::OptimError;
 use crate::settings::SettingError;
 use crate::stream::StreamError;
+
+/// What a failure says of the configuration that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The run's own: whoever executes it, wherever, it fails in the same way (it diverges, or cannot be).
+    Own,
+    /// That of circumstances which may pass: a killed process, a full disk.
+    Passing,
+    /// That of circumstances which somebody must mend: a damaged file, missing data.
+    Lasting,
+}
 
 /// Why a run, or what it needs, failed.
 #[derive(Debug, thiserror::Error)]
@@ -90,14 +104,45 @@ pub enum RunError {
     #[error("interrupted")]
     Interrupted,
     /// A run in another process failed; the text is that process's.
-    #[error("{0}")]
-    Worker(String),
+    #[error("{reason}")]
+    Worker {
+        /// Why, in the other process's words.
+        reason: String,
+        /// Whose fault that is.
+        fault: Fault,
+    },
     /// A bug: the run panicked.
     #[error("internal error (please report it): {0}")]
     Panic(String),
 }
 
 impl RunError {
+    /// Whose fault this is. Only [`Fault::Own`] says anything of the configuration: a search may count such a run as
+    /// judged, and no other that has no result.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Setting(_)
+            | Self::Stream(_)
+            | Self::Learner(_)
+            | Self::Optimizer(_)
+            | Self::NonFinite { .. } => Fault::Own,
+            Self::Io { .. } | Self::Locked { .. } | Self::Interrupted | Self::Panic(_) => {
+                Fault::Passing
+            }
+            Self::Data(_) | Self::Damaged { .. } | Self::OtherConfiguration { .. } => {
+                Fault::Lasting
+            }
+            Self::Worker { fault, .. } => *fault,
+        }
+    }
+
+    /// Something that somebody must mend before any run can be executed.
+    pub(crate) fn lasting(reason: impl ToString) -> Self {
+        let (reason, fault) = (reason.to_string(), Fault::Lasting);
+        Self::Worker { reason, fault }
+    }
+
     /// For `map_err`: an operation that the system refused.
     pub(crate) fn io<'a>(
         action: &'static str,

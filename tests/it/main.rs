@@ -25,5 +25,7 @@ mod replicate;
 mod reports;
 mod resume;
 mod sweep;
+#[cfg(target_os = "linux")]
+mod sweep_faults;
 mod unchanged;
 mod unsafe_code;

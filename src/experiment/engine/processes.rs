@@ -14,13 +14,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Watcher;
-use super::queue::{self, lock};
-use crate::experiment::RunError;
+use super::queue::{self, Held, lock};
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::plan::settings::PlannedRun;
 use crate::experiment::run::execution::Status;
 use crate::experiment::run::runner::Event;
 use crate::experiment::run::store::RunFolder;
+use crate::experiment::{Fault, RunError};
 
 /// A run for a worker: one line on its standard input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,12 +54,19 @@ pub enum Ending {
     Found,
     /// Stopped.
     Interrupted,
+    /// Another process works in the run's folder.
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// What the other one says of itself.
+        holder: String,
+    },
     /// Failed.
     Failed {
         /// Why.
         reason: String,
-        /// Whether another attempt may end otherwise.
-        again: bool,
+        /// Whose fault that is; [`Fault::Passing`] may end otherwise at another attempt.
+        fault: Fault,
     },
 }
 
@@ -71,9 +78,13 @@ impl Ending {
             Status::Done(_) => Self::Done,
             Status::Found(_) => Self::Found,
             Status::Interrupted => Self::Interrupted,
+            Status::Failed(RunError::Locked { folder, holder }) => Self::Locked {
+                folder: folder.clone(),
+                holder: holder.clone(),
+            },
             Status::Failed(error) => Self::Failed {
                 reason: error.to_string(),
-                again: matches!(error, RunError::Io { .. } | RunError::Panic(_)),
+                fault: error.fault(),
             },
         }
     }
@@ -136,7 +147,8 @@ impl Drop for Seat<'_> {
 }
 
 impl Processes<'_> {
-    /// Executes the runs; the answers are in the order of the list, without α's tables, which are in the files.
+    /// Executes the runs; the answers are in the order of the list, without α's tables, which are in the files. A run that
+    /// another process works on is waited for, and taken over if that process ends without a result.
     pub fn execute(&self, runs: &[PlannedRun], watcher: &dyn Watcher) -> Vec<Status> {
         let jobs = self.jobs.clamp(1, runs.len().max(1));
         let stoppers: Vec<Mutex<Option<Stopper>>> = (0..jobs).map(|_| Mutex::new(None)).collect();
@@ -161,7 +173,15 @@ impl Processes<'_> {
                 std::thread::sleep(Duration::from_millis(20));
             }
         };
-        queue::serve(runs, jobs, watcher, &open, &one, pass_on_stop)
+        queue::serve(
+            runs,
+            jobs,
+            watcher,
+            Held::Await(self.stop),
+            &open,
+            &one,
+            pass_on_stop,
+        )
     }
 
     fn attempts(
@@ -191,17 +211,25 @@ impl Processes<'_> {
                     if self.stop.load(Ordering::Relaxed) {
                         return Status::Interrupted;
                     }
-                    let again = true;
-                    Ending::Failed { reason, again }
+                    let fault = Fault::Passing;
+                    Ending::Failed { reason, fault }
                 }
             };
             return match ending {
                 Ending::Interrupted => Status::Interrupted,
-                Ending::Failed { again: true, .. } if left > 0 => {
+                Ending::Failed {
+                    fault: Fault::Passing,
+                    ..
+                } if left > 0 => {
                     left -= 1;
                     continue;
                 }
-                Ending::Failed { reason, .. } => Status::Failed(RunError::Worker(reason)),
+                Ending::Failed { reason, fault } => {
+                    Status::Failed(RunError::Worker { reason, fault })
+                }
+                Ending::Locked { folder, holder } => {
+                    Status::Failed(RunError::Locked { folder, holder })
+                }
                 Ending::Done => self.result(run, Status::Done),
                 Ending::Found => self.result(run, Status::Found),
             };
@@ -259,7 +287,8 @@ impl Processes<'_> {
                         .join(crate::experiment::run::store::RESULT)
                         .display()
                 );
-                Status::Failed(RunError::Worker(reason))
+                let fault = Fault::Passing;
+                Status::Failed(RunError::Worker { reason, fault })
             }
             Err(error) => Status::Failed(error),
         }

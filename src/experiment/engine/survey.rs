@@ -235,6 +235,15 @@ fn judge_result(id: &str, path: &Path, bytes: u64, beat: Option<&Heartbeat>) -> 
     run
 }
 
+/// Whether a process works on this run folder, as far as can be seen.
+#[must_use]
+pub fn is_running(folder: &Path) -> bool {
+    let host = crate::experiment::run::provenance::host();
+    heartbeat::read(folder).is_some_and(|beat| {
+        beat.phase == Phase::Running && is_alive(&beat, &folder.join(heartbeat::FILE), &host)
+    })
+}
+
 /// Whether the process that writes this file still does: on this machine the process is asked for, elsewhere the age
 /// of the file counts. A file from the future (clocks differ) is fresh.
 fn is_alive(beat: &Heartbeat, path: &Path, host: &str) -> bool {
@@ -300,6 +309,7 @@ mod tests {
             accuracy: Some(61.5),
             result_bytes: None,
             error: None,
+            fault: None,
         }
     }
 

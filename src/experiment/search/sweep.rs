@@ -37,13 +37,15 @@ impl Candidate {
     /// `lr=0.1 b=5`.
     #[must_use]
     pub fn words(&self) -> String {
-        let words: Vec<String> = self
-            .values
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
-        words.join(" ")
+        words(&self.values)
     }
+}
+
+/// Settings as `lr=0.1 b=5`.
+#[must_use]
+pub fn words(values: &[(String, String)]) -> String {
+    let words: Vec<String> = values.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    words.join(" ")
 }
 
 /// How candidates are chosen.

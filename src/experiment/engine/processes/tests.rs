@@ -14,8 +14,10 @@ enum Act {
     Finish,
     /// Dies.
     Die,
-    /// Says that the run failed; whether another attempt may help.
-    Fail(bool),
+    /// Says that the run failed, and whose fault that is.
+    Fail(Fault),
+    /// Says that another process works on the run.
+    Locked,
     /// Works until told to stop.
     Work,
     /// Writes nonsense.
@@ -88,9 +90,13 @@ impl Worker for FakeWorker {
         let ending = match self.act {
             Act::Die => return Ok(String::new()),
             Act::Babble => return Ok("lalala".to_string()),
-            Act::Fail(again) => Ending::Failed {
+            Act::Fail(fault) => Ending::Failed {
                 reason: "diverged".to_string(),
-                again,
+                fault,
+            },
+            Act::Locked => Ending::Locked {
+                folder: self.out.clone(),
+                holder: "process 7".to_string(),
             },
             Act::Work => {
                 while !self.stopped.load(Ordering::Relaxed) {
@@ -167,8 +173,8 @@ fn a_worker_that_dies_takes_no_other_run_with_it() {
 fn retries_are_for_what_may_pass() {
     let go = AtomicBool::new(false);
     let acts: &[(u64, &[Act])] = &[
-        (1, &[Act::Die, Act::Fail(true)]),
-        (2, &[Act::Fail(false)]),
+        (1, &[Act::Die, Act::Fail(Fault::Passing)]),
+        (2, &[Act::Fail(Fault::Own)]),
         (3, &[Act::Die, Act::Die, Act::Die]),
     ];
     for jobs in [1, 3] {
@@ -213,5 +219,62 @@ fn the_real_thing_reports_how_a_process_ended() {
     assert!(
         words.contains("signal 9") && words.contains("oh no"),
         "{words}"
+    );
+}
+
+#[test]
+fn a_run_that_another_process_works_on_is_put_off_and_taken_over() {
+    let go = AtomicBool::new(false);
+    let acts: &[(u64, &[Act])] = &[(1, &[Act::Locked, Act::Locked]), (2, &[Act::Locked])];
+    for jobs in [1, 4] {
+        let (statuses, spawned) = execute(acts, 0, jobs, &go);
+        assert_eq!(statuses, ["done"; 4]);
+        assert!(spawned <= jobs, "waiting needs no new worker");
+    }
+}
+
+#[test]
+fn told_to_stop_a_run_that_is_waited_for_is_waited_for_no_more() {
+    let stop = AtomicBool::new(false);
+    let held = [Act::Locked; 1000];
+    let words = std::thread::scope(|scope| {
+        let pool = scope.spawn(|| execute(&[(3, &held)], 0, 2, &stop).0);
+        std::thread::sleep(Duration::from_millis(100));
+        stop.store(true, Ordering::Relaxed);
+        pool.join().unwrap()
+    });
+    assert_eq!(words, ["done", "done", "interrupted", "done"]);
+}
+
+#[test]
+fn what_a_worker_says_of_a_failure_keeps_whose_fault_it_is() {
+    let go = AtomicBool::new(false);
+    let out = tempfile::tempdir().unwrap();
+    let acts: &[(u64, &[Act])] = &[
+        (1, &[Act::Fail(Fault::Own)]),
+        (2, &[Act::Fail(Fault::Lasting)]),
+        (3, &[Act::Die]),
+    ];
+    let fake = Fake::new(out.path(), acts);
+    let spawner = Spawner(fake);
+    let pool = Processes {
+        out: out.path().to_path_buf(),
+        jobs: 1,
+        retries: 0,
+        stop: &go,
+        spawn: &spawner,
+    };
+    let runs: Vec<PlannedRun> = (1..=3)
+        .map(|seed| planned(&[("seeds", &seed.to_string())]))
+        .collect();
+    let faults = pool.execute(&runs, &Silent).into_iter().map(|status| {
+        let Status::Failed(error) = status else {
+            panic!("{status:?}")
+        };
+        error.fault()
+    });
+    assert_eq!(
+        faults.collect::<Vec<_>>(),
+        [Fault::Own, Fault::Lasting, Fault::Passing]
     );
 }
