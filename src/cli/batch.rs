@@ -13,7 +13,7 @@ use super::progress::Progress;
 use crate::data;
 use crate::experiment::RunError;
 use crate::experiment::engine::manifest::{self, Header, ManifestError};
-use crate::experiment::engine::processes::{Processes, Program};
+use crate::experiment::engine::processes::{Images, Processes, Program};
 use crate::experiment::plan::config::{DataChoice, RunConfig};
 use crate::experiment::plan::settings::Interval;
 use crate::experiment::plan::settings::{Plan, PlannedRun};
@@ -131,6 +131,7 @@ impl Engine for Local<'_> {
             retries: self.place.retries,
             stop: &self.stop,
             spawn: &Program { arguments },
+            images: Images::default(),
         };
         let progress = Progress::new(self.printer, runs.len());
         Ok(pool.execute(runs, &progress))

@@ -89,7 +89,10 @@ fn one(
         *data = None;
         match load(&job.config, args.data.as_deref(), printer) {
             Ok(loaded) => *data = Some((job.config.clone(), loaded)),
-            Err(error) => return failed(error.to_string()),
+            Err(error) => {
+                let reason = error.to_string();
+                return Ending::NoData { reason };
+            }
         }
     }
     let Some((_, data)) = data else {

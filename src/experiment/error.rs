@@ -22,6 +22,11 @@ pub enum Fault {
     Lasting,
 }
 
+/// The first digits of a checksum.
+fn short(sum: &str) -> &str {
+    sum.get(..8).unwrap_or(sum)
+}
+
 /// Why a run, or what it needs, failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -88,6 +93,24 @@ pub enum RunError {
         /// The first setting that differs, with both values.
         difference: String,
     },
+    /// The run folder's result was computed from other images than those at hand.
+    #[error(
+        "{} is complete, but its images are no longer those of `{benchmark}` (SHA-256 {}… then, {}… now): give another --out \
+         to run it on the new ones, remove the folder if it is of no use, or put the old images back",
+        folder.display(),
+        short(then),
+        short(now)
+    )]
+    OtherData {
+        /// The run folder.
+        folder: PathBuf,
+        /// Name of the benchmark.
+        benchmark: String,
+        /// Checksum in the result.
+        then: String,
+        /// Checksum of the images at hand.
+        now: String,
+    },
     /// Another process works in the run folder.
     #[error(
         "{} is in use by {}; wait for it, or stop it and try again",
@@ -130,9 +153,10 @@ impl RunError {
             Self::Io { .. } | Self::Locked { .. } | Self::Interrupted | Self::Panic(_) => {
                 Fault::Passing
             }
-            Self::Data(_) | Self::Damaged { .. } | Self::OtherConfiguration { .. } => {
-                Fault::Lasting
-            }
+            Self::Data(_)
+            | Self::Damaged { .. }
+            | Self::OtherConfiguration { .. }
+            | Self::OtherData { .. } => Fault::Lasting,
             Self::Worker { fault, .. } => *fault,
         }
     }

@@ -8,6 +8,7 @@
 )]
 #![allow(unreachable_pub, reason = "modules of one binary")]
 
+mod changed_data;
 mod cli_models;
 mod cli_refusals;
 mod cli_runs;

@@ -61,6 +61,11 @@ pub enum Ending {
         /// What the other one says of itself.
         holder: String,
     },
+    /// The images cannot be had.
+    NoData {
+        /// Why.
+        reason: String,
+    },
     /// Failed.
     Failed {
         /// Why.
@@ -129,6 +134,27 @@ pub struct Processes<'a> {
     pub stop: &'a AtomicBool,
     /// Where workers come from.
     pub spawn: &'a dyn Spawn,
+    /// Which images are at hand; begins empty.
+    pub images: Images,
+}
+
+/// Checksums of the images at hand, as workers have found them: a configuration that has them, and `None` where they cannot
+/// be had. Results of runs that are done already are compared with them.
+#[derive(Debug, Default)]
+pub struct Images(Mutex<Vec<(RunConfig, Option<String>)>>);
+
+impl Images {
+    fn of(&self, config: &RunConfig) -> Option<Option<String>> {
+        let known = lock(&self.0);
+        let same = known.iter().find(|(of, _)| config.has_images_of(of));
+        same.map(|(_, sum)| sum.clone())
+    }
+
+    fn remember(&self, config: &RunConfig, sum: Option<String>) {
+        if self.of(config).is_none() {
+            lock(&self.0).push((config.clone(), sum));
+        }
+    }
 }
 
 type Stopper = Box<dyn FnMut() + Send>;
@@ -192,13 +218,22 @@ impl Processes<'_> {
         stopper: &Mutex<Option<Stopper>>,
         watcher: &dyn Watcher,
     ) -> Status {
-        // Ten thousand results that are there need no worker.
+        // Ten thousand results that are there need no worker but the first, which finds out which images are at hand.
         let folder = RunFolder::new(&self.out, &run.config.run_id());
-        match folder.result(&run.config) {
-            Ok(None) => {}
-            Ok(Some(result)) => return Status::Found(without_tables(result)),
+        let before = match folder.result(&run.config) {
+            Ok(before) => before.map(without_tables),
             Err(error) => return Status::Failed(error),
-        }
+        };
+        let before = match (before, self.images.of(&run.config)) {
+            (Some(result), Some(sum)) => {
+                let same = sum.map_or(Ok(()), |sum| folder.check_data(&result, &sum));
+                return match same {
+                    Ok(()) => Status::Found(result),
+                    Err(error) => Status::Failed(error),
+                };
+            }
+            (before, _) => before,
+        };
         let mut left = self.retries;
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -226,6 +261,17 @@ impl Processes<'_> {
                 }
                 Ending::Failed { reason, fault } => {
                     Status::Failed(RunError::Worker { reason, fault })
+                }
+                Ending::NoData { reason } => {
+                    self.images.remember(&run.config, None);
+                    let Some(result) = before else {
+                        return Status::Failed(RunError::lasting(reason));
+                    };
+                    let text = format!(
+                        "complete; whether the images are still the same is not known: {reason}"
+                    );
+                    watcher.event(index, run, &Event::Warning(text));
+                    Status::Found(result)
                 }
                 Ending::Locked { folder, holder } => {
                     Status::Failed(RunError::Locked { folder, holder })
@@ -278,7 +324,11 @@ impl Processes<'_> {
     ) -> Status {
         let folder = RunFolder::new(&self.out, &run.config.run_id());
         match folder.result(&run.config) {
-            Ok(Some(result)) => of(without_tables(result)),
+            Ok(Some(result)) => {
+                let sum = result.provenance.data_sha256.clone();
+                self.images.remember(&run.config, Some(sum));
+                of(without_tables(result))
+            }
             Ok(None) => {
                 let reason = format!(
                     "{} has vanished",

@@ -141,6 +141,7 @@ fn execute(
         retries,
         stop,
         spawn: &spawner,
+        images: Images::default(),
     };
     let runs: Vec<PlannedRun> = (1..=4)
         .map(|seed| planned(&[("seeds", &seed.to_string())]))
@@ -263,6 +264,7 @@ fn what_a_worker_says_of_a_failure_keeps_whose_fault_it_is() {
         retries: 0,
         stop: &go,
         spawn: &spawner,
+        images: Images::default(),
     };
     let runs: Vec<PlannedRun> = (1..=3)
         .map(|seed| planned(&[("seeds", &seed.to_string())]))

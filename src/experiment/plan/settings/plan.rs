@@ -64,7 +64,8 @@ impl Settings {
         Ok(Plan {
             runs: runs.collect::<Result<_, SettingError>>()?,
             data: data.filter(|_| !embedded).map(PathBuf::from),
-            data_missing: data.is_none(),
+            // The file of a benchmark of one's own says where its images are.
+            data_missing: data.is_none() && first.benchmark.custom().is_none(),
             init: execution.init,
             out: execution.out,
             jobs: execution.jobs,
