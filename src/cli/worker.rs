@@ -40,7 +40,10 @@ pub(super) fn worker(args: &WorkerArgs, printer: &Printer) -> Result<(), CliErro
     let mut data: Option<(RunConfig, SharedData)> = None;
     for line in jobs {
         let ending = match serde_json::from_str::<Job>(&line) {
-            Ok(job) => one(args, job, init.as_deref(), &mut data, &stop, printer),
+            Ok(job) => match PlannedRun::received(job.config, job.toml) {
+                Ok(run) => one(args, run, init.as_deref(), &mut data, &stop, printer),
+                Err(error) => failed(error.to_string()),
+            },
             Err(e) => failed(format!("a job that is none: {e}")),
         };
         say(&Message::Ended(ending))?;
@@ -75,7 +78,7 @@ fn failed(reason: String) -> Ending {
 
 fn one(
     args: &WorkerArgs,
-    job: Job,
+    run: PlannedRun,
     init: Option<&[u8]>,
     data: &mut Option<(RunConfig, SharedData)>,
     stop: &AtomicBool,
@@ -83,12 +86,12 @@ fn one(
 ) -> Ending {
     if data
         .as_ref()
-        .is_none_or(|(of, _)| !job.config.has_images_of(of))
+        .is_none_or(|(of, _)| !run.config.has_images_of(of))
     {
         // The old set goes before the new one comes: two would not always fit.
         *data = None;
-        match load(&job.config, args.data.as_deref(), printer) {
-            Ok(loaded) => *data = Some((job.config.clone(), loaded)),
+        match load(&run.config, args.data.as_deref(), printer) {
+            Ok(loaded) => *data = Some((run.config.clone(), loaded)),
             Err(error) => {
                 let reason = error.to_string();
                 return Ending::NoData { reason };
@@ -106,10 +109,6 @@ fn one(
         threads: args.threads,
         checkpoint_every: args.checkpoint_every.0,
         stop,
-    };
-    let run = PlannedRun {
-        config: job.config,
-        toml: job.toml,
     };
     let told = Mutex::new(None);
     let statuses = pool.execute(std::slice::from_ref(&run), &Reporter { told: &told });

@@ -20,6 +20,10 @@ enum Act {
     Locked,
     /// Works until told to stop.
     Work,
+    /// Finds the result.
+    Found,
+    /// Finds no images.
+    NoData,
     /// Writes nonsense.
     Babble,
 }
@@ -94,6 +98,10 @@ impl Worker for FakeWorker {
                 reason: "diverged".to_string(),
                 fault,
             },
+            Act::Found => Ending::Found,
+            Act::NoData => Ending::NoData {
+                reason: "mnist is not there".to_string(),
+            },
             Act::Locked => Ending::Locked {
                 folder: self.out.clone(),
                 holder: "process 7".to_string(),
@@ -147,13 +155,17 @@ fn execute(
         .map(|seed| planned(&[("seeds", &seed.to_string())]))
         .collect();
     let statuses = pool.execute(&runs, &Silent);
-    let words = statuses.iter().map(|status| match status {
+    let words = statuses.iter().map(word);
+    (words.collect(), fake.spawned.load(Ordering::Relaxed))
+}
+
+fn word(status: &Status) -> String {
+    match status {
         Status::Done(_) => "done".to_string(),
         Status::Found(_) => "found".to_string(),
         Status::Failed(error) => format!("failed: {error}"),
         Status::Interrupted => "interrupted".to_string(),
-    });
-    (words.collect(), fake.spawned.load(Ordering::Relaxed))
+    }
 }
 
 #[test]
@@ -278,5 +290,66 @@ fn what_a_worker_says_of_a_failure_keeps_whose_fault_it_is() {
     assert_eq!(
         faults.collect::<Vec<_>>(),
         [Fault::Own, Fault::Lasting, Fault::Passing]
+    );
+}
+
+/// Remembers warnings.
+#[derive(Default)]
+struct Warned(Mutex<Vec<String>>);
+impl Watcher for Warned {
+    fn event(&self, _: usize, _: &PlannedRun, event: &Event) {
+        if let Event::Warning(text) = event {
+            lock(&self.0).push(text.clone());
+        }
+    }
+    fn ended(&self, _: usize, _: &PlannedRun, _: &Status) {}
+}
+
+#[test]
+fn results_are_compared_with_the_images_at_hand_by_one_worker() {
+    let go = AtomicBool::new(false);
+    let out = tempfile::tempdir().unwrap();
+    let runs: Vec<PlannedRun> = (1..=4)
+        .map(|seed| planned(&[("seeds", &seed.to_string())]))
+        .collect();
+    // Results of three runs, the third of other images.
+    for (run, sum) in runs.iter().zip(["now", "now", "then"]) {
+        let folder = RunFolder::new(out.path(), &run.config.run_id());
+        folder.create().unwrap();
+        let mut result = finished(&run.config, 50.0);
+        result.provenance.data_sha256 = sum.to_string();
+        folder.write_result(&result).unwrap();
+    }
+    let execute = |act: Act| {
+        let fake = Fake::new(out.path(), &[(1, &[act]), (4, &[Act::NoData])]);
+        let spawner = Spawner(Arc::clone(&fake));
+        let pool = Processes {
+            out: out.path().to_path_buf(),
+            jobs: 1,
+            retries: 0,
+            stop: &go,
+            spawn: &spawner,
+            images: Images::default(),
+        };
+        let warned = Warned::default();
+        let statuses = pool.execute(&runs, &warned);
+        let words: Vec<String> = statuses.iter().map(word).collect();
+        (words, warned.0.into_inner().unwrap())
+    };
+    let (words, warned) = execute(Act::Found);
+    assert_eq!((words[0].as_str(), words[1].as_str()), ("found", "found"));
+    assert!(
+        words[2].contains("its images are no longer those of `rotated-mnist`"),
+        "{}",
+        words[2]
+    );
+    assert_eq!(words[3], "failed: mnist is not there");
+    assert_eq!(warned, Vec::<String>::new());
+    // Where no images can be had, that is said once.
+    let (words, warned) = execute(Act::NoData);
+    assert_eq!(words[..3], ["found"; 3]);
+    assert!(
+        warned.len() == 1 && warned[0].contains("is not known: mnist is not there"),
+        "{warned:?}"
     );
 }

@@ -167,6 +167,29 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
     Ok(())
 }
 
+impl PlannedRun {
+    /// A run that came through a file or a pipe. There, a benchmark of one's own loses the place of its file, which stands in
+    /// the TOML.
+    ///
+    /// # Errors
+    /// [`SettingError`] if that file cannot be read or means something else by now.
+    pub fn received(config: RunConfig, toml: String) -> Result<Self, SettingError> {
+        if !config.benchmark.is_custom() {
+            return Ok(Self { config, toml });
+        }
+        let found = parse_config_toml(&toml)?;
+        if found == config {
+            let config = found;
+            return Ok(Self { config, toml });
+        }
+        let file =
+            (found.benchmark.custom()).map_or(String::new(), |own| own.path.display().to_string());
+        Err(SettingError::Subject(format!(
+            "{file} was changed since the run was planned; start the command again"
+        )))
+    }
+}
+
 /// Reads a run folder's `config.toml` back.
 ///
 /// # Errors
