@@ -71,7 +71,9 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
             "--margin {margin} is out of range: it must be a number of points above 0"
         )));
     }
-    let mut report = Report::new(load_all(&args.folders, &filter(&args.filter)?)?, margin);
+    let loaded = load_all(&args.folders, &filter(&args.filter)?)?;
+    let only_damaged = loaded.runs.is_empty() && !loaded.damaged.is_empty();
+    let mut report = Report::new(loaded, margin);
     let sources = args
         .folders
         .iter()
@@ -100,6 +102,11 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
             crate::files::write(path, text.as_bytes())?;
             printer.note(&format!("written: {}", path.display()));
         }
+    }
+    if only_damaged {
+        return Err(CliError::Failed(
+            "there is no result that can be read: the report names what is damaged".to_string(),
+        ));
     }
     Ok(())
 }

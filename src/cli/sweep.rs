@@ -8,12 +8,14 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::SweepArgs;
-use super::batch::{Place, sizes};
+use super::batch::Place;
+use super::beforehand::{DataState, Sizes};
 use super::cluster::engine;
 use super::printer::Printer;
 use super::run::plan_with_init;
 use crate::experiment::RunError;
 use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::plan::settings::Plan;
 use crate::experiment::run::store::write_atomically;
 use crate::experiment::search::cost::Costs;
 use crate::experiment::search::selection::{Final, Found, SearchError, Tried, search, stages};
@@ -78,7 +80,7 @@ pub(super) fn run(
         typed.extend(config.map(|sum| ("init_sha256", sum)));
     }
     if batch.dry_run {
-        return dry_run(sweep, &typed, batch.json, printer);
+        return dry_run(sweep, &typed, &plan, batch.json, printer);
     }
     if plan.data_missing {
         return Err(CliError::Usage(
@@ -151,6 +153,11 @@ fn write(
     write_atomically(path, text.as_bytes())
 }
 
+/// Whether rows have groups: without `by` all compete in one that has no name.
+fn grouped<'a>(mut groups: impl Iterator<Item = &'a str>) -> bool {
+    groups.any(|group| !group.is_empty())
+}
+
 /// Tables of what was tried and of the winners; no times, so that they are the same wherever the runs were.
 fn show(found: &Found, marks: &[String]) -> String {
     let mut text = String::new();
@@ -169,20 +176,15 @@ fn show(found: &Found, marks: &[String]) -> String {
     if !found.tried.is_empty() {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
-        table.set_header([
-            "round",
-            "images",
-            "group",
-            "tried",
-            "n",
-            "validation accuracy %",
-            "",
-        ]);
+        let group = grouped(found.tried.iter().map(|row| row.group.as_str()));
+        let header = ["round", "images"]
+            .into_iter()
+            .chain(group.then_some("group"));
+        table.set_header(header.chain(["tried", "n", "validation accuracy %", ""]));
         for row in &found.tried {
-            table.add_row([
-                Cell::new(row.round),
-                Cell::new(&row.fraction),
-                Cell::new(&row.group),
+            let first = [Cell::new(row.round), Cell::new(&row.fraction)].into_iter();
+            let first = first.chain(group.then(|| Cell::new(&row.group)));
+            table.add_row(first.chain([
                 Cell::new(words(&row.values)),
                 figure(row.n.to_string()),
                 figure(accuracy(
@@ -192,29 +194,33 @@ fn show(found: &Found, marks: &[String]) -> String {
                     [&row.failed, &row.missing],
                 )),
                 Cell::new(if row.chosen { "chosen" } else { "" }),
-            ]);
+            ]));
         }
         let _ = writeln!(text, "{table}\n");
     }
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["group", "settings", "n", "test accuracy %", "forgetting"]);
+    let group = grouped(found.final_runs.iter().map(|row| row.group.as_str()));
+    let header = group.then_some("group").into_iter();
+    table.set_header(header.chain(["settings", "n", "test accuracy %", "forgetting"]));
     for row in &found.final_runs {
-        table.add_row([
-            Cell::new(&row.group),
-            Cell::new(words(&row.values)),
-            figure(row.n.to_string()),
-            figure(accuracy(
-                row.accuracy,
-                row.std,
-                row.n,
-                [&row.failed, &row.missing],
-            )),
-            figure(
-                row.forgetting
-                    .map_or_else(|| "–".to_string(), |f| format!("{f:.3}")),
-            ),
-        ]);
+        let first = group.then(|| Cell::new(&row.group)).into_iter();
+        table.add_row(
+            first.chain([
+                Cell::new(words(&row.values)),
+                figure(row.n.to_string()),
+                figure(accuracy(
+                    row.accuracy,
+                    row.std,
+                    row.n,
+                    [&row.failed, &row.missing],
+                )),
+                figure(
+                    row.forgetting
+                        .map_or_else(|| "–".to_string(), |f| format!("{f:.3}")),
+                ),
+            ]),
+        );
     }
     let _ = writeln!(text, "{table}");
     text.push_str(
@@ -229,10 +235,14 @@ fn show(found: &Found, marks: &[String]) -> String {
 fn dry_run(
     sweep: &Sweep,
     typed: &[(&'static str, String)],
+    plan: &Plan,
     json: bool,
     printer: &Printer,
 ) -> Result<(), CliError> {
+    let found = Sizes::new(plan.data.as_deref(), printer);
+    let sizes = |config: &RunConfig| found.of(config);
     let mut costs = Costs::new(&sizes);
+    printer.note("measuring a few steps of each kind on this machine ...");
     let (mut text, mut total, mut listed) = (String::new(), 0.0, Vec::new());
     for candidate in &sweep.candidates {
         let _ = writeln!(text, "{} {}", candidate.group, candidate.words());
@@ -258,6 +268,11 @@ fn dry_run(
         sweep.candidates.len(),
         total / 3600.0
     );
+    let first = plan.runs.first();
+    let data = first.map(|run| DataState::of(&run.config, plan.data.as_deref()));
+    if let Some(data) = &data {
+        let _ = writeln!(text, "{data}");
+    }
     if json {
         let candidates = sweep
             .candidates
@@ -266,10 +281,15 @@ fn dry_run(
         let candidates: Vec<_> = candidates.collect();
         printer.data(&format!(
             "{:#}",
-            json!({"candidates": candidates, "stages": listed, "seconds": total})
+            json!({
+                "candidates": candidates,
+                "stages": listed,
+                "seconds": total,
+                "data": data.as_ref().map(DataState::to_json),
+            })
         ));
     } else {
         printer.data(&text);
     }
-    Ok(())
+    data.map_or(Ok(()), |data| data.must_be_there())
 }

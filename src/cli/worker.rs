@@ -11,6 +11,7 @@ use super::CliError;
 use super::args::WorkerArgs;
 use super::execute::load;
 use super::printer::Printer;
+use super::signals::worker_interruption;
 use crate::experiment::Fault;
 use crate::experiment::engine::Watcher;
 use crate::experiment::engine::pool::Pool;
@@ -24,11 +25,7 @@ use crate::experiment::run::runner::{Event, SharedData};
 const INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) fn worker(args: &WorkerArgs, printer: &Printer) -> Result<(), CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    // Ctrl-C at a terminal reaches this process, too; the parent decides what is next.
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
-        .map_err(|e| CliError::Failed(format!("cannot listen for signals: {e}")))?;
+    let stop = worker_interruption()?;
     let init = match &args.init {
         None => None,
         Some(path) => Some(
@@ -110,8 +107,8 @@ fn one(
         checkpoint_every: args.checkpoint_every.0,
         stop,
     };
-    let told = Mutex::new(None);
-    let statuses = pool.execute(std::slice::from_ref(&run), &Reporter { told: &told });
+    let reporter = Reporter::default();
+    let statuses = pool.execute(std::slice::from_ref(&run), &reporter);
     statuses
         .first()
         .map_or_else(|| failed("no run".to_string()), Ending::of)
@@ -127,22 +124,34 @@ fn say(message: &Message) -> Result<(), CliError> {
 }
 
 /// Passes events on to the parent.
-struct Reporter<'a> {
-    /// When a step was last reported.
-    told: &'a Mutex<Option<Instant>>,
+#[derive(Default)]
+struct Reporter {
+    steps: Mutex<Steps>,
 }
 
-impl Watcher for Reporter<'_> {
+/// Which steps the parent knows.
+#[derive(Default)]
+struct Steps {
+    /// When one was last reported.
+    told: Option<Instant>,
+    /// The newest, if it was not: it goes before whatever comes next, or the parent would count too few.
+    kept: Option<Event>,
+}
+
+impl Watcher for Reporter {
     fn event(&self, _: usize, _: &PlannedRun, event: &Event) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Event::Step { .. } = event {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.is_some_and(|at| at.elapsed() < INTERVAL) {
+            if steps.told.is_some_and(|at| at.elapsed() < INTERVAL) {
+                steps.kept = Some(event.clone());
                 return;
             }
-            *told = Some(Instant::now());
+            (steps.told, steps.kept) = (Some(Instant::now()), None);
         }
         // Where the parent is gone, the end of standard input stops the run.
-        let _ = say(&Message::Event(event.clone()));
+        for event in steps.kept.take().iter().chain([event]) {
+            let _ = say(&Message::Event(event.clone()));
+        }
     }
 
     fn ended(&self, _: usize, _: &PlannedRun, _: &Status) {}

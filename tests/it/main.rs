@@ -14,6 +14,8 @@ mod cli_refusals;
 mod cli_runs;
 mod download;
 mod extension;
+#[cfg(target_os = "linux")]
+mod faults;
 mod golden_models;
 mod golden_optimizers;
 mod methods;

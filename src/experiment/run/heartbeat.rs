@@ -152,6 +152,7 @@ pub(in crate::experiment) fn ended(folder: &Path, status: &Status) {
             state.phase = Phase::Done;
             state.accuracy = Some(result.metrics.average_accuracy);
             state.step = result.cost.steps;
+            (state.task, state.tasks) = (result.config.tasks, result.config.tasks);
             let file = std::fs::metadata(folder.join(crate::experiment::run::store::RESULT));
             state.result_bytes = file.ok().map(|file| file.len());
             (state.error, state.fault) = (None, None);

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::execution::{ExecutionSettings, SeedList};
+use super::execution::{ExecutionSettings, SeedList, seeds_text};
 use super::table::entries;
 use super::{SettingError, Settings};
 use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
@@ -17,6 +17,8 @@ use crate::settings::{Profile, Resolver, SettingsOf as _};
 pub struct Plan {
     /// One configuration a seed.
     pub runs: Vec<PlannedRun>,
+    /// All of them as TOML: that of each, with all seeds.
+    pub toml: String,
     /// The data folder; `None` for the embedded sample.
     pub data: Option<PathBuf>,
     /// True where a data folder is needed but none was named.
@@ -52,17 +54,19 @@ impl Settings {
         let SeedList(seeds) = r.get(SeedList::SETTING)?;
         let first = self.config(&r, seeds.first().copied().unwrap_or(1))?;
         let execution = ExecutionSettings::resolve(&r)?;
+        let toml = self.to_toml(&r, &first, &seeds_text(&seeds))?;
         let runs = seeds.into_iter().map(|seed| {
             let config = RunConfig {
                 seed,
                 ..first.clone()
             };
-            let toml = self.to_toml(&r, &config)?;
+            let toml = self.to_toml(&r, &config, &config.seed.to_string())?;
             Ok(PlannedRun { config, toml })
         });
         let (data, embedded) = (r.text("data"), first.data == DataChoice::Embedded);
         Ok(Plan {
             runs: runs.collect::<Result<_, SettingError>>()?,
+            toml,
             data: data.filter(|_| !embedded).map(PathBuf::from),
             // The file of a benchmark of one's own says where its images are.
             data_missing: data.is_none() && first.benchmark.custom().is_none(),
