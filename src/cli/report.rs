@@ -64,6 +64,14 @@ pub(super) fn load_all(folders: &[PathBuf], filter: &Filter) -> Result<Loaded, C
     Ok(loaded)
 }
 
+/// Says which files cannot be read, for commands whose output has no place for it.
+pub(super) fn name_damaged(loaded: &Loaded, printer: &Printer) {
+    for damaged in &loaded.damaged {
+        let path = damaged.path.display();
+        printer.note(&format!("left out: {path}: {}", damaged.reason));
+    }
+}
+
 pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliError> {
     let margin = args.margin;
     if !(margin > 0.0 && margin.is_finite()) {

@@ -246,4 +246,11 @@ fn a_report_of_damaged_files_alone_fails() {
     }
     let text = stdout(&run("report {}/runs", dir.path()));
     assert!(text.contains("result.json"), "{text}");
+    for command in [
+        "export {}/runs --csv {}/x.csv",
+        "plot {}/runs --out {}/plots",
+    ] {
+        refused(&run(command, dir.path()), 1, &["result.json"]);
+    }
+    assert!(!dir.path().join("x.csv").exists(), "no table without a row");
 }
