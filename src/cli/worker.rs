@@ -38,7 +38,7 @@ pub(super) fn worker(args: &WorkerArgs, printer: &Printer) -> Result<(), CliErro
     for line in jobs {
         let ending = match serde_json::from_str::<Job>(&line) {
             Ok(job) => match PlannedRun::received(job.config, job.toml) {
-                Ok(run) => one(args, run, init.as_deref(), &mut data, &stop, printer),
+                Ok(run) => one(args, &run, init.as_deref(), &mut data, &stop, printer),
                 Err(error) => failed(error.to_string()),
             },
             Err(e) => failed(format!("a job that is none: {e}")),
@@ -75,7 +75,7 @@ fn failed(reason: String) -> Ending {
 
 fn one(
     args: &WorkerArgs,
-    run: PlannedRun,
+    run: &PlannedRun,
     init: Option<&[u8]>,
     data: &mut Option<(RunConfig, SharedData)>,
     stop: &AtomicBool,
@@ -108,7 +108,7 @@ fn one(
         stop,
     };
     let reporter = Reporter::default();
-    let statuses = pool.execute(std::slice::from_ref(&run), &reporter);
+    let statuses = pool.execute(std::slice::from_ref(run), &reporter);
     statuses
         .first()
         .map_or_else(|| failed("no run".to_string()), Ending::of)

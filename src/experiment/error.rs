@@ -162,6 +162,10 @@ impl RunError {
     }
 
     /// Something that somebody must mend before any run can be executed.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "for map_err, which gives the error away"
+    )]
     pub(crate) fn lasting(reason: impl ToString) -> Self {
         let (reason, fault) = (reason.to_string(), Fault::Lasting);
         Self::Worker { reason, fault }

@@ -4,6 +4,7 @@
 //! processes and damaged checkpoints have tests of their own (`resume.rs`, `sweep_faults.rs`).
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt as _;
@@ -85,7 +86,7 @@ impl Seen {
         );
         for ((_, command), outcomes) in rows {
             let cells: Vec<&str> = outcomes.values().map(String::as_str).collect();
-            text += &format!("| `{command}` | {} |\n", cells.join(" | "));
+            let _ = writeln!(text, "| `{command}` | {} |", cells.join(" | "));
         }
         text
     }
@@ -200,7 +201,7 @@ fn read_damaged(dir: &Path, seen: &mut Seen) {
             fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
         }),
         ("`result.json` empty", "result.json", |file| {
-            fs::write(file, "").unwrap()
+            fs::write(file, "").unwrap();
         }),
         ("`result.json` a folder", "result.json", |file| {
             fs::remove_file(file).unwrap();

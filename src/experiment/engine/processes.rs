@@ -138,21 +138,29 @@ pub struct Processes<'a> {
     pub images: Images,
 }
 
-/// Checksums of the images at hand, as workers have found them: a configuration that has them, and `None` where they cannot
-/// be had. Results of runs that are done already are compared with them.
+/// Checksums of the images at hand, as workers have found them: a configuration that has them, and what was found. Results of runs that are done already are compared with them.
 #[derive(Debug, Default)]
-pub struct Images(Mutex<Vec<(RunConfig, Option<String>)>>);
+pub struct Images(Mutex<Vec<(RunConfig, Hand)>>);
+
+/// What is known of images.
+#[derive(Clone, Debug)]
+enum Hand {
+    /// They are there, with this checksum.
+    Sum(String),
+    /// They cannot be had.
+    Nothing,
+}
 
 impl Images {
-    fn of(&self, config: &RunConfig) -> Option<Option<String>> {
+    fn of(&self, config: &RunConfig) -> Option<Hand> {
         let known = lock(&self.0);
         let same = known.iter().find(|(of, _)| config.has_images_of(of));
-        same.map(|(_, sum)| sum.clone())
+        same.map(|(_, hand)| hand.clone())
     }
 
-    fn remember(&self, config: &RunConfig, sum: Option<String>) {
+    fn remember(&self, config: &RunConfig, hand: Hand) {
         if self.of(config).is_none() {
-            lock(&self.0).push((config.clone(), sum));
+            lock(&self.0).push((config.clone(), hand));
         }
     }
 }
@@ -225,8 +233,11 @@ impl Processes<'_> {
             Err(error) => return Status::Failed(error),
         };
         let before = match (before, self.images.of(&run.config)) {
-            (Some(result), Some(sum)) => {
-                let same = sum.map_or(Ok(()), |sum| folder.check_data(&result, &sum));
+            (Some(result), Some(hand)) => {
+                let same = match hand {
+                    Hand::Sum(sum) => folder.check_data(&result, &sum),
+                    Hand::Nothing => Ok(()),
+                };
                 return match same {
                     Ok(()) => Status::Found(result),
                     Err(error) => Status::Failed(error),
@@ -263,7 +274,7 @@ impl Processes<'_> {
                     Status::Failed(RunError::Worker { reason, fault })
                 }
                 Ending::NoData { reason } => {
-                    self.images.remember(&run.config, None);
+                    self.images.remember(&run.config, Hand::Nothing);
                     let Some(result) = before else {
                         return Status::Failed(RunError::lasting(reason));
                     };
@@ -326,7 +337,7 @@ impl Processes<'_> {
         match folder.result(&run.config) {
             Ok(Some(result)) => {
                 let sum = result.provenance.data_sha256.clone();
-                self.images.remember(&run.config, Some(sum));
+                self.images.remember(&run.config, Hand::Sum(sum));
                 of(without_tables(result))
             }
             Ok(None) => {

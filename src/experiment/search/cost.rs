@@ -28,8 +28,8 @@ const MEASURED_TASKS: usize = 50;
 const MEASURED_BYTES: usize = 256 << 20;
 /// A batch is not doubled after one that took so long, in seconds.
 const PATIENCE: f64 = 0.4;
-/// How long one operation is repeated, in seconds.
-const REPEATED: f64 = 0.06;
+/// How long one operation is repeated, in seconds: long beside a tick of the scheduler.
+const REPEATED: f64 = 0.1;
 /// Images that are evaluated at once.
 const EVALUATED: usize = 256;
 
@@ -242,9 +242,10 @@ fn measure_update(
 ) -> Result<f64, RunError> {
     let mut optimizer = build_optimizer(config, learner)?;
     let parameters = gradient.len().max(1);
-    let past = match config.optimizer.remembers_tasks {
-        true => config.tasks / 2,
-        false => 0,
+    let past = if config.optimizer.remembers_tasks {
+        config.tasks / 2
+    } else {
+        0
     };
     let fits = (MEASURED_BYTES / (2 * size_of::<f32>() * parameters)).clamp(1, MEASURED_TASKS);
     let mut known = Vec::new();
@@ -281,24 +282,55 @@ fn line(points: &[(f64, f64)], x: f64) -> f64 {
     }
 }
 
-/// The median of several times, the first, which meets cold memory, left out; the only one, where it took long.
+/// Seconds of an operation on a core of its own: the mean of several, the first, which meets cold memory, left out; the only
+/// one, where it took long.
 fn time(mut operation: impl FnMut() -> Result<(), RunError>) -> Result<f64, RunError> {
-    let mut once = || {
-        let began = Instant::now();
-        operation().map(|()| began.elapsed().as_secs_f64())
-    };
-    let first = once()?;
+    let began = Clock::now();
+    operation()?;
+    let first = began.elapsed();
     if first > PATIENCE {
         return Ok(first);
     }
-    let (mut times, mut spent) = (Vec::new(), 0.0);
-    while times.len() < 3 || spent < REPEATED {
-        let took = once()?;
-        spent += took;
-        times.push(took);
+    let (began, mut times) = (Clock::now(), 0);
+    let enough = |began: &Clock| {
+        began.elapsed() >= REPEATED || began.wall.elapsed().as_secs_f64() >= 5.0 * REPEATED
+    };
+    while times < 3 || !enough(&began) {
+        operation()?;
+        times += 1;
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times.get(times.len() / 2).copied().unwrap_or(first))
+    Ok(began.elapsed() / f64::from(times))
+}
+
+/// Time that this thread has had on a processor, where the system tells: what other programs take is not counted.
+struct Clock {
+    processor_ns: Option<u64>,
+    wall: Instant,
+}
+
+impl Clock {
+    fn now() -> Self {
+        Self {
+            processor_ns: processor_ns(),
+            wall: Instant::now(),
+        }
+    }
+
+    /// Seconds since.
+    fn elapsed(&self) -> f64 {
+        let had = processor_ns().zip(self.processor_ns);
+        match had.map(|(now, then)| now.saturating_sub(then)) {
+            // A system that does not count says 0.
+            None | Some(0) => self.wall.elapsed().as_secs_f64(),
+            Some(ns) => ns as f64 / 1e9,
+        }
+    }
+}
+
+/// Nanoseconds that this thread has run, to a tick of the scheduler (Linux).
+fn processor_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok()
 }
 
 /// Bytes of memory that the machine, or the container that the program runs in, has left; `None` where the system does not

@@ -333,7 +333,9 @@ pub fn search(
             for group in groups(sweep) {
                 if let Err(error) = choose(&group, new, round) {
                     // What was tried is worth keeping though nothing is chosen.
-                    new.iter_mut().for_each(|row| row.chosen = false);
+                    for row in new.iter_mut() {
+                        row.chosen = false;
+                    }
                     progress(&tried)?;
                     return Err(error);
                 }
