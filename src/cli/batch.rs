@@ -7,27 +7,17 @@ use std::sync::atomic::AtomicBool;
 
 use super::CliError;
 use super::args::{BatchArgs, Engines};
-use super::execute::interruption;
+use super::beforehand::{Sizes, jobs, too_large};
 use super::printer::Printer;
 use super::progress::Progress;
-use crate::data;
+use super::signals::interruption;
 use crate::experiment::RunError;
 use crate::experiment::engine::manifest::{self, Header, ManifestError};
-use crate::experiment::engine::processes::{Processes, Program};
-use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::engine::processes::{Images, Processes, Program};
 use crate::experiment::plan::settings::Interval;
 use crate::experiment::plan::settings::{Plan, PlannedRun};
 use crate::experiment::run::execution::Status;
 use crate::experiment::search::selection::Engine;
-
-/// Training and test images of a configuration: of the sample in the program, or as published.
-pub(super) fn sizes(config: &RunConfig) -> Result<(usize, usize), RunError> {
-    if config.data == DataChoice::Embedded {
-        let sample = data::embedded::mnist_sample()?;
-        return Ok((sample.train.len(), sample.test.len()));
-    }
-    Ok(config.benchmark.counts())
-}
 
 impl From<ManifestError> for CliError {
     fn from(error: ManifestError) -> Self {
@@ -96,7 +86,7 @@ pub(super) fn write_manifest(place: &Place, runs: &[PlannedRun]) -> Result<PathB
     );
     manifest::write(&place.out, &header, runs).map_err(|error| match error {
         ManifestError::Write(error) => error,
-        other => RunError::Worker(other.to_string()),
+        other => RunError::lasting(other),
     })
 }
 
@@ -108,13 +98,22 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 impl Engine for Local<'_> {
     fn execute(&mut self, stage: &str, runs: &[PlannedRun]) -> Result<Vec<Status>, RunError> {
         write_manifest(self.place, runs)?;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let jobs = self.place.jobs;
-        let jobs = jobs.unwrap_or((cores / self.place.threads.max(1)).max(1));
+        let jobs = jobs(self.place.jobs, self.place.threads);
         let (count, out) = (runs.len(), self.place.out.display());
         self.printer.note(&format!(
             "{stage}: {count} runs into {out}, {jobs} side by side"
         ));
+        if let Some(first) = runs.first() {
+            let (config, side_by_side) = (&first.config, jobs.min(count));
+            let found = Sizes::new(self.place.data.as_deref(), self.printer);
+            let (train, test) = found.of(config)?;
+            let shape = config.images().1;
+            let image_bytes = (train + test) * shape.channels * shape.height * shape.width;
+            // Every worker reads them.
+            if let Some(warning) = too_large(config, image_bytes * side_by_side, side_by_side)? {
+                self.printer.note(&format!("warning: {warning}"));
+            }
+        }
         let mut arguments: Vec<OsString> = vec!["worker".into(), "--out".into()];
         arguments.push(self.place.out.clone().into());
         arguments.extend(["--threads".into(), self.place.threads.to_string().into()]);
@@ -131,6 +130,7 @@ impl Engine for Local<'_> {
             retries: self.place.retries,
             stop: &self.stop,
             spawn: &Program { arguments },
+            images: Images::default(),
         };
         let progress = Progress::new(self.printer, runs.len());
         Ok(pool.execute(runs, &progress))

@@ -6,6 +6,11 @@ use clap::{Args, ValueEnum};
 
 use crate::experiment::plan::settings::Interval;
 
+/// Heading of flags that no result depends on.
+const EXECUTION: &str = "Execution (no result depends on it)";
+/// Heading of flags for a cluster.
+const SLURM: &str = "With --engine slurm";
+
 /// Flags of `replicate`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReplicateArgs {
@@ -17,8 +22,8 @@ pub(in crate::cli) struct ReplicateArgs {
     /// Epochs a task, for baselines: 1 (Table 1) or 5 (Table 5) [default: 1; with `all`: both]
     #[arg(long)]
     pub(in crate::cli) epochs: Option<usize>,
-    /// Only these rows, by their labels (as --dry-run shows them)
-    #[arg(long, value_delimiter = ',')]
+    /// Only these rows, by their labels (as --dry-run shows them), separated by commas; may be repeated
+    #[arg(long, value_name = "LABELS")]
     pub(in crate::cli) only: Vec<String>,
     /// Seeds, as 1-5 or 1,3,7 [default: 1-5, as published]
     #[arg(long)]
@@ -48,7 +53,7 @@ pub(in crate::cli) struct SweepArgs {
 /// Flags of `status`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct StatusArgs {
-    /// Folder of run folders
+    /// Folder that is searched for run folders, with all folders in it
     pub(in crate::cli) dir: PathBuf,
     /// Show every run, not only those that run or have failed
     #[arg(long)]
@@ -124,34 +129,34 @@ pub(in crate::cli) struct WorkerArgs {
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct BatchArgs {
     /// Data folder, or `embedded` for the MNIST sample in the program
-    #[arg(long, env = "TAGCL_DATA")]
+    #[arg(long, env = "TAGCL_DATA", help_heading = EXECUTION)]
     pub(in crate::cli) data: Option<String>,
     /// Folder for run folders [default: runs; of a sweep runs/NAME after its file]
-    #[arg(long, env = "TAGCL_OUT")]
+    #[arg(long, env = "TAGCL_OUT", help_heading = EXECUTION)]
     pub(in crate::cli) out: Option<PathBuf>,
     /// Runs side by side [default: one a core]
-    #[arg(long)]
+    #[arg(long, help_heading = EXECUTION)]
     pub(in crate::cli) jobs: Option<String>,
     /// Threads inside each run; results do not depend on it [default: 1]
-    #[arg(long)]
+    #[arg(long, help_heading = EXECUTION)]
     pub(in crate::cli) threads: Option<String>,
     /// Seconds between checkpoints of a run, or off; results do not depend on it [default: 60]
-    #[arg(long)]
+    #[arg(long, help_heading = EXECUTION)]
     pub(in crate::cli) checkpoint_every: Option<String>,
     /// Further attempts for a run whose process died or that met an error of the system [default: 0; with slurm 2]
-    #[arg(long)]
+    #[arg(long, help_heading = EXECUTION)]
     pub(in crate::cli) retries: Option<usize>,
     /// What executes the runs
-    #[arg(long, value_enum, default_value_t = Engines::Local)]
+    #[arg(long, value_enum, default_value_t = Engines::Local, help_heading = EXECUTION)]
     pub(in crate::cli) engine: Engines,
-    /// Slurm: time limit of a task, in Slurm's notation [default: the partition's]
-    #[arg(long)]
+    /// Time limit of a task, in Slurm's notation [default: the partition's]
+    #[arg(long, help_heading = SLURM)]
     pub(in crate::cli) time_limit: Option<String>,
-    /// Slurm: argument for sbatch, as --slurm-arg=--partition=cpu; may be repeated
-    #[arg(long, allow_hyphen_values = true)]
+    /// Argument for sbatch, as --slurm-arg=--partition=cpu; may be repeated
+    #[arg(long, allow_hyphen_values = true, help_heading = SLURM)]
     pub(in crate::cli) slurm_arg: Vec<String>,
-    /// Slurm: seconds between two looks at the queue
-    #[arg(long, default_value_t = 10.0)]
+    /// Seconds between two looks at the queue
+    #[arg(long, default_value_t = 10.0, help_heading = SLURM)]
     pub(in crate::cli) poll: f64,
     /// List the runs and estimate their cost; run nothing
     #[arg(long)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::CliError;
 use super::args::{BatchArgs, Engines};
 use super::batch::{Local, Place, absolute, write_manifest};
-use super::execute::interruption;
 use super::printer::Printer;
+use super::signals::interruption;
 use crate::experiment::RunError;
 use crate::experiment::engine::slurm::{Installed, Slurm, SlurmError};
 use crate::experiment::plan::settings::PlannedRun;
@@ -84,7 +84,7 @@ impl Engine for OnSlurm<'_> {
         let statuses = slurm.execute(runs, &mut Installed, &mut |text| printer.note(text));
         statuses.map_err(|error| match error {
             SlurmError::Run(error) => error,
-            other => RunError::Worker(other.to_string()),
+            other => RunError::lasting(other),
         })
     }
 }

@@ -1,16 +1,16 @@
 //! Executing a list of runs for a person: data, pool, progress, interruption, summary.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::CliError;
+use super::beforehand::{jobs, too_large};
 use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use super::progress::Progress;
+use super::signals::interruption;
 use crate::data;
 use crate::experiment::benchmark::sources::load_images;
 use crate::experiment::engine::pool::Pool;
@@ -97,8 +97,10 @@ pub(super) fn execute(
         ));
     }
     let data = load(&first.config, how.data, printer)?;
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let jobs = how.jobs.unwrap_or((cores / how.threads.max(1)).max(1));
+    let jobs = jobs(how.jobs, how.threads);
+    if let Some(warning) = too_large(&first.config, 0, jobs.min(runs.len()))? {
+        printer.note(&format!("warning: {warning}"));
+    }
     let pool = Pool {
         out: how.out,
         data: &data,
@@ -178,19 +180,6 @@ fn initial_weights(config: &RunConfig, bytes: &[u8]) -> Result<String, CliError>
         "initial weights: {} tensors; {fate}",
         weights.len()
     ))
-}
-
-/// A flag that Ctrl-C (or SIGTERM) sets; a second one ends the program at once.
-pub(super) fn interruption() -> Result<Arc<AtomicBool>, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .map_err(|e| CliError::Failed(format!("cannot listen for Ctrl-C: {e}")))?;
-    Ok(stop)
 }
 
 fn to_json(

@@ -3,7 +3,7 @@
 use super::CliError;
 use super::args::ExportArgs;
 use super::printer::Printer;
-use super::report::{filter, load_all};
+use super::report::{filter, load_all, name_damaged};
 use crate::report::files::{EXPORTS, ExportError};
 
 impl From<ExportError> for CliError {
@@ -24,7 +24,14 @@ pub(super) fn export(args: &ExportArgs, printer: &Printer) -> Result<(), CliErro
         )));
     }
     let loaded = load_all(std::slice::from_ref(&args.folder), &filter(&args.filter)?)?;
+    name_damaged(&loaded, printer);
     let runs = &loaded.runs;
+    if runs.is_empty() {
+        return Err(CliError::Failed(format!(
+            "nothing to export: no run in {} has a result that can be read (tagcl report lists them)",
+            args.folder.display()
+        )));
+    }
     for (export, path) in targets {
         (export.write)(runs, path)?;
         printer.note(&format!("{} {}", export.done, path.display()));

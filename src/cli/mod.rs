@@ -6,6 +6,7 @@
 mod args;
 mod batch;
 mod batch_args;
+mod beforehand;
 mod cluster;
 mod compare;
 mod data;
@@ -24,6 +25,7 @@ mod run;
 mod run_manifest;
 mod setting_flags;
 mod show;
+mod signals;
 mod status;
 mod sweep;
 mod worker;
@@ -37,7 +39,7 @@ use crate::experiment::paper::replicate::ReplicateError;
 use crate::experiment::plan::settings::SettingError;
 use crate::kernels::Level;
 use args::{Cli, Command};
-use printer::{Printer, stdout_was_closed};
+use printer::Printer;
 
 /// Why the program ends with a code other than 0.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +119,7 @@ pub fn main() -> ExitCode {
         ));
         return ExitCode::from(2);
     }
-    let closed = cli.command.only_prints() && stdout_was_closed();
+    let closed = cli.command.only_prints() && crate::kernels::standard_output::was_closed();
     let done = match cli.command {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),

@@ -3,19 +3,13 @@
 use super::CliError;
 use super::args::{ALL_PLOTS, PictureFormat, PlotArgs};
 use super::printer::Printer;
-use super::report::{filter, load_all};
+use super::report::{filter, load_all, name_damaged};
 use crate::report::plot::{Figure, PLOTS, PlotError, plots};
 use crate::report::summary::{MARGIN, Report};
 
 pub(super) fn plot(args: &PlotArgs, printer: &Printer) -> Result<(), CliError> {
     let loaded = load_all(&args.folders, &filter(&args.filter)?)?;
-    for damaged in &loaded.damaged {
-        printer.note(&format!(
-            "left out: {}: {}",
-            damaged.path.display(),
-            damaged.reason
-        ));
-    }
+    name_damaged(&loaded, printer);
     let report = Report::new(loaded, MARGIN);
     let mut figures: Vec<Figure> = Vec::new();
     let all = args.what.iter().any(|what| what == ALL_PLOTS);

@@ -105,17 +105,3 @@ impl Printer {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 }
-
-/// Whether the program was started with standard output closed.
-///
-/// Before `main`, Rust's runtime opens `/dev/null`, for reading and writing, in the place of a closed descriptor, so that
-/// no file can get its number; what is printed then vanishes without an error. A shell's `> /dev/null` opens it for
-/// writing alone. (Some programs give their children `/dev/null` opened for both: they cannot be told apart, so this is
-/// asked only where the printed text is all that a command is for.)
-pub(super) fn stdout_was_closed() -> bool {
-    let link = std::fs::read_link("/proc/self/fd/1");
-    let info = std::fs::read_to_string("/proc/self/fdinfo/1").unwrap_or_default();
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-    let mode = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    link.is_ok_and(|to| to.as_os_str() == "/dev/null") && mode.is_some_and(|mode| mode & 3 == 2)
-}

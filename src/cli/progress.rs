@@ -57,10 +57,12 @@ impl<'a> Progress<'a> {
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new(steps as u64).with_position(before as u64));
             bar.reset_eta();
-            let template = "{prefix} {bar:24} {pos}/{len} steps, {rate}, {eta} left {msg}";
+            let template = "{prefix} {bar:24} {pos}/{len} steps{rate}, {eta} left {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 let rate = |state: &ProgressState, text: &mut dyn Write| {
-                    let _ = write!(text, "{:.0}/s", state.per_sec());
+                    if state.per_sec() > 0.0 {
+                        let _ = write!(text, ", {}", speed(state.per_sec()));
+                    }
                 };
                 bar.set_style(style.with_key("rate", rate).progress_chars("━━─"));
             }
@@ -101,6 +103,15 @@ fn short(run: &PlannedRun) -> String {
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Steps a second, in a unit that keeps a figure before the point.
+pub(super) fn speed(rate: f64) -> String {
+    match rate {
+        rate if rate >= 9.95 => format!("{rate:.0} steps/s"),
+        rate if rate >= 0.95 => format!("{rate:.1} steps/s"),
+        rate => format!("{:.1} s/step", 1.0 / rate),
+    }
 }
 
 pub(super) fn duration(seconds: f64) -> String {
@@ -173,9 +184,11 @@ impl Watcher for Progress<'_> {
                 active.told = Some(Instant::now());
                 let elapsed = active.began.elapsed().as_secs_f64();
                 let rate = (active.step - active.before) as f64 / elapsed.max(1e-9);
-                let left = active.steps.saturating_sub(active.step);
-                let left = duration(left as f64 / rate.max(1e-9));
-                let line = format!("{}: {text}, {rate:.0} steps/s, {left} left", short(run));
+                let mut line = format!("{}: {text}", short(run));
+                if rate > 0.0 {
+                    let left = active.steps.saturating_sub(active.step) as f64 / rate;
+                    let _ = write!(line, ", {}, {} left", speed(rate), duration(left));
+                }
                 drop(state);
                 self.line(&line);
             }
@@ -187,6 +200,10 @@ impl Watcher for Progress<'_> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = state.active.remove(&index).and_then(|active| active.bar) {
             bar.finish_and_clear();
+        }
+        // After Ctrl-C one line says what has become of all of them.
+        if matches!(status, Status::Interrupted) {
+            return;
         }
         state.ended += 1;
         let count = format!("[{}/{}]", state.ended, self.runs);
@@ -204,8 +221,28 @@ impl Watcher for Progress<'_> {
             }
             Status::Found(_) => "complete already, not run again".to_string(),
             Status::Failed(error) => format!("FAILED: {error}"),
-            Status::Interrupted => "interrupted".to_string(),
+            Status::Interrupted => return,
         };
         self.line(&format!("{count} {}: {result}", short(run)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_is_never_nought() {
+        for (rate, text) in [
+            (1234.4, "1234 steps/s"),
+            (10.0, "10 steps/s"),
+            (9.96, "10 steps/s"),
+            (9.94, "9.9 steps/s"),
+            (1.0, "1.0 steps/s"),
+            (0.5, "2.0 s/step"),
+            (0.01, "100.0 s/step"),
+        ] {
+            assert_eq!(speed(rate), text);
+        }
     }
 }

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::ReplicateArgs;
-use super::batch::{Place, sizes};
+use super::batch::Place;
+use super::beforehand::{DataState, Sizes};
 use super::cluster::engine;
 use super::execute::summary;
 use super::printer::Printer;
@@ -16,7 +17,8 @@ use super::sweep;
 use crate::experiment::paper::replicate::{
     PaperStream, ROTATED_MNIST, Replication, Row, all_rows, only, rows,
 };
-use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::plan::config::RunConfig;
+use crate::experiment::plan::settings::{Plan, PlannedRun};
 use crate::experiment::search::cost::{Costs, Estimate};
 use crate::experiment::search::sweep::{Selection, Sweep};
 use crate::settings::parse_name;
@@ -62,7 +64,7 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
         return Ok(());
     };
     if args.batch.dry_run {
-        return dry_run(&planned, args.batch.json, printer);
+        return dry_run(&planned, &plan, args.batch.json, printer);
     }
     let runs: Vec<PlannedRun> = planned.into_iter().flat_map(|p| p.runs).collect();
     if plan.data_missing {
@@ -145,8 +147,16 @@ fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
     Ok(only(found, &args.only)?)
 }
 
-fn dry_run(planned: &[Planned], json: bool, printer: &Printer) -> Result<(), CliError> {
+fn dry_run(
+    planned: &[Planned],
+    plan: &Plan,
+    json: bool,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let found = Sizes::new(plan.data.as_deref(), printer);
+    let sizes = |config: &RunConfig| found.of(config);
     let mut costs = Costs::new(&sizes);
+    printer.note("measuring a few steps of each kind on this machine ...");
     let (mut total, mut count, mut listed) = (0.0, 0, Vec::new());
     let mut text = String::new();
     for Planned { row, runs } in planned {
@@ -186,15 +196,23 @@ fn dry_run(planned: &[Planned], json: bool, printer: &Printer) -> Result<(), Cli
             }));
         }
     }
+    let first = plan.runs.first();
+    let data = first.map_or(DataState::There, |run| {
+        DataState::of(&run.config, plan.data.as_deref())
+    });
     if json {
-        printer.data(&format!("{:#}", json!({"runs": listed, "seconds": total})));
-        return Ok(());
+        printer.data(&format!(
+            "{:#}",
+            json!({"runs": listed, "seconds": total, "data": data.to_json()})
+        ));
+        return data.must_be_there();
     }
     let _ = writeln!(
         text,
-        "{count} runs, about {:.1} hours on one core of this machine (measured over four steps of each kind)",
+        "{count} runs, about {:.1} hours on one core of this machine (measured over a few steps of each kind)",
         total / 3600.0
     );
+    let _ = writeln!(text, "{data}");
     printer.data(&text);
-    Ok(())
+    data.must_be_there()
 }

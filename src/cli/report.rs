@@ -64,6 +64,14 @@ pub(super) fn load_all(folders: &[PathBuf], filter: &Filter) -> Result<Loaded, C
     Ok(loaded)
 }
 
+/// Says which files cannot be read, for commands whose output has no place for it.
+pub(super) fn name_damaged(loaded: &Loaded, printer: &Printer) {
+    for damaged in &loaded.damaged {
+        let path = damaged.path.display();
+        printer.note(&format!("left out: {path}: {}", damaged.reason));
+    }
+}
+
 pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliError> {
     let margin = args.margin;
     if !(margin > 0.0 && margin.is_finite()) {
@@ -71,7 +79,9 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
             "--margin {margin} is out of range: it must be a number of points above 0"
         )));
     }
-    let mut report = Report::new(load_all(&args.folders, &filter(&args.filter)?)?, margin);
+    let loaded = load_all(&args.folders, &filter(&args.filter)?)?;
+    let only_damaged = loaded.runs.is_empty() && !loaded.damaged.is_empty();
+    let mut report = Report::new(loaded, margin);
     let sources = args
         .folders
         .iter()
@@ -100,6 +110,11 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
             crate::files::write(path, text.as_bytes())?;
             printer.note(&format!("written: {}", path.display()));
         }
+    }
+    if only_damaged {
+        return Err(CliError::Failed(
+            "there is no result that can be read: the report names what is damaged".to_string(),
+        ));
     }
     Ok(())
 }

@@ -2,11 +2,10 @@
 
 use super::CliError;
 use super::args::RunArgs;
-use super::batch::sizes;
-use super::execute::{Execution, execute, load};
+use super::beforehand::{DataState, Memory, Sizes, jobs};
+use super::execute::{Execution, execute};
 use super::printer::Printer;
 use super::setting_flags::ENVIRONMENT;
-use crate::experiment::RunError;
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::plan::settings::{Origin, Plan, Settings};
 use crate::experiment::run::runner::sha256;
@@ -71,37 +70,46 @@ fn dry_run(plan: &Plan, json: bool, printer: &Printer) -> Result<(), CliError> {
     let Some(first) = plan.runs.first() else {
         return Ok(());
     };
-    let sizes = |config: &RunConfig| {
-        if config.benchmark.custom().is_none() {
-            return sizes(config);
-        }
-        let data = load(config, None, printer).map_err(|e| RunError::Worker(e.to_string()))?;
-        Ok((data.train.len(), data.test.len()))
-    };
+    let found = Sizes::new(plan.data.as_deref(), printer);
+    let sizes = |config: &RunConfig| found.of(config);
+    let data = DataState::of(&first.config, plan.data.as_deref());
+    if !json {
+        printer.data(&plan.toml);
+    }
+    printer.note("measuring a few steps on this machine ...");
     let cost = Costs::new(&sizes).of(&first.config)?;
     let runs = plan.runs.len();
+    let memory = Memory::of(&cost, jobs(plan.jobs, plan.threads).min(runs));
     if json {
         let ids: Vec<_> = plan.runs.iter().map(|r| r.config.run_id()).collect();
-        let value = serde_json::json!({"runs": ids, "config": first.config, "cost_per_run": cost});
+        let value = serde_json::json!({
+            "runs": ids,
+            "config": first.config,
+            "cost_per_run": cost,
+            "data": data.to_json(),
+            "memory": memory,
+        });
         printer.data(&format!("{value:#}"));
-        return Ok(());
+    } else {
+        let Estimate {
+            parameters,
+            steps,
+            evaluated_images,
+            optimizer_state_bytes,
+            seconds,
+            ..
+        } = cost;
+        let megabytes = optimizer_state_bytes as f64 / 1e6;
+        printer.data(&format!(
+            "# {runs} run(s) into {}; each: {parameters} parameters, {steps} training steps, \
+             {evaluated_images} images evaluated,\n# {megabytes:.1} MB of optimizer state at the end, about {:.0} s \
+             on one core of this machine (timed over a few steps)\n# {memory}\n# {data}",
+            plan.out.display(),
+            seconds.ceil()
+        ));
     }
-    printer.data(&first.toml);
-    let Estimate {
-        parameters,
-        steps,
-        evaluated_images,
-        optimizer_state_bytes,
-        seconds,
-        ..
-    } = cost;
-    let megabytes = optimizer_state_bytes as f64 / 1e6;
-    printer.data(&format!(
-        "# {runs} run(s) into {}; each: {parameters} parameters, {steps} training steps, \
-         {evaluated_images} images evaluated,\n# {megabytes:.1} MB of optimizer state at the end, about {:.0} s \
-         on one core of this machine (timed over four steps)",
-        plan.out.display(),
-        seconds.ceil()
-    ));
-    Ok(())
+    if let Some(warning) = memory.warning() {
+        printer.note(&format!("warning: {warning}"));
+    }
+    data.must_be_there()
 }

@@ -10,7 +10,7 @@ use console::{Term, truncate_str};
 use super::CliError;
 use super::args::StatusArgs;
 use super::printer::Printer;
-use super::progress::duration;
+use super::progress::{duration, speed};
 use crate::experiment::engine::survey::{RunStatus, State, Survey, survey};
 
 /// Failures shown unless all runs are asked for.
@@ -80,6 +80,9 @@ fn counts(survey: &Survey) -> String {
         (count > 0).then(|| format!("{count} {}", state.name()))
     });
     let states: Vec<String> = states.collect();
+    if all == 0 {
+        return "0 runs: no run folders here or below".to_string();
+    }
     format!("{all} runs: {}", states.join(", "))
 }
 
@@ -136,7 +139,7 @@ fn line(run: &RunStatus, width: usize) -> String {
         let _ = write!(text, "  {:.0}%", 100.0 * share);
     }
     if let Some(rate) = run.steps_per_s {
-        let _ = write!(text, "  {rate:.1} steps/s");
+        let _ = write!(text, "  {}", speed(rate));
     }
     if let Some(left) = run.left_s {
         let _ = write!(text, "  {} left", duration(left));

@@ -8,16 +8,18 @@ use serde_json::json;
 
 use super::CliError;
 use super::args::SweepArgs;
-use super::batch::{Place, sizes};
+use super::batch::Place;
+use super::beforehand::{DataState, Sizes};
 use super::cluster::engine;
 use super::printer::Printer;
 use super::run::plan_with_init;
 use crate::experiment::RunError;
 use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::plan::settings::Plan;
 use crate::experiment::run::store::write_atomically;
 use crate::experiment::search::cost::Costs;
 use crate::experiment::search::selection::{Final, Found, SearchError, Tried, search, stages};
-use crate::experiment::search::sweep::{Sweep, SweepError};
+use crate::experiment::search::sweep::{Sweep, SweepError, words};
 
 impl From<SweepError> for CliError {
     fn from(error: SweepError) -> Self {
@@ -31,7 +33,9 @@ impl From<SearchError> for CliError {
             SearchError::Sweep(error) => error.into(),
             SearchError::Run(error) => error.into(),
             SearchError::Interrupted => Self::Interrupted,
-            SearchError::NothingLeft { .. } => Self::Failed(error.to_string()),
+            SearchError::NotJudged { .. } | SearchError::NothingLeft { .. } => {
+                Self::Failed(error.to_string())
+            }
         }
     }
 }
@@ -76,7 +80,7 @@ pub(super) fn run(
         typed.extend(config.map(|sum| ("init_sha256", sum)));
     }
     if batch.dry_run {
-        return dry_run(sweep, &typed, batch.json, printer);
+        return dry_run(sweep, &typed, &plan, batch.json, printer);
     }
     if plan.data_missing {
         return Err(CliError::Usage(
@@ -106,7 +110,7 @@ pub(super) fn run(
     let failed = found
         .final_runs
         .iter()
-        .filter_map(|f| Some((f, f.failed.as_ref()?)));
+        .filter_map(|f| Some((f, f.failed.as_ref().or(f.missing.as_ref())?)));
     let mut any = 0;
     for (row, reason) in failed {
         any += 1;
@@ -149,60 +153,74 @@ fn write(
     write_atomically(path, text.as_bytes())
 }
 
-fn words(values: &[(String, String)]) -> String {
-    let words: Vec<String> = values.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    words.join(" ")
+/// Whether rows have groups: without `by` all compete in one that has no name.
+fn grouped<'a>(mut groups: impl Iterator<Item = &'a str>) -> bool {
+    groups.any(|group| !group.is_empty())
 }
 
 /// Tables of what was tried and of the winners; no times, so that they are the same wherever the runs were.
 fn show(found: &Found, marks: &[String]) -> String {
     let mut text = String::new();
     let figure = |cell: String| Cell::new(cell).set_alignment(CellAlignment::Right);
-    let accuracy =
-        |mean: Option<f64>, std: Option<f64>, failed: &Option<String>| match (mean, std, failed) {
-            (_, _, Some(_)) => "failed".to_string(),
-            (Some(mean), Some(std), None) => format!("{mean:.2} ± {std:.2}"),
+    let accuracy = |mean: Option<f64>, std: Option<f64>, n: usize, lost: [&Option<String>; 2]| {
+        let [failed, missing] = lost.map(Option::is_some);
+        match (mean, std) {
+            _ if missing => "no result".to_string(),
+            _ if failed => "failed".to_string(),
+            // One value has no spread.
+            (Some(mean), _) if n < 2 => format!("{mean:.2}"),
+            (Some(mean), Some(std)) => format!("{mean:.2} ± {std:.2}"),
             _ => "–".to_string(),
-        };
+        }
+    };
     if !found.tried.is_empty() {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
-        table.set_header([
-            "round",
-            "images",
-            "group",
-            "tried",
-            "n",
-            "validation accuracy %",
-            "",
-        ]);
+        let group = grouped(found.tried.iter().map(|row| row.group.as_str()));
+        let header = ["round", "images"]
+            .into_iter()
+            .chain(group.then_some("group"));
+        table.set_header(header.chain(["tried", "n", "validation accuracy %", ""]));
         for row in &found.tried {
-            table.add_row([
-                Cell::new(row.round),
-                Cell::new(&row.fraction),
-                Cell::new(&row.group),
+            let first = [Cell::new(row.round), Cell::new(&row.fraction)].into_iter();
+            let first = first.chain(group.then(|| Cell::new(&row.group)));
+            table.add_row(first.chain([
                 Cell::new(words(&row.values)),
                 figure(row.n.to_string()),
-                figure(accuracy(row.accuracy, row.std, &row.failed)),
+                figure(accuracy(
+                    row.accuracy,
+                    row.std,
+                    row.n,
+                    [&row.failed, &row.missing],
+                )),
                 Cell::new(if row.chosen { "chosen" } else { "" }),
-            ]);
+            ]));
         }
         let _ = writeln!(text, "{table}\n");
     }
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(["group", "settings", "n", "test accuracy %", "forgetting"]);
+    let group = grouped(found.final_runs.iter().map(|row| row.group.as_str()));
+    let header = group.then_some("group").into_iter();
+    table.set_header(header.chain(["settings", "n", "test accuracy %", "forgetting"]));
     for row in &found.final_runs {
-        table.add_row([
-            Cell::new(&row.group),
-            Cell::new(words(&row.values)),
-            figure(row.n.to_string()),
-            figure(accuracy(row.accuracy, row.std, &row.failed)),
-            figure(
-                row.forgetting
-                    .map_or_else(|| "–".to_string(), |f| format!("{f:.3}")),
-            ),
-        ]);
+        let first = group.then(|| Cell::new(&row.group)).into_iter();
+        table.add_row(
+            first.chain([
+                Cell::new(words(&row.values)),
+                figure(row.n.to_string()),
+                figure(accuracy(
+                    row.accuracy,
+                    row.std,
+                    row.n,
+                    [&row.failed, &row.missing],
+                )),
+                figure(
+                    row.forgetting
+                        .map_or_else(|| "–".to_string(), |f| format!("{f:.3}")),
+                ),
+            ]),
+        );
     }
     let _ = writeln!(text, "{table}");
     text.push_str(
@@ -217,10 +235,14 @@ fn show(found: &Found, marks: &[String]) -> String {
 fn dry_run(
     sweep: &Sweep,
     typed: &[(&'static str, String)],
+    plan: &Plan,
     json: bool,
     printer: &Printer,
 ) -> Result<(), CliError> {
+    let found = Sizes::new(plan.data.as_deref(), printer);
+    let sizes = |config: &RunConfig| found.of(config);
     let mut costs = Costs::new(&sizes);
+    printer.note("measuring a few steps of each kind on this machine ...");
     let (mut text, mut total, mut listed) = (String::new(), 0.0, Vec::new());
     for candidate in &sweep.candidates {
         let _ = writeln!(text, "{} {}", candidate.group, candidate.words());
@@ -246,6 +268,11 @@ fn dry_run(
         sweep.candidates.len(),
         total / 3600.0
     );
+    let first = plan.runs.first();
+    let data = first.map(|run| DataState::of(&run.config, plan.data.as_deref()));
+    if let Some(data) = &data {
+        let _ = writeln!(text, "{data}");
+    }
     if json {
         let candidates = sweep
             .candidates
@@ -254,10 +281,15 @@ fn dry_run(
         let candidates: Vec<_> = candidates.collect();
         printer.data(&format!(
             "{:#}",
-            json!({"candidates": candidates, "stages": listed, "seconds": total})
+            json!({
+                "candidates": candidates,
+                "stages": listed,
+                "seconds": total,
+                "data": data.as_ref().map(DataState::to_json),
+            })
         ));
     } else {
         printer.data(&text);
     }
-    Ok(())
+    data.map_or(Ok(()), |data| data.must_be_there())
 }

@@ -11,6 +11,8 @@ use super::CliError;
 use super::args::WorkerArgs;
 use super::execute::load;
 use super::printer::Printer;
+use super::signals::worker_interruption;
+use crate::experiment::Fault;
 use crate::experiment::engine::Watcher;
 use crate::experiment::engine::pool::Pool;
 use crate::experiment::engine::processes::{Ending, Job, Message, STOP};
@@ -23,11 +25,7 @@ use crate::experiment::run::runner::{Event, SharedData};
 const INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) fn worker(args: &WorkerArgs, printer: &Printer) -> Result<(), CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    // Ctrl-C at a terminal reaches this process, too; the parent decides what is next.
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
-        .map_err(|e| CliError::Failed(format!("cannot listen for signals: {e}")))?;
+    let stop = worker_interruption()?;
     let init = match &args.init {
         None => None,
         Some(path) => Some(
@@ -39,7 +37,10 @@ pub(super) fn worker(args: &WorkerArgs, printer: &Printer) -> Result<(), CliErro
     let mut data: Option<(RunConfig, SharedData)> = None;
     for line in jobs {
         let ending = match serde_json::from_str::<Job>(&line) {
-            Ok(job) => one(args, job, init.as_deref(), &mut data, &stop, printer),
+            Ok(job) => match PlannedRun::received(job.config, job.toml) {
+                Ok(run) => one(args, &run, init.as_deref(), &mut data, &stop, printer),
+                Err(error) => failed(error.to_string()),
+            },
             Err(e) => failed(format!("a job that is none: {e}")),
         };
         say(&Message::Ended(ending))?;
@@ -68,13 +69,13 @@ fn listen(stop: Arc<AtomicBool>) -> mpsc::Receiver<String> {
 }
 
 fn failed(reason: String) -> Ending {
-    let again = false;
-    Ending::Failed { reason, again }
+    let fault = Fault::Lasting;
+    Ending::Failed { reason, fault }
 }
 
 fn one(
     args: &WorkerArgs,
-    job: Job,
+    run: &PlannedRun,
     init: Option<&[u8]>,
     data: &mut Option<(RunConfig, SharedData)>,
     stop: &AtomicBool,
@@ -82,13 +83,16 @@ fn one(
 ) -> Ending {
     if data
         .as_ref()
-        .is_none_or(|(of, _)| !job.config.has_images_of(of))
+        .is_none_or(|(of, _)| !run.config.has_images_of(of))
     {
         // The old set goes before the new one comes: two would not always fit.
         *data = None;
-        match load(&job.config, args.data.as_deref(), printer) {
-            Ok(loaded) => *data = Some((job.config.clone(), loaded)),
-            Err(error) => return failed(error.to_string()),
+        match load(&run.config, args.data.as_deref(), printer) {
+            Ok(loaded) => *data = Some((run.config.clone(), loaded)),
+            Err(error) => {
+                let reason = error.to_string();
+                return Ending::NoData { reason };
+            }
         }
     }
     let Some((_, data)) = data else {
@@ -103,12 +107,8 @@ fn one(
         checkpoint_every: args.checkpoint_every.0,
         stop,
     };
-    let run = PlannedRun {
-        config: job.config,
-        toml: job.toml,
-    };
-    let told = Mutex::new(None);
-    let statuses = pool.execute(std::slice::from_ref(&run), &Reporter { told: &told });
+    let reporter = Reporter::default();
+    let statuses = pool.execute(std::slice::from_ref(run), &reporter);
     statuses
         .first()
         .map_or_else(|| failed("no run".to_string()), Ending::of)
@@ -124,22 +124,34 @@ fn say(message: &Message) -> Result<(), CliError> {
 }
 
 /// Passes events on to the parent.
-struct Reporter<'a> {
-    /// When a step was last reported.
-    told: &'a Mutex<Option<Instant>>,
+#[derive(Default)]
+struct Reporter {
+    steps: Mutex<Steps>,
 }
 
-impl Watcher for Reporter<'_> {
+/// Which steps the parent knows.
+#[derive(Default)]
+struct Steps {
+    /// When one was last reported.
+    told: Option<Instant>,
+    /// The newest, if it was not: it goes before whatever comes next, or the parent would count too few.
+    kept: Option<Event>,
+}
+
+impl Watcher for Reporter {
     fn event(&self, _: usize, _: &PlannedRun, event: &Event) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Event::Step { .. } = event {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.is_some_and(|at| at.elapsed() < INTERVAL) {
+            if steps.told.is_some_and(|at| at.elapsed() < INTERVAL) {
+                steps.kept = Some(event.clone());
                 return;
             }
-            *told = Some(Instant::now());
+            (steps.told, steps.kept) = (Some(Instant::now()), None);
         }
         // Where the parent is gone, the end of standard input stops the run.
-        let _ = say(&Message::Event(event.clone()));
+        for event in steps.kept.take().iter().chain([event]) {
+            let _ = say(&Message::Event(event.clone()));
+        }
     }
 
     fn ended(&self, _: usize, _: &PlannedRun, _: &Status) {}

@@ -2,11 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::DataError;
 use crate::model::LearnerError;
 use crate::optim::OptimError;
 use crate::settings::SettingError;
 use crate::stream::StreamError;
+
+/// What a failure says of the configuration that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The run's own: whoever executes it, wherever, it fails in the same way (it diverges, or cannot be).
+    Own,
+    /// That of circumstances which may pass: a killed process, a full disk.
+    Passing,
+    /// That of circumstances which somebody must mend: a damaged file, missing data.
+    Lasting,
+}
+
+/// The first digits of a checksum.
+fn short(sum: &str) -> &str {
+    sum.get(..8).unwrap_or(sum)
+}
 
 /// Why a run, or what it needs, failed.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +93,24 @@ pub enum RunError {
         /// The first setting that differs, with both values.
         difference: String,
     },
+    /// The run folder's result was computed from other images than those at hand.
+    #[error(
+        "{} is complete, but its images are no longer those of `{benchmark}` (SHA-256 {}… then, {}… now): give another --out \
+         to run it on the new ones, remove the folder if it is of no use, or put the old images back",
+        folder.display(),
+        short(then),
+        short(now)
+    )]
+    OtherData {
+        /// The run folder.
+        folder: PathBuf,
+        /// Name of the benchmark.
+        benchmark: String,
+        /// Checksum in the result.
+        then: String,
+        /// Checksum of the images at hand.
+        now: String,
+    },
     /// Another process works in the run folder.
     #[error(
         "{} is in use by {}; wait for it, or stop it and try again",
@@ -90,14 +127,50 @@ pub enum RunError {
     #[error("interrupted")]
     Interrupted,
     /// A run in another process failed; the text is that process's.
-    #[error("{0}")]
-    Worker(String),
+    #[error("{reason}")]
+    Worker {
+        /// Why, in the other process's words.
+        reason: String,
+        /// Whose fault that is.
+        fault: Fault,
+    },
     /// A bug: the run panicked.
     #[error("internal error (please report it): {0}")]
     Panic(String),
 }
 
 impl RunError {
+    /// Whose fault this is. Only [`Fault::Own`] says anything of the configuration: a search may count such a run as
+    /// judged, and no other that has no result.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Setting(_)
+            | Self::Stream(_)
+            | Self::Learner(_)
+            | Self::Optimizer(_)
+            | Self::NonFinite { .. } => Fault::Own,
+            Self::Io { .. } | Self::Locked { .. } | Self::Interrupted | Self::Panic(_) => {
+                Fault::Passing
+            }
+            Self::Data(_)
+            | Self::Damaged { .. }
+            | Self::OtherConfiguration { .. }
+            | Self::OtherData { .. } => Fault::Lasting,
+            Self::Worker { fault, .. } => *fault,
+        }
+    }
+
+    /// Something that somebody must mend before any run can be executed.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "for map_err, which gives the error away"
+    )]
+    pub(crate) fn lasting(reason: impl ToString) -> Self {
+        let (reason, fault) = (reason.to_string(), Fault::Lasting);
+        Self::Worker { reason, fault }
+    }
+
     /// For `map_err`: an operation that the system refused.
     pub(crate) fn io<'a>(
         action: &'static str,

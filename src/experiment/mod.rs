@@ -22,4 +22,4 @@ pub mod search;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use error::RunError;
+pub use error::{Fault, RunError};

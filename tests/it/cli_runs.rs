@@ -320,3 +320,72 @@ fn ctrl_c_ends_with_130_and_the_same_command_goes_on() {
         assert!(!folder.join("result.json").exists());
     }
 }
+
+#[test]
+fn losses_that_end_a_task_early_are_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = |rest: &str, out: &str| -> Vec<Value> {
+        let output = run(
+            &format!("{TINY} --epochs 3 {rest} --out {{}}/{out}"),
+            dir.path(),
+        );
+        assert!(output.status.success(), "{}", stderr(&output));
+        let folder = run_folders(&dir.path().join(out)).remove(0);
+        let text = fs::read_to_string(folder.join("events.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines
+            .filter(|line: &Value| line["event"] == "epoch-ended")
+            .collect()
+    };
+    let judged = log("--patience 1 --validation 0.2", "judged");
+    assert!(!judged.is_empty());
+    for line in &judged {
+        let loss = line["validation_loss"].as_f64().unwrap();
+        assert!(loss > 0.0 && Some(loss) != line["loss"].as_f64(), "{line}");
+    }
+    // Where nothing is judged nothing is said.
+    for line in log("", "plain") {
+        assert_eq!(line.get("validation_loss"), None);
+    }
+}
+
+#[test]
+fn a_dry_run_looks_for_the_data_and_shows_all_seeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let known = run(&format!("{TINY} --seeds 1-3,7 --dry-run"), dir.path());
+    assert!(known.status.success(), "{}", stderr(&known));
+    let text = stdout(&known);
+    for part in [
+        "seeds = \"1-3,7\"",
+        "4 run(s)",
+        "of memory for",
+        "the images are there",
+    ] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    assert!(stderr(&known).contains("measuring"), "{}", stderr(&known));
+    let mnist = "run --benchmark rotated-mnist --hidden 8 --optimizer sgd --lr 0.1 --dry-run";
+    let unnamed = run(mnist, dir.path());
+    assert!(unnamed.status.success(), "{}", stderr(&unnamed));
+    assert!(
+        stdout(&unnamed).contains("mnist will be needed"),
+        "{}",
+        stdout(&unnamed)
+    );
+    let absent = run(&format!("{mnist} --data {{}}/none"), dir.path());
+    crate::program::refused(&absent, 1, &["mnist", "none"]);
+    assert!(stdout(&absent).contains("NOT there"), "{}", stdout(&absent));
+    let json = run(&format!("{mnist} --json --data {{}}/none"), dir.path());
+    let json: Value = serde_json::from_str(&stdout(&json)).unwrap();
+    assert_eq!(json["data"]["there"], false);
+    assert!(json["memory"]["bytes"].as_u64().unwrap() > 0);
+    fs::write(
+        dir.path().join("s.toml"),
+        "[base]\nbenchmark = 'rotated-mnist'\nhidden = 8\n[grid]\nlr = [0.1]\n",
+    )
+    .unwrap();
+    let sweep = run("sweep {}/s.toml --dry-run --data {}/none", dir.path());
+    crate::program::refused(&sweep, 1, &["mnist"]);
+    let init = run(&format!("{mnist} --init {{}}/none.pth"), dir.path());
+    crate::program::refused(&init, 1, &["cannot read", "none.pth"]);
+}

@@ -8,11 +8,14 @@
 )]
 #![allow(unreachable_pub, reason = "modules of one binary")]
 
+mod changed_data;
 mod cli_models;
 mod cli_refusals;
 mod cli_runs;
 mod download;
 mod extension;
+#[cfg(target_os = "linux")]
+mod faults;
 mod golden_models;
 mod golden_optimizers;
 mod methods;
@@ -25,5 +28,7 @@ mod replicate;
 mod reports;
 mod resume;
 mod sweep;
+#[cfg(target_os = "linux")]
+mod sweep_faults;
 mod unchanged;
 mod unsafe_code;

@@ -231,3 +231,26 @@ fn own_benchmarks_stay_apart_under_their_names() {
         stderr(&page)
     );
 }
+
+/// Where nothing can be read the report still names what is damaged, and the program does not end well.
+#[test]
+fn a_report_of_damaged_files_alone_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    for id in ["a", "b"] {
+        fs::create_dir_all(dir.path().join("runs").join(id)).unwrap();
+        fs::write(dir.path().join("runs").join(id).join("result.json"), "{").unwrap();
+    }
+    for rest in ["", "--json", "--format csv", "--html {}/page.html"] {
+        let output = run(&format!("report {{}}/runs {rest}"), dir.path());
+        refused(&output, 1, &["no result that can be read"]);
+    }
+    let text = stdout(&run("report {}/runs", dir.path()));
+    assert!(text.contains("result.json"), "{text}");
+    for command in [
+        "export {}/runs --csv {}/x.csv",
+        "plot {}/runs --out {}/plots",
+    ] {
+        refused(&run(command, dir.path()), 1, &["result.json"]);
+    }
+    assert!(!dir.path().join("x.csv").exists(), "no table without a row");
+}

@@ -388,6 +388,48 @@ fn a_terminated_run_saves_its_state_first() {
     assert!(checkpoints(&out).is_empty(), "off writes none");
 }
 
+/// What schedulers and terminals send before they end a run.
+#[cfg(unix)]
+#[test]
+fn every_signal_that_announces_an_end_saves_the_state_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let seldom = SLOW.replace("--checkpoint-every 0.05", "");
+    let send = |child: &Child, signal: &str| {
+        let arguments = [format!("-{signal}"), child.id().to_string()];
+        let sent = Command::new("kill").args(arguments).status().unwrap();
+        assert!(sent.success());
+    };
+    for signals in [
+        &["USR1"][..],
+        &["USR2"],
+        &["XCPU"],
+        &["HUP"],
+        &["INT"],
+        &["USR1", "USR1", "TERM"],
+    ] {
+        let out = dir.path().join(signals.join("-"));
+        let mut child = spawn(&seldom, &out);
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        assert!(lines.any(|l| l.contains("task 1/3")));
+        for signal in signals {
+            send(&child, signal);
+        }
+        let rest: Vec<String> = lines.collect();
+        assert_eq!(
+            child.wait().unwrap().code(),
+            Some(130),
+            "{signals:?}: {rest:?}"
+        );
+        assert!(
+            rest.last()
+                .is_some_and(|line| line.contains("the same command goes on")),
+            "{signals:?}: {rest:?}"
+        );
+        assert_eq!(checkpoints(&out).len(), 1, "{signals:?}");
+    }
+}
+
 #[test]
 fn a_folder_in_use_is_left_alone_and_its_user_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,9 +5,10 @@
 //! * [`dense`]: fully connected layers with ReLU;
 //! * [`head`]: the linear head, of whose logits a part may be asked for;
 //! * [`extension`] and [`layers`]: the trunk and single layers (convolutions and batch norms of dense images) as operations
-//!   of Burn, for networks and training loops written with Burn.
+//!   of Burn, for networks and training loops written with Burn;
+//! * [`standard_output`]: no kernel, but unsafe: whether the program was started without one.
 //!
-//! Everything but the last two works on plain slices and knows nothing of tensors, and all of it gives the same bits for any
+//! Everything but the last three works on plain slices and knows nothing of tensors, and all of it gives the same bits for any
 //! number of threads. What is unsafe is kept to two kinds: vector instructions on addresses inside buffers whose layout
 //! `layout` defines, and tasks of one job writing disjoint parts of a buffer (`workers`). What other crates can call is safe:
 //! lengths are checked, a [`Level`] is the proof that the machine has the instructions, and [`Workers`] refuse a job from
@@ -53,6 +54,7 @@ pub mod profile;
 mod profile;
 pub mod resnet;
 mod simd;
+pub mod standard_output;
 pub mod tag;
 #[cfg(test)]
 mod testing;

@@ -247,8 +247,8 @@ pub fn read_run(path: &Path, index: usize) -> Result<(Header, PlannedRun), Manif
         );
         return Err(lines.damaged(reason));
     }
-    let (config, toml) = (line.config, line.toml);
-    Ok((header, PlannedRun { config, toml }))
+    let run = PlannedRun::received(line.config, line.toml);
+    Ok((header, run.map_err(RunError::from)?))
 }
 
 /// The ids of a manifest's runs, in its order.

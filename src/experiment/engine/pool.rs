@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Watcher, queue};
+use super::Watcher;
+use super::queue::{self, Held};
 use crate::experiment::RunError;
 use crate::experiment::plan::settings::PlannedRun;
 use crate::experiment::run::execution::{Executed, Status, execute};
@@ -44,7 +45,7 @@ impl Pool<'_> {
             status
         };
         let jobs = self.jobs.clamp(1, runs.len().max(1));
-        queue::serve(runs, jobs, watcher, &|_| (), &one, |_| ())
+        queue::serve(runs, jobs, watcher, Held::Refuse, &|_| (), &one, |_| ())
     }
 
     fn one(&self, index: usize, run: &PlannedRun, watcher: &dyn Watcher) -> Status {

@@ -14,13 +14,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Watcher;
-use super::queue::{self, lock};
-use crate::experiment::RunError;
+use super::queue::{self, Held, lock};
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::plan::settings::PlannedRun;
 use crate::experiment::run::execution::Status;
 use crate::experiment::run::runner::Event;
 use crate::experiment::run::store::RunFolder;
+use crate::experiment::{Fault, RunError};
 
 /// A run for a worker: one line on its standard input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,12 +54,24 @@ pub enum Ending {
     Found,
     /// Stopped.
     Interrupted,
+    /// Another process works in the run's folder.
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// What the other one says of itself.
+        holder: String,
+    },
+    /// The images cannot be had.
+    NoData {
+        /// Why.
+        reason: String,
+    },
     /// Failed.
     Failed {
         /// Why.
         reason: String,
-        /// Whether another attempt may end otherwise.
-        again: bool,
+        /// Whose fault that is; [`Fault::Passing`] may end otherwise at another attempt.
+        fault: Fault,
     },
 }
 
@@ -71,9 +83,13 @@ impl Ending {
             Status::Done(_) => Self::Done,
             Status::Found(_) => Self::Found,
             Status::Interrupted => Self::Interrupted,
+            Status::Failed(RunError::Locked { folder, holder }) => Self::Locked {
+                folder: folder.clone(),
+                holder: holder.clone(),
+            },
             Status::Failed(error) => Self::Failed {
                 reason: error.to_string(),
-                again: matches!(error, RunError::Io { .. } | RunError::Panic(_)),
+                fault: error.fault(),
             },
         }
     }
@@ -118,6 +134,35 @@ pub struct Processes<'a> {
     pub stop: &'a AtomicBool,
     /// Where workers come from.
     pub spawn: &'a dyn Spawn,
+    /// Which images are at hand; begins empty.
+    pub images: Images,
+}
+
+/// Checksums of the images at hand, as workers have found them: a configuration that has them, and what was found. Results of runs that are done already are compared with them.
+#[derive(Debug, Default)]
+pub struct Images(Mutex<Vec<(RunConfig, Hand)>>);
+
+/// What is known of images.
+#[derive(Clone, Debug)]
+enum Hand {
+    /// They are there, with this checksum.
+    Sum(String),
+    /// They cannot be had.
+    Nothing,
+}
+
+impl Images {
+    fn of(&self, config: &RunConfig) -> Option<Hand> {
+        let known = lock(&self.0);
+        let same = known.iter().find(|(of, _)| config.has_images_of(of));
+        same.map(|(_, hand)| hand.clone())
+    }
+
+    fn remember(&self, config: &RunConfig, hand: Hand) {
+        if self.of(config).is_none() {
+            lock(&self.0).push((config.clone(), hand));
+        }
+    }
 }
 
 type Stopper = Box<dyn FnMut() + Send>;
@@ -136,7 +181,8 @@ impl Drop for Seat<'_> {
 }
 
 impl Processes<'_> {
-    /// Executes the runs; the answers are in the order of the list, without α's tables, which are in the files.
+    /// Executes the runs; the answers are in the order of the list, without α's tables, which are in the files. A run that
+    /// another process works on is waited for, and taken over if that process ends without a result.
     pub fn execute(&self, runs: &[PlannedRun], watcher: &dyn Watcher) -> Vec<Status> {
         let jobs = self.jobs.clamp(1, runs.len().max(1));
         let stoppers: Vec<Mutex<Option<Stopper>>> = (0..jobs).map(|_| Mutex::new(None)).collect();
@@ -161,7 +207,15 @@ impl Processes<'_> {
                 std::thread::sleep(Duration::from_millis(20));
             }
         };
-        queue::serve(runs, jobs, watcher, &open, &one, pass_on_stop)
+        queue::serve(
+            runs,
+            jobs,
+            watcher,
+            Held::Await(self.stop),
+            &open,
+            &one,
+            pass_on_stop,
+        )
     }
 
     fn attempts(
@@ -172,13 +226,25 @@ impl Processes<'_> {
         stopper: &Mutex<Option<Stopper>>,
         watcher: &dyn Watcher,
     ) -> Status {
-        // Ten thousand results that are there need no worker.
+        // Ten thousand results that are there need no worker but the first, which finds out which images are at hand.
         let folder = RunFolder::new(&self.out, &run.config.run_id());
-        match folder.result(&run.config) {
-            Ok(None) => {}
-            Ok(Some(result)) => return Status::Found(without_tables(result)),
+        let before = match folder.result(&run.config) {
+            Ok(before) => before.map(without_tables),
             Err(error) => return Status::Failed(error),
-        }
+        };
+        let before = match (before, self.images.of(&run.config)) {
+            (Some(result), Some(hand)) => {
+                let same = match hand {
+                    Hand::Sum(sum) => folder.check_data(&result, &sum),
+                    Hand::Nothing => Ok(()),
+                };
+                return match same {
+                    Ok(()) => Status::Found(result),
+                    Err(error) => Status::Failed(error),
+                };
+            }
+            (before, _) => before,
+        };
         let mut left = self.retries;
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -191,17 +257,36 @@ impl Processes<'_> {
                     if self.stop.load(Ordering::Relaxed) {
                         return Status::Interrupted;
                     }
-                    let again = true;
-                    Ending::Failed { reason, again }
+                    let fault = Fault::Passing;
+                    Ending::Failed { reason, fault }
                 }
             };
             return match ending {
                 Ending::Interrupted => Status::Interrupted,
-                Ending::Failed { again: true, .. } if left > 0 => {
+                Ending::Failed {
+                    fault: Fault::Passing,
+                    ..
+                } if left > 0 => {
                     left -= 1;
                     continue;
                 }
-                Ending::Failed { reason, .. } => Status::Failed(RunError::Worker(reason)),
+                Ending::Failed { reason, fault } => {
+                    Status::Failed(RunError::Worker { reason, fault })
+                }
+                Ending::NoData { reason } => {
+                    self.images.remember(&run.config, Hand::Nothing);
+                    let Some(result) = before else {
+                        return Status::Failed(RunError::lasting(reason));
+                    };
+                    let text = format!(
+                        "complete; whether the images are still the same is not known: {reason}"
+                    );
+                    watcher.event(index, run, &Event::Warning(text));
+                    Status::Found(result)
+                }
+                Ending::Locked { folder, holder } => {
+                    Status::Failed(RunError::Locked { folder, holder })
+                }
                 Ending::Done => self.result(run, Status::Done),
                 Ending::Found => self.result(run, Status::Found),
             };
@@ -250,7 +335,11 @@ impl Processes<'_> {
     ) -> Status {
         let folder = RunFolder::new(&self.out, &run.config.run_id());
         match folder.result(&run.config) {
-            Ok(Some(result)) => of(without_tables(result)),
+            Ok(Some(result)) => {
+                let sum = result.provenance.data_sha256.clone();
+                self.images.remember(&run.config, Hand::Sum(sum));
+                of(without_tables(result))
+            }
             Ok(None) => {
                 let reason = format!(
                     "{} has vanished",
@@ -259,7 +348,8 @@ impl Processes<'_> {
                         .join(crate::experiment::run::store::RESULT)
                         .display()
                 );
-                Status::Failed(RunError::Worker(reason))
+                let fault = Fault::Passing;
+                Status::Failed(RunError::Worker { reason, fault })
             }
             Err(error) => Status::Failed(error),
         }

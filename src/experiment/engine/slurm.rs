@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::RunError;
 use crate::experiment::engine::processes::without_tables;
+use crate::experiment::engine::survey::is_running;
 use crate::experiment::plan::settings::PlannedRun;
 use crate::experiment::run::execution::Status;
 use crate::experiment::run::heartbeat::{self, Phase};
 use crate::experiment::run::store::{RESULT, RunFolder, write_atomically};
+use crate::experiment::{Fault, RunError};
 
 /// Seconds before its time limit at which a task is told to stop and is put into the queue again.
 const GRACE_S: u32 = 120;
@@ -150,6 +151,14 @@ struct Open {
     absent: usize,
 }
 
+/// What to do about a run.
+enum Next {
+    Submit,
+    Wait,
+    /// It has failed, for this reason.
+    GiveUp(String, Fault),
+}
+
 const JOBS: &str = "slurm-jobs.jsonl";
 const SCRIPT: &str = "slurm-task.sh";
 /// Looks at which a run must be missing before that is believed.
@@ -175,7 +184,7 @@ impl Slurm<'_> {
         let mut arrays = self.submitted_before()?;
         let mut open: BTreeMap<usize, Open> =
             (0..runs.len()).map(|i| (i, Open::default())).collect();
-        let mut failed: BTreeMap<usize, String> = BTreeMap::new();
+        let mut failed: BTreeMap<usize, (String, Fault)> = BTreeMap::new();
         let mut last = String::new();
         loop {
             open.retain(|i, _| !folders.get(*i).is_some_and(|f| f.join(RESULT).is_file()));
@@ -193,19 +202,14 @@ impl Slurm<'_> {
                 if state.submissions > 0 && state.absent < LOOKS {
                     continue;
                 }
-                let beat = folders
-                    .get(index)
-                    .and_then(|folder| heartbeat::read(folder));
-                let beat = beat.filter(|b| state.submissions > 0 && b.phase == Phase::Failed);
-                if let Some(error) = beat.and_then(|beat| beat.error) {
-                    given_up.push((index, error));
-                } else if state.submissions > self.retries {
-                    let log = self.out.join("slurm-logs");
-                    let reason = format!("its task ended without a result; see {}", log.display());
-                    given_up.push((index, reason));
-                } else {
-                    (state.submissions, state.absent) = (state.submissions + 1, 0);
-                    due.push(index);
+                let folder = folders.get(index).map_or(Path::new(""), PathBuf::as_path);
+                match self.next(folder, state.submissions) {
+                    Next::GiveUp(reason, fault) => given_up.push((index, (reason, fault))),
+                    Next::Wait => state.absent = 0,
+                    Next::Submit => {
+                        (state.submissions, state.absent) = (state.submissions + 1, 0);
+                        due.push(index);
+                    }
                 }
             }
             for (index, reason) in given_up {
@@ -247,9 +251,36 @@ impl Slurm<'_> {
             .collect())
     }
 
-    fn collect(&self, index: usize, run: &PlannedRun, failed: &BTreeMap<usize, String>) -> Status {
-        if let Some(reason) = failed.get(&index) {
-            return Status::Failed(RunError::Worker(reason.clone()));
+    /// What to do about a run that is in no queue and has no result.
+    fn next(&self, folder: &Path, submissions: usize) -> Next {
+        let beat = heartbeat::read(folder);
+        let beat = beat.filter(|b| submissions > 0 && b.phase == Phase::Failed);
+        let fault = beat.as_ref().and_then(|beat| beat.fault);
+        let error = beat.and_then(|beat| beat.error);
+        match error {
+            // What fails by itself, or until somebody mends it, is not submitted again.
+            Some(error) if fault != Some(Fault::Passing) => {
+                Next::GiveUp(error, fault.unwrap_or(Fault::Lasting))
+            }
+            _ if submissions <= self.retries => Next::Submit,
+            // Another command's task, or a process on some machine.
+            _ if is_running(folder) => Next::Wait,
+            error => {
+                let log = self.out.join("slurm-logs");
+                let ended = || format!("its task ended without a result; see {}", log.display());
+                Next::GiveUp(error.unwrap_or_else(ended), Fault::Passing)
+            }
+        }
+    }
+
+    fn collect(
+        &self,
+        index: usize,
+        run: &PlannedRun,
+        failed: &BTreeMap<usize, (String, Fault)>,
+    ) -> Status {
+        if let Some((reason, fault)) = failed.get(&index).cloned() {
+            return Status::Failed(RunError::Worker { reason, fault });
         }
         let folder = RunFolder::new(self.out, &run.config.run_id());
         match folder.result(&run.config) {

@@ -117,55 +117,114 @@ impl Survey {
     }
 }
 
-/// Looks at a folder of run folders, and at the manifests in it.
+/// Folders below the given one that are searched.
+const DEPTH: usize = 16;
+
+/// Looks at all run folders below a folder, as reports do, and at the manifests beside them: run folders are not searched for
+/// further ones, and links to folders are not followed. Runs are named by their paths from the folder.
 ///
 /// # Errors
 /// What the system says if the folder cannot be listed.
 pub fn survey(folder: &Path) -> io::Result<Survey> {
-    let (mut ids, mut manifests) = (BTreeSet::new(), Vec::new());
+    let mut found = Survey::default();
+    // The folder may itself be one of a run.
+    let own = folder.file_name().unwrap_or_default().to_string_lossy();
+    let host = crate::experiment::run::provenance::host();
+    if folder.join(RESULT).is_file() || folder.join("config.toml").is_file() {
+        found.runs.extend(judge(&own, folder, &host));
+        found.count_runs();
+        return Ok(found);
+    }
+    let (mut level, mut waiting) = (vec![(String::new(), folder.to_path_buf())], Vec::new());
+    for depth in 0..DEPTH {
+        let mut inside = Vec::new();
+        for (name, path) in &level {
+            let listed = list(name, path, &mut inside, &mut waiting);
+            match listed {
+                Ok(()) => {}
+                Err(error) if depth == 0 => return Err(error),
+                // Removed since its parent was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let text = format!("cannot list {}: {error}", path.display());
+                    found.unreadable.push(text);
+                }
+            }
+        }
+        let judged = judge_all(&inside);
+        let (mut others, pairs) = (Vec::new(), inside.into_iter().zip(judged));
+        for (folder, run) in pairs {
+            match run {
+                Some(run) => found.runs.push(run),
+                None => others.push(folder),
+            }
+        }
+        level = others;
+    }
+    found.add_waiting(&waiting);
+    found.runs.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+    found.count_runs();
+    Ok(found)
+}
+
+/// Takes the folders and the manifests of a folder in, with their names from the one that is looked at.
+fn list(
+    name: &str,
+    folder: &Path,
+    folders: &mut Vec<(String, PathBuf)>,
+    manifests: &mut Vec<(String, PathBuf)>,
+) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if manifest::is_manifest(&name) {
-            manifests.push(entry.path());
+        let own = entry.file_name().to_string_lossy().into_owned();
+        if manifest::is_manifest(&own) {
+            manifests.push((name.to_string(), entry.path()));
         } else if entry.file_type()?.is_dir() {
-            ids.insert(name);
+            folders.push((join(name, &own), entry.path()));
         }
     }
-    let here: Vec<(String, PathBuf)> = (ids.iter())
-        .map(|id| (id.clone(), folder.join(id)))
-        .collect();
-    let mut runs: Vec<RunStatus> = judge_all(&here).into_iter().flatten().collect();
-    let mut unreadable = Vec::new();
-    let mut known: BTreeSet<String> = runs.iter().map(|run| run.run_id.clone()).collect();
-    for path in manifests {
-        let listed = match manifest::read_ids(&path) {
-            Ok(ids) => ids,
-            // Removed since the folder was listed.
-            Err(ManifestError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                continue;
-            }
-            Err(error) => {
-                unreadable.push(error.to_string());
-                continue;
-            }
-        };
-        for id in listed {
-            if known.insert(id.clone()) {
-                runs.push(RunStatus::bare(id, State::Waiting));
+    Ok(())
+}
+
+fn join(folder: &str, name: &str) -> String {
+    match folder {
+        "" => name.to_string(),
+        folder => format!("{folder}/{name}"),
+    }
+}
+
+impl Survey {
+    /// Adds the runs that stand in manifests (each with the name of its folder) and nowhere else.
+    fn add_waiting(&mut self, manifests: &[(String, PathBuf)]) {
+        let mut known: BTreeSet<String> = self.runs.iter().map(|run| run.run_id.clone()).collect();
+        for (folder, path) in manifests {
+            let listed = match manifest::read_ids(path) {
+                Ok(ids) => ids,
+                // Removed since the folder was listed.
+                Err(ManifestError::Read { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound =>
+                {
+                    continue;
+                }
+                Err(error) => {
+                    self.unreadable.push(error.to_string());
+                    continue;
+                }
+            };
+            for id in listed {
+                let id = join(folder, &id);
+                if known.insert(id.clone()) {
+                    self.runs.push(RunStatus::bare(id, State::Waiting));
+                }
             }
         }
     }
-    runs.sort_by(|a, b| a.run_id.cmp(&b.run_id));
-    let mut counts = BTreeMap::new();
-    for run in &runs {
-        *counts.entry(run.state.name()).or_insert(0) += 1;
+
+    fn count_runs(&mut self) {
+        for run in &self.runs {
+            *self.counts.entry(run.state.name()).or_insert(0) += 1;
+        }
     }
-    Ok(Survey {
-        counts,
-        runs,
-        unreadable,
-    })
 }
 
 /// Judges folders side by side: on shared file systems most of the time is waiting.
@@ -235,6 +294,15 @@ fn judge_result(id: &str, path: &Path, bytes: u64, beat: Option<&Heartbeat>) -> 
     run
 }
 
+/// Whether a process works on this run folder, as far as can be seen.
+#[must_use]
+pub fn is_running(folder: &Path) -> bool {
+    let host = crate::experiment::run::provenance::host();
+    heartbeat::read(folder).is_some_and(|beat| {
+        beat.phase == Phase::Running && is_alive(&beat, &folder.join(heartbeat::FILE), &host)
+    })
+}
+
 /// Whether the process that writes this file still does: on this machine the process is asked for, elsewhere the age
 /// of the file counts. A file from the future (clocks differ) is fresh.
 fn is_alive(beat: &Heartbeat, path: &Path, host: &str) -> bool {
@@ -265,13 +333,15 @@ impl RunStatus {
     }
 
     fn of(id: &str, state: State, beat: &Heartbeat) -> Self {
-        let running = state == State::Running;
+        let (running, done) = (state == State::Running, state == State::Done);
         let left = beat.steps.saturating_sub(beat.step) as f64;
+        let share = || beat.step as f64 / beat.steps as f64;
         Self {
-            task: Some(beat.task),
+            // The file is written once a second: the end of a run may have come too soon for it.
+            task: Some(if done { beat.tasks } else { beat.task }),
             tasks: Some(beat.tasks).filter(|tasks| *tasks > 0),
-            progress: (beat.steps > 0).then(|| beat.step as f64 / beat.steps as f64),
-            steps_per_s: Some(beat.steps_per_s).filter(|_| running),
+            progress: (beat.steps > 0).then(|| if done { 1.0 } else { share() }),
+            steps_per_s: Some(beat.steps_per_s).filter(|rate| running && *rate > 0.0),
             left_s: (running && beat.steps_per_s > 0.0).then(|| left / beat.steps_per_s),
             accuracy: beat.accuracy,
             error: beat.error.clone().filter(|_| state == State::Failed),
@@ -281,166 +351,4 @@ impl RunStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::State as S;
-    use super::*;
-    use crate::experiment::testing::{finished, planned};
-
-    fn beat(phase: Phase) -> Heartbeat {
-        Heartbeat {
-            phase,
-            pid: std::process::id(),
-            process_began: heartbeat::process_began(std::process::id()),
-            host: crate::experiment::run::provenance::host(),
-            task: 2,
-            tasks: 4,
-            step: 25,
-            steps: 100,
-            steps_per_s: 5.0,
-            accuracy: Some(61.5),
-            result_bytes: None,
-            error: None,
-        }
-    }
-
-    fn put(folder: &Path, id: &str, beat: Option<&Heartbeat>, result: Option<&str>) {
-        let run = folder.join(id);
-        std::fs::create_dir_all(&run).unwrap();
-        std::fs::write(run.join("config.toml"), "").unwrap();
-        if let Some(beat) = beat {
-            let text = serde_json::to_string(beat).unwrap();
-            std::fs::write(run.join(heartbeat::FILE), text).unwrap();
-        }
-        if let Some(text) = result {
-            std::fs::write(run.join(RESULT), text).unwrap();
-        }
-    }
-
-    #[test]
-    fn every_state_is_told_from_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path();
-        let config = planned(&[("lr", "0.1")]).config;
-        let text = serde_json::to_string(&finished(&config, 70.25)).unwrap();
-        let result = text.as_str();
-        let done = Heartbeat {
-            result_bytes: Some(result.len() as u64),
-            ..beat(Phase::Done)
-        };
-        put(at, "a-running", Some(&beat(Phase::Running)), None);
-        let gone = Heartbeat {
-            process_began: Some(1),
-            ..beat(Phase::Running)
-        };
-        put(at, "b-killed", Some(&gone), None);
-        let failed = Heartbeat {
-            error: Some("no space".to_string()),
-            ..beat(Phase::Failed)
-        };
-        put(at, "c-failed", Some(&failed), None);
-        put(at, "d-done", Some(&done), Some(result));
-        put(at, "e-old-done", None, Some(result));
-        put(at, "f-cut", Some(&done), Some(&result[..20]));
-        put(at, "g-interrupted", Some(&beat(Phase::Interrupted)), None);
-        put(at, "h-begun", None, None);
-        std::fs::create_dir(at.join("notes")).unwrap();
-        let elsewhere = Heartbeat {
-            host: "another".to_string(),
-            ..beat(Phase::Running)
-        };
-        put(at, "i-elsewhere", Some(&elsewhere), None);
-
-        let survey = survey(at).unwrap();
-        let states: Vec<_> = survey
-            .runs
-            .iter()
-            .map(|run| (run.run_id.as_str(), run.state))
-            .collect();
-        assert_eq!(
-            states,
-            [
-                ("a-running", S::Running),
-                ("b-killed", S::Stopped),
-                ("c-failed", S::Failed),
-                ("d-done", S::Done),
-                ("e-old-done", S::Done),
-                ("f-cut", S::Damaged),
-                ("g-interrupted", S::Stopped),
-                ("h-begun", S::Stopped),
-                ("i-elsewhere", S::Running),
-            ]
-        );
-        let running = &survey.runs[0];
-        assert_eq!((running.task, running.progress), (Some(2), Some(0.25)));
-        assert_eq!((running.left_s, running.accuracy), (Some(15.0), Some(61.5)));
-        assert_eq!(survey.runs[4].accuracy, Some(70.25));
-        assert_eq!(survey.runs[2].error.as_deref(), Some("no space"));
-        assert_eq!((survey.count(S::Done), survey.is_over()), (2, false));
-    }
-
-    #[test]
-    fn a_process_elsewhere_is_judged_by_the_age_of_its_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let elsewhere = Heartbeat {
-            host: "another".to_string(),
-            ..beat(Phase::Running)
-        };
-        put(folder.path(), "run", Some(&elsewhere), None);
-        let state = |age: i64| {
-            let file = std::fs::File::options()
-                .write(true)
-                .open(folder.path().join("run").join(heartbeat::FILE))
-                .unwrap();
-            let now = SystemTime::now();
-            let span = Duration::from_secs(age.unsigned_abs());
-            let at = if age < 0 { now + span } else { now - span };
-            file.set_modified(at).unwrap();
-            survey(folder.path()).unwrap().runs[0].state
-        };
-        assert_eq!(state(60), State::Running);
-        assert_eq!(state(3600), State::Stopped);
-        assert_eq!(state(-3600), State::Running, "clocks differ");
-    }
-
-    #[test]
-    fn thousands_of_runs_and_a_damaged_manifest_are_taken_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path();
-        let config = planned(&[("lr", "0.1")]).config;
-        let text = serde_json::to_string(&finished(&config, 70.25)).unwrap();
-        let result = text.as_str();
-        let done = Heartbeat {
-            result_bytes: Some(result.len() as u64),
-            ..beat(Phase::Done)
-        };
-        for i in 0..3000 {
-            put(at, &format!("run-{i:05}"), Some(&done), Some(result));
-        }
-        let runs = [crate::experiment::testing::planned(&[])];
-        let header = manifest::Header::new(
-            None,
-            None,
-            1,
-            crate::experiment::plan::settings::Interval(None),
-        );
-        let path = manifest::write(at, &header, &runs).unwrap();
-        let seen = survey(at).unwrap();
-        assert_eq!(
-            (seen.count(State::Done), seen.count(State::Waiting)),
-            (3000, 1)
-        );
-        assert!(
-            seen.runs
-                .windows(2)
-                .all(|pair| pair[0].run_id < pair[1].run_id)
-        );
-        std::fs::write(path, "{").unwrap();
-        let seen = survey(at).unwrap();
-        assert_eq!((seen.count(State::Waiting), seen.unreadable.len()), (0, 1));
-        assert!(
-            seen.unreadable[0].contains("line 1"),
-            "{}",
-            seen.unreadable[0]
-        );
-    }
-}
+mod tests;

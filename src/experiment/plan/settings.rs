@@ -12,7 +12,7 @@ mod table;
 mod write;
 
 pub use crate::settings::{Origin, SettingError, nearest};
-pub use execution::{ExecutionSettings, SeedList, parse_seeds};
+pub use execution::{ExecutionSettings, SeedList, parse_seeds, seeds_text};
 pub use interval::Interval;
 pub use plan::{Plan, PlannedRun, parse_config_toml};
 pub use table::{Entry, entries, keys};

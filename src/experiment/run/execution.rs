@@ -47,7 +47,14 @@ pub fn execute(
     checkpoint_every: Option<Duration>,
     observer: &mut dyn FnMut(&Event),
 ) -> Result<Executed, RunError> {
-    if let Some(result) = folder.result(&run.config)? {
+    let found = || -> Result<Option<RunResult>, RunError> {
+        let result = folder.result(&run.config)?;
+        if let Some(result) = &result {
+            folder.check_data(result, &input.data.sha256)?;
+        }
+        Ok(result)
+    };
+    if let Some(result) = found()? {
         // A process that was killed after the result may have left the rest.
         folder.tidy();
         return Ok(Executed::Before(result));
@@ -55,7 +62,7 @@ pub fn execute(
     folder.create()?;
     let lock = RunLock::take(folder.path())?;
     // Another process may have finished it before the lock was ours.
-    if let Some(result) = folder.result(&run.config)? {
+    if let Some(result) = found()? {
         return Ok(Executed::Before(result));
     }
     folder.prepare(&run.config, &run.toml)?;

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::RunError;
 use crate::experiment::run::execution::Status;
 use crate::experiment::run::provenance;
 use crate::experiment::run::runner::Event;
+use crate::experiment::{Fault, RunError};
 use crate::files::temporary_in;
 
 /// Name of the file.
@@ -65,6 +65,9 @@ pub struct Heartbeat {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whose fault that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
 }
 
 /// Keeps a run folder's file up to date.
@@ -93,6 +96,7 @@ impl Beating {
                 accuracy: None,
                 result_bytes: None,
                 error: None,
+                fault: None,
             },
             counted_from: None,
             written: None,
@@ -148,12 +152,14 @@ pub(in crate::experiment) fn ended(folder: &Path, status: &Status) {
             state.phase = Phase::Done;
             state.accuracy = Some(result.metrics.average_accuracy);
             state.step = result.cost.steps;
+            (state.task, state.tasks) = (result.config.tasks, result.config.tasks);
             let file = std::fs::metadata(folder.join(crate::experiment::run::store::RESULT));
             state.result_bytes = file.ok().map(|file| file.len());
-            state.error = None;
+            (state.error, state.fault) = (None, None);
         }
         Status::Failed(error) => {
             (state.phase, state.error) = (Phase::Failed, Some(error.to_string()));
+            state.fault = Some(error.fault());
         }
         Status::Interrupted => state.phase = Phase::Interrupted,
     }

@@ -71,6 +71,23 @@ impl RunFolder {
         Ok(Some(result))
     }
 
+    /// Refuses a result that was computed from other images: `now` is the checksum of those at hand.
+    ///
+    /// # Errors
+    /// [`RunError::OtherData`].
+    pub fn check_data(&self, result: &RunResult, now: &str) -> Result<(), RunError> {
+        let then = &result.provenance.data_sha256;
+        if then == now {
+            return Ok(());
+        }
+        Err(RunError::OtherData {
+            folder: self.path.clone(),
+            benchmark: result.config.benchmark.name().to_string(),
+            then: then.clone(),
+            now: now.to_string(),
+        })
+    }
+
     /// Creates the folder if it is not there.
     ///
     /// # Errors

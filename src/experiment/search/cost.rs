@@ -1,23 +1,37 @@
 //! What runs will cost, before they are run.
 //!
 //! Owns the one estimate that every `--dry-run` prints: exact counts of steps, images and bytes, and a time measured on this
-//! machine over a few steps on empty images. Configurations that differ in nothing that costs time (seed, learning rate,
-//! b, ...) are measured once.
+//! machine over a few steps on empty images: passes over a batch, updates and evaluation each by themselves, since a method
+//! may take several passes and one update a step. A network that takes long is measured on small batches and with few past
+//! tasks, and the line through two measurements gives the rest: an answer comes within seconds, and in little memory.
+//! Configurations that differ in nothing that costs time (seed, learning rate, b, ...) are measured once.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::experiment::RunError;
 use crate::experiment::plan::config::{RunConfig, Schedule};
+use crate::experiment::run::provenance::peak_rss_bytes;
 use crate::experiment::run::runner::{build_learner, build_optimizer};
 use crate::method::{PLAIN, batch_gradient};
+use crate::model::{Learner, Wanted};
+use crate::optim::Layout;
 use crate::settings::NoSettings;
 use crate::stream::{Batch, StreamKind};
 
 /// Most past tasks whose growth is measured.
 const MEASURED_TASKS: usize = 50;
+/// Bytes of past moments that a measurement may hold.
+const MEASURED_BYTES: usize = 256 << 20;
+/// A batch is not doubled after one that took so long, in seconds.
+const PATIENCE: f64 = 0.4;
+/// How long one operation is repeated, in seconds: long beside a tick of the scheduler.
+const REPEATED: f64 = 0.1;
+/// Images that are evaluated at once.
+const EVALUATED: usize = 256;
 
 /// The cost of one run as far as it is known beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -30,6 +44,10 @@ pub struct Estimate {
     pub evaluated_images: usize,
     /// Bytes of the optimizer's arrays at the end.
     pub optimizer_state_bytes: usize,
+    /// Bytes that a run holds at the end, at least: parameters, gradients, the optimizer's arrays, activations of a batch.
+    pub run_bytes: usize,
+    /// Bytes of the images, which the runs of one process share.
+    pub image_bytes: usize,
     /// Seconds of training on one core of this machine.
     pub train_s: f64,
     /// Seconds of evaluation.
@@ -44,8 +62,16 @@ struct Measured {
     parameters: usize,
     /// Bytes that the optimizer holds at the end.
     optimizer_state_bytes: usize,
-    /// Seconds for one image forward and backward, with its share of the update.
+    /// Bytes of all arrays at the end, the optimizer's among them.
+    array_bytes: usize,
+    /// Seconds for a batch forward and backward.
+    pass_s: f64,
+    /// Seconds for an update, with half of the tasks to remember.
+    update_s: f64,
+    /// Seconds for the evaluation of an image.
     image_s: f64,
+    /// Bytes of the activations of a batch, as far as memory grew.
+    activation_bytes: usize,
 }
 
 /// Training and test images of a configuration's data.
@@ -102,65 +128,227 @@ fn estimate(config: &RunConfig, measured: Measured, train: usize, test: usize) -
     let passes = (config.method.passes)(&config.method_settings);
     let later = 1.0 - 1.0 / config.tasks as f64;
     let passes = passes.first * (1.0 - later) + passes.later * later;
-    let train_s = measured.image_s * config.batch_size as f64 * steps as f64 * passes;
-    // A forward pass is about a third of forward and backward.
-    let eval_s = measured.image_s / 3.0 * evaluated_images as f64;
+    let train_s = (measured.pass_s * passes + measured.update_s) * steps as f64;
+    let eval_s = measured.image_s * evaluated_images as f64;
+    let shape = config.images().1;
     Estimate {
         parameters: measured.parameters,
         steps,
         evaluated_images,
         optimizer_state_bytes: measured.optimizer_state_bytes,
+        run_bytes: measured.array_bytes + measured.activation_bytes,
+        image_bytes: (train + test) * shape.channels * shape.height * shape.width,
         train_s,
         eval_s,
         seconds: train_s + eval_s,
     }
 }
 
-fn measure(config: &RunConfig) -> Result<Measured, RunError> {
-    let (classes, shape) = config.images();
-    let head = if is_split(config) {
+fn optimizer_bytes(config: &RunConfig, layout: &Layout) -> usize {
+    (config.optimizer.state_bytes)(&config.optimizer_settings, layout, config.tasks)
+}
+
+/// Bytes that a run's arrays take at the end, of those that are known: parameters, a gradient (two where a step has several
+/// passes), and the optimizer's.
+fn array_bytes(config: &RunConfig, layout: &Layout) -> usize {
+    let passes = (config.method.passes)(&config.method_settings);
+    let vectors = if passes.later > 1.0 { 3 } else { 2 };
+    let own = (vectors * size_of::<f32>()).saturating_mul(layout.len());
+    own.saturating_add(optimizer_bytes(config, layout))
+}
+
+/// Bytes that a run takes at least, without measuring anything.
+///
+/// # Errors
+/// [`RunError`] if the network cannot be made.
+pub fn least_bytes(config: &RunConfig) -> Result<usize, RunError> {
+    let learner = fresh_learner(config)?;
+    Ok(array_bytes(config, learner.layout()))
+}
+
+/// Classes of the head.
+fn head(config: &RunConfig) -> usize {
+    let (classes, _) = config.images();
+    if is_split(config) {
         classes
     } else {
         classes * config.tasks
-    };
+    }
+}
+
+fn fresh_learner(config: &RunConfig) -> Result<Box<dyn Learner>, RunError> {
     let mut config = config.clone();
     config.init_sha256 = None;
-    let mut learner = build_learner(&config, head, None, 1)?;
+    build_learner(&config, head(&config), None, 1)
+}
+
+fn measure(config: &RunConfig) -> Result<Measured, RunError> {
+    let (head, shape) = (head(config), config.images().1);
+    let mut learner = fresh_learner(config)?;
     let parameters = learner.layout().len();
-    let mut optimizer = build_optimizer(&config, learner.as_ref())?;
-    let bytes = config.optimizer.state_bytes;
-    let optimizer_state_bytes = bytes(&config.optimizer_settings, learner.layout(), config.tasks);
-    let size = config.batch_size.min(512);
-    let batch = Batch {
+    let batch = |size: usize| Batch {
         pixels: vec![0.5; size * shape.channels * shape.height * shape.width],
         shape,
         labels: vec![0; size],
         competing: vec![(0..head / config.tasks).into(); size],
     };
-    // A step that remembers tasks grows with them: half of them is the mean.
+
+    let mut gradient = Vec::new();
+    let (mut sizes, mut grown) = (Vec::new(), 0);
+    let mut size = config.batch_size.min(4);
+    loop {
+        let (images, before) = (batch(size), peak_rss_bytes());
+        let took = time(|| {
+            batch_gradient(learner.as_mut(), &images, &mut gradient)?;
+            Ok(())
+        })?;
+        let growth = peak_rss_bytes().zip(before).map(|(now, then)| now - then);
+        // Memory grows by what a doubled batch has more.
+        grown += growth.unwrap_or(0);
+        sizes.push((size as f64, took));
+        if size == config.batch_size || took > PATIENCE {
+            break;
+        }
+        size = (2 * size).min(config.batch_size);
+    }
+    let target = config.batch_size as f64;
+    let pass_s = line(&sizes, target);
+    let activation_bytes = grown as f64 * target / size as f64;
+
+    let update_s = measure_update(config, learner.as_mut(), &gradient)?;
+
+    let many = (REPEATED / (pass_s / target).max(1e-9)).clamp(1.0, EVALUATED as f64) as usize;
+    let (images, classifier) = (batch(many), learner.frozen());
+    let took = time(|| {
+        classifier.scores(&images, Wanted::Competing)?;
+        Ok(())
+    })?;
+    Ok(Measured {
+        parameters,
+        optimizer_state_bytes: optimizer_bytes(config, learner.layout()),
+        array_bytes: array_bytes(config, learner.layout()),
+        pass_s,
+        update_s,
+        image_s: took / many as f64,
+        activation_bytes: activation_bytes as usize,
+    })
+}
+
+/// Seconds for an update in the middle of the stream. A step that remembers tasks grows with them: half of them is the mean.
+fn measure_update(
+    config: &RunConfig,
+    learner: &mut dyn Learner,
+    gradient: &[f32],
+) -> Result<f64, RunError> {
+    let mut optimizer = build_optimizer(config, learner)?;
+    let parameters = gradient.len().max(1);
     let past = if config.optimizer.remembers_tasks {
-        (config.tasks / 2).min(MEASURED_TASKS)
+        config.tasks / 2
     } else {
         0
     };
-    for _ in 0..past {
+    let fits = (MEASURED_BYTES / (2 * size_of::<f32>() * parameters)).clamp(1, MEASURED_TASKS);
+    let mut known = Vec::new();
+    let mut begun = 0;
+    // Without any past task, and with as many as may be.
+    for wanted in [0, past.min(fits)] {
+        while begun < wanted {
+            optimizer.begin_task();
+            optimizer.end_task();
+            begun += 1;
+        }
+        if known.last().is_some_and(|(at, _)| *at == begun as f64) {
+            break;
+        }
         optimizer.begin_task();
+        let took = time(|| {
+            learner.update(&mut |theta| optimizer.step(theta, gradient, 1e-6))?;
+            Ok(())
+        })?;
         optimizer.end_task();
+        known.push((begun as f64, took));
+        begun += 1;
     }
-    optimizer.begin_task();
-    let (mut times, mut gradient) = (Vec::new(), Vec::new());
-    for _ in 0..4 {
-        let began = Instant::now();
-        batch_gradient(learner.as_mut(), &batch, &mut gradient)?;
-        learner.update(&mut |theta| optimizer.step(theta, &gradient, 1e-6))?;
-        times.push(began.elapsed().as_secs_f64());
+    Ok(line(&known, past as f64))
+}
+
+/// The value at `x` of the line through the last two points, which never falls; the only point, in proportion.
+fn line(points: &[(f64, f64)], x: f64) -> f64 {
+    match points {
+        [.., (x0, y0), (x1, y1)] => y1 + ((y1 - y0) / (x1 - x0)).max(0.0) * (x - x1),
+        [(x0, y)] if *x0 > 0.0 => y * x / x0,
+        [(_, y)] => *y,
+        [] => 0.0,
     }
-    let step = times.iter().skip(1).copied().fold(f64::INFINITY, f64::min);
-    Ok(Measured {
-        parameters,
-        optimizer_state_bytes,
-        image_s: step / size as f64,
-    })
+}
+
+/// Seconds of an operation on a core of its own: the mean of several, the first, which meets cold memory, left out; the only
+/// one, where it took long.
+fn time(mut operation: impl FnMut() -> Result<(), RunError>) -> Result<f64, RunError> {
+    let began = Clock::now();
+    operation()?;
+    let first = began.elapsed();
+    if first > PATIENCE {
+        return Ok(first);
+    }
+    let (began, mut times) = (Clock::now(), 0);
+    let enough = |began: &Clock| {
+        began.elapsed() >= REPEATED || began.wall.elapsed().as_secs_f64() >= 5.0 * REPEATED
+    };
+    while times < 3 || !enough(&began) {
+        operation()?;
+        times += 1;
+    }
+    Ok(began.elapsed() / f64::from(times))
+}
+
+/// Time that this thread has had on a processor, where the system tells: what other programs take is not counted.
+struct Clock {
+    processor_ns: Option<u64>,
+    wall: Instant,
+}
+
+impl Clock {
+    fn now() -> Self {
+        Self {
+            processor_ns: processor_ns(),
+            wall: Instant::now(),
+        }
+    }
+
+    /// Seconds since.
+    fn elapsed(&self) -> f64 {
+        let had = processor_ns().zip(self.processor_ns);
+        match had.map(|(now, then)| now.saturating_sub(then)) {
+            // A system that does not count says 0.
+            None | Some(0) => self.wall.elapsed().as_secs_f64(),
+            Some(ns) => ns as f64 / 1e9,
+        }
+    }
+}
+
+/// Nanoseconds that this thread has run, to a tick of the scheduler (Linux).
+fn processor_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Bytes of memory that the machine, or the container that the program runs in, has left; `None` where the system does not
+/// tell.
+#[must_use]
+pub fn available_bytes() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let machine = line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024;
+    let number = |name: &str| {
+        let text = std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(name)).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let limit = number("memory.max").zip(number("memory.current"));
+    let container = limit.map(|(most, now)| most.saturating_sub(now));
+    Some(container.map_or(machine, |left| left.min(machine)))
 }
 
 /// Text that is equal for configurations whose steps take equally long.
@@ -222,7 +410,9 @@ mod tests {
         let same = costs.of(&config(&[("seeds", "2"), ("lr", "0.5")])).unwrap();
         let er = costs.of(&config(&[("method", "er")])).unwrap();
         assert_eq!((costs.known.len(), same), (1, plain));
-        assert!((er.train_s / plain.train_s - 1.9).abs() < 1e-9);
+        let measured = costs.known.values().next().unwrap();
+        let pass = measured.pass_s * plain.steps as f64;
+        assert!((er.train_s - plain.train_s - 0.9 * pass).abs() < 1e-9 * er.train_s);
         assert_eq!(er.eval_s, plain.eval_s);
         let cyclic = costs.of(&config(&[("schedule", "cyclic")])).unwrap();
         assert_eq!((cyclic.steps, cyclic.evaluated_images), (600, 200));

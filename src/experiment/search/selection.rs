@@ -3,15 +3,17 @@
 //! Owns the order of stages: candidates are judged on validation images only (a share of the training images that they are
 //! not trained on), by rounds of successive halving if asked for; the winner of every group is then trained on all training
 //! images and evaluated on the test images, over the sweep's seeds. Every configuration that was tried stays in the table.
-//! How runs are executed is somebody else's business, so that all of this is tested without training.
+//! A winner is chosen only among candidates that were all judged: each has its results, or failed by itself, which says
+//! something of it. A candidate whose process was killed, whose disk was full or whose data are missing was not judged, and
+//! nobody wins until it is. How runs are executed is somebody else's business, so that all of this is tested without training.
 
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use crate::experiment::RunError;
 use crate::experiment::plan::settings::PlannedRun;
 use crate::experiment::run::execution::Status;
-use crate::experiment::search::sweep::{Candidate, Sweep, SweepError};
+use crate::experiment::search::sweep::{Candidate, Sweep, SweepError, words};
+use crate::experiment::{Fault, RunError};
 use crate::metrics::mean_std;
 
 /// Why a search has no answer.
@@ -27,14 +29,52 @@ pub enum SearchError {
     /// Told to stop; what is finished stays.
     #[error("interrupted")]
     Interrupted,
+    /// Candidates that were not judged: another could win only for want of them.
+    #[error(
+        "nothing is chosen: {} of {all} candidates{} {} no result, through no fault of {}: {}; the same command goes on from \
+         here, and runs only what is missing",
+        missing.len(),
+        of_group(group),
+        if missing.len() == 1 { "has" } else { "have" },
+        if missing.len() == 1 { "its own" } else { "their own" },
+        listed(missing)
+    )]
+    NotJudged {
+        /// The group.
+        group: String,
+        /// Candidates of the group in this round.
+        all: usize,
+        /// Those without a result, with the reason.
+        missing: Vec<(String, String)>,
+    },
     /// Nothing to choose from.
-    #[error("every candidate{} failed; the first: {reason}", if group.is_empty() { String::new() } else { format!(" of {group}") })]
+    #[error("every candidate{} failed; the first: {reason}", of_group(group))]
     NothingLeft {
         /// The group.
         group: String,
         /// Why its first candidate failed.
         reason: String,
     },
+}
+
+fn of_group(group: &str) -> String {
+    match group {
+        "" => String::new(),
+        group => format!(" of {group}"),
+    }
+}
+
+/// The first few candidates with their reasons.
+fn listed(missing: &[(String, String)]) -> String {
+    const SHOWN: usize = 5;
+    let mut words: Vec<String> = (missing.iter().take(SHOWN))
+        .map(|(candidate, reason)| format!("{candidate} ({reason})"))
+        .collect();
+    let more = missing.len().saturating_sub(SHOWN);
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    words.join(", ")
 }
 
 /// Executes a list of runs; the answers are in the order of the list.
@@ -72,6 +112,9 @@ pub struct Tried {
     /// Why a run of it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Why a run of it has no result though it did not fail by itself: the candidate is not judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// What a sweep has found.
@@ -106,6 +149,9 @@ pub struct Final {
     /// Why a run of it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Why a run of it has no result though it did not fail by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// A round of the search: what share of the images, how many candidates of each group go on.
@@ -233,10 +279,12 @@ struct Summary {
     accuracy: Option<(f64, f64)>,
     forgetting: Option<f64>,
     failed: Option<String>,
+    missing: Option<String>,
 }
 
 fn summarise<'a>(statuses: impl Iterator<Item = &'a Status>) -> Result<Summary, SearchError> {
-    let (mut accuracies, mut forgetting, mut failed) = (Vec::new(), Vec::new(), None);
+    let (mut accuracies, mut forgetting) = (Vec::new(), Vec::new());
+    let (mut failed, mut missing) = (None, None);
     for status in statuses {
         match status {
             Status::Done(result) | Status::Found(result) => {
@@ -244,7 +292,11 @@ fn summarise<'a>(statuses: impl Iterator<Item = &'a Status>) -> Result<Summary, 
                 forgetting.extend(result.metrics.forgetting);
             }
             Status::Failed(error) => {
-                failed.get_or_insert(error.to_string());
+                let why = match error.fault() {
+                    Fault::Own => &mut failed,
+                    Fault::Passing | Fault::Lasting => &mut missing,
+                };
+                why.get_or_insert(error.to_string());
             }
             Status::Interrupted => return Err(SearchError::Interrupted),
         }
@@ -254,6 +306,7 @@ fn summarise<'a>(statuses: impl Iterator<Item = &'a Status>) -> Result<Summary, 
         accuracy: mean_std(&accuracies),
         forgetting: mean_std(&forgetting).map(|(mean, _)| mean),
         failed,
+        missing,
     })
 }
 
@@ -278,7 +331,14 @@ pub fn search(
             let new = tried.get_mut(first..).unwrap_or_default();
             let mut next = Vec::new();
             for group in groups(sweep) {
-                choose(&group, new, round)?;
+                if let Err(error) = choose(&group, new, round) {
+                    // What was tried is worth keeping though nothing is chosen.
+                    for row in new.iter_mut() {
+                        row.chosen = false;
+                    }
+                    progress(&tried)?;
+                    return Err(error);
+                }
             }
             for (candidate, tried) in left.iter().zip(new.iter()) {
                 if tried.chosen {
@@ -320,6 +380,7 @@ pub fn search(
             std: summary.accuracy.map(|(_, std)| std),
             forgetting: summary.forgetting,
             failed: summary.failed,
+            missing: summary.missing,
         });
     }
     Ok(Found { tried, final_runs })
@@ -355,16 +416,28 @@ fn try_all(
             measured_on: "validation",
             chosen: false,
             failed: summary.failed,
+            missing: summary.missing,
         });
     }
     Ok(())
 }
 
-/// Marks the best candidates of a group; of equals the first. A candidate of which a run failed cannot be chosen: its mean
-/// would be over other seeds.
+/// Marks the best candidates of a group; of equals the first. A candidate of which a run failed by itself cannot be chosen:
+/// its mean would be over other seeds. One without a result for another reason keeps any from being chosen.
 fn choose(group: &str, tried: &mut [Tried], round: &Round) -> Result<(), SearchError> {
     let mut members: Vec<&mut Tried> = tried.iter_mut().filter(|t| t.group == group).collect();
     let kept = kept(members.len(), round);
+    let missing: Vec<_> = (members.iter())
+        .filter_map(|t| Some((words(&t.values), t.missing.clone()?)))
+        .collect();
+    if !missing.is_empty() {
+        let (group, all) = (group.to_string(), members.len());
+        return Err(SearchError::NotJudged {
+            group,
+            all,
+            missing,
+        });
+    }
     let failed = members.iter().find_map(|t| t.failed.clone());
     members.retain(|t| t.failed.is_none() && t.accuracy.is_some());
     if members.is_empty() {

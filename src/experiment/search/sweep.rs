@@ -16,7 +16,7 @@ use crate::experiment::paper::released::ReleasedGrid;
 use crate::experiment::paper::replicate::Row;
 use crate::experiment::plan::settings::{Origin, PlannedRun, SettingError, Settings};
 
-use axis::{axis, decimal, holds, key, pairs, product, scalar, seeds_text};
+use axis::{axis, decimal, holds, key, must_hold, pairs, product, scalar, seeds_text};
 pub use error::SweepError;
 
 /// A sweep has no more candidates than this unless its file says so (`max_candidates`).
@@ -37,13 +37,15 @@ impl Candidate {
     /// `lr=0.1 b=5`.
     #[must_use]
     pub fn words(&self) -> String {
-        let words: Vec<String> = self
-            .values
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
-        words.join(" ")
+        words(&self.values)
     }
+}
+
+/// Settings as `lr=0.1 b=5`.
+#[must_use]
+pub fn words(values: &[(String, String)]) -> String {
+    let words: Vec<String> = values.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    words.join(" ")
 }
 
 /// How candidates are chosen.
@@ -156,8 +158,14 @@ impl Sweep {
             return Err(SweepError::Empty);
         }
         points = product(&points, &axes, cap)?;
-        for when in &file.when {
+        for (number, when) in file.when.iter().enumerate() {
             let condition = pairs("[[when]] if", &when.condition)?;
+            must_hold(
+                &format!("[[when]] {}", number + 1),
+                &condition,
+                &base,
+                &points,
+            )?;
             let mut axes = Vec::new();
             for (name, value) in &when.grid {
                 axes.push((name.clone(), axis("[[when]] grid", name, value, cap)?));
@@ -178,8 +186,15 @@ impl Sweep {
             }
             points = next;
         }
-        for table in &file.exclude {
+        let all = points.clone();
+        for (number, table) in file.exclude.iter().enumerate() {
             let condition = pairs("[[exclude]]", table)?;
+            must_hold(
+                &format!("[[exclude]] {}", number + 1),
+                &condition,
+                &base,
+                &all,
+            )?;
             points.retain(|point| !holds(&condition, &base, point));
         }
         if points.is_empty() {

@@ -14,10 +14,16 @@ enum Act {
     Finish,
     /// Dies.
     Die,
-    /// Says that the run failed; whether another attempt may help.
-    Fail(bool),
+    /// Says that the run failed, and whose fault that is.
+    Fail(Fault),
+    /// Says that another process works on the run.
+    Locked,
     /// Works until told to stop.
     Work,
+    /// Finds the result.
+    Found,
+    /// Finds no images.
+    NoData,
     /// Writes nonsense.
     Babble,
 }
@@ -88,9 +94,17 @@ impl Worker for FakeWorker {
         let ending = match self.act {
             Act::Die => return Ok(String::new()),
             Act::Babble => return Ok("lalala".to_string()),
-            Act::Fail(again) => Ending::Failed {
+            Act::Fail(fault) => Ending::Failed {
                 reason: "diverged".to_string(),
-                again,
+                fault,
+            },
+            Act::Found => Ending::Found,
+            Act::NoData => Ending::NoData {
+                reason: "mnist is not there".to_string(),
+            },
+            Act::Locked => Ending::Locked {
+                folder: self.out.clone(),
+                holder: "process 7".to_string(),
             },
             Act::Work => {
                 while !self.stopped.load(Ordering::Relaxed) {
@@ -135,18 +149,23 @@ fn execute(
         retries,
         stop,
         spawn: &spawner,
+        images: Images::default(),
     };
     let runs: Vec<PlannedRun> = (1..=4)
         .map(|seed| planned(&[("seeds", &seed.to_string())]))
         .collect();
     let statuses = pool.execute(&runs, &Silent);
-    let words = statuses.iter().map(|status| match status {
+    let words = statuses.iter().map(word);
+    (words.collect(), fake.spawned.load(Ordering::Relaxed))
+}
+
+fn word(status: &Status) -> String {
+    match status {
         Status::Done(_) => "done".to_string(),
         Status::Found(_) => "found".to_string(),
         Status::Failed(error) => format!("failed: {error}"),
         Status::Interrupted => "interrupted".to_string(),
-    });
-    (words.collect(), fake.spawned.load(Ordering::Relaxed))
+    }
 }
 
 #[test]
@@ -167,8 +186,8 @@ fn a_worker_that_dies_takes_no_other_run_with_it() {
 fn retries_are_for_what_may_pass() {
     let go = AtomicBool::new(false);
     let acts: &[(u64, &[Act])] = &[
-        (1, &[Act::Die, Act::Fail(true)]),
-        (2, &[Act::Fail(false)]),
+        (1, &[Act::Die, Act::Fail(Fault::Passing)]),
+        (2, &[Act::Fail(Fault::Own)]),
         (3, &[Act::Die, Act::Die, Act::Die]),
     ];
     for jobs in [1, 3] {
@@ -213,5 +232,124 @@ fn the_real_thing_reports_how_a_process_ended() {
     assert!(
         words.contains("signal 9") && words.contains("oh no"),
         "{words}"
+    );
+}
+
+#[test]
+fn a_run_that_another_process_works_on_is_put_off_and_taken_over() {
+    let go = AtomicBool::new(false);
+    let acts: &[(u64, &[Act])] = &[(1, &[Act::Locked, Act::Locked]), (2, &[Act::Locked])];
+    for jobs in [1, 4] {
+        let (statuses, spawned) = execute(acts, 0, jobs, &go);
+        assert_eq!(statuses, ["done"; 4]);
+        assert!(spawned <= jobs, "waiting needs no new worker");
+    }
+}
+
+#[test]
+fn told_to_stop_a_run_that_is_waited_for_is_waited_for_no_more() {
+    let stop = AtomicBool::new(false);
+    let held = [Act::Locked; 1000];
+    let words = std::thread::scope(|scope| {
+        let pool = scope.spawn(|| execute(&[(3, &held)], 0, 2, &stop).0);
+        std::thread::sleep(Duration::from_millis(100));
+        stop.store(true, Ordering::Relaxed);
+        pool.join().unwrap()
+    });
+    assert_eq!(words, ["done", "done", "interrupted", "done"]);
+}
+
+#[test]
+fn what_a_worker_says_of_a_failure_keeps_whose_fault_it_is() {
+    let go = AtomicBool::new(false);
+    let out = tempfile::tempdir().unwrap();
+    let acts: &[(u64, &[Act])] = &[
+        (1, &[Act::Fail(Fault::Own)]),
+        (2, &[Act::Fail(Fault::Lasting)]),
+        (3, &[Act::Die]),
+    ];
+    let fake = Fake::new(out.path(), acts);
+    let spawner = Spawner(fake);
+    let pool = Processes {
+        out: out.path().to_path_buf(),
+        jobs: 1,
+        retries: 0,
+        stop: &go,
+        spawn: &spawner,
+        images: Images::default(),
+    };
+    let runs: Vec<PlannedRun> = (1..=3)
+        .map(|seed| planned(&[("seeds", &seed.to_string())]))
+        .collect();
+    let faults = pool.execute(&runs, &Silent).into_iter().map(|status| {
+        let Status::Failed(error) = status else {
+            panic!("{status:?}")
+        };
+        error.fault()
+    });
+    assert_eq!(
+        faults.collect::<Vec<_>>(),
+        [Fault::Own, Fault::Lasting, Fault::Passing]
+    );
+}
+
+/// Remembers warnings.
+#[derive(Default)]
+struct Warned(Mutex<Vec<String>>);
+impl Watcher for Warned {
+    fn event(&self, _: usize, _: &PlannedRun, event: &Event) {
+        if let Event::Warning(text) = event {
+            lock(&self.0).push(text.clone());
+        }
+    }
+    fn ended(&self, _: usize, _: &PlannedRun, _: &Status) {}
+}
+
+#[test]
+fn results_are_compared_with_the_images_at_hand_by_one_worker() {
+    let go = AtomicBool::new(false);
+    let out = tempfile::tempdir().unwrap();
+    let runs: Vec<PlannedRun> = (1..=4)
+        .map(|seed| planned(&[("seeds", &seed.to_string())]))
+        .collect();
+    // Results of three runs, the third of other images.
+    for (run, sum) in runs.iter().zip(["now", "now", "then"]) {
+        let folder = RunFolder::new(out.path(), &run.config.run_id());
+        folder.create().unwrap();
+        let mut result = finished(&run.config, 50.0);
+        result.provenance.data_sha256 = sum.to_string();
+        folder.write_result(&result).unwrap();
+    }
+    let execute = |act: Act| {
+        let fake = Fake::new(out.path(), &[(1, &[act]), (4, &[Act::NoData])]);
+        let spawner = Spawner(Arc::clone(&fake));
+        let pool = Processes {
+            out: out.path().to_path_buf(),
+            jobs: 1,
+            retries: 0,
+            stop: &go,
+            spawn: &spawner,
+            images: Images::default(),
+        };
+        let warned = Warned::default();
+        let statuses = pool.execute(&runs, &warned);
+        let words: Vec<String> = statuses.iter().map(word).collect();
+        (words, warned.0.into_inner().unwrap())
+    };
+    let (words, warned) = execute(Act::Found);
+    assert_eq!((words[0].as_str(), words[1].as_str()), ("found", "found"));
+    assert!(
+        words[2].contains("its images are no longer those of `rotated-mnist`"),
+        "{}",
+        words[2]
+    );
+    assert_eq!(words[3], "failed: mnist is not there");
+    assert_eq!(warned, Vec::<String>::new());
+    // Where no images can be had, that is said once.
+    let (words, warned) = execute(Act::NoData);
+    assert_eq!(words[..3], ["found"; 3]);
+    assert!(
+        warned.len() == 1 && warned[0].contains("is not known: mnist is not there"),
+        "{warned:?}"
     );
 }

@@ -12,6 +12,8 @@ struct Cluster {
     dies: BTreeMap<usize, usize>,
     /// Runs that fail by themselves.
     fails: Vec<usize>,
+    /// Runs that meet a full disk: run number and how often.
+    full: BTreeMap<usize, usize>,
     queue: Vec<(usize, usize)>,
     next_job: usize,
     offsets: BTreeMap<usize, usize>,
@@ -29,6 +31,7 @@ impl Cluster {
             max_array: 1001,
             dies: BTreeMap::new(),
             fails: Vec::new(),
+            full: BTreeMap::new(),
             queue: Vec::new(),
             next_job: 100,
             offsets: BTreeMap::new(),
@@ -46,10 +49,22 @@ impl Cluster {
         }
         let config = self.runs[index].config.clone();
         let folder = RunFolder::new(&self.out, &config.run_id());
-        folder.prepare(&config, "").unwrap();
+        if !folder.is_prepared() {
+            folder.prepare(&config, "").unwrap();
+        }
         if self.fails.contains(&index) {
-            let status = Status::Failed(RunError::Worker("diverged".to_string()));
+            let status = Status::Failed(RunError::Worker {
+                reason: "diverged".to_string(),
+                fault: Fault::Own,
+            });
             heartbeat::ended(folder.path(), &status);
+            return;
+        }
+        if let Some(times @ 1..) = self.full.get_mut(&index) {
+            *times -= 1;
+            let full = io::Error::from_raw_os_error(28);
+            let error = RunError::io("write", &folder.path().join(RESULT))(full);
+            heartbeat::ended(folder.path(), &Status::Failed(error));
             return;
         }
         folder.write_result(&finished(&config, 50.0)).unwrap();
@@ -227,6 +242,61 @@ fn only_what_is_missing_is_submitted_again_and_not_for_ever() {
         2,
         "what fails by itself is not submitted again: {arrays:?}"
     );
+}
+
+#[test]
+fn a_task_that_is_lost_is_no_failure_of_its_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::new(dir.path(), 5);
+    cluster.dies = BTreeMap::from([(0, 9)]);
+    cluster.full = BTreeMap::from([(1, 1), (2, 9)]);
+    cluster.fails = vec![3];
+    let out = cluster.out.clone();
+    let (manifest, stop) = (out.join("manifest-1.jsonl"), AtomicBool::new(false));
+    let runs = cluster.runs.clone();
+    let statuses = slurm(&out, &manifest, &stop)
+        .execute(&runs, &mut cluster, &mut |_| {})
+        .unwrap();
+    let faults = statuses.iter().map(|status| match status {
+        Status::Failed(error) => Some(error.fault()),
+        _ => None,
+    });
+    assert_eq!(
+        faults.collect::<Vec<_>>(),
+        [
+            Some(Fault::Passing),
+            None,
+            Some(Fault::Passing),
+            Some(Fault::Own),
+            None
+        ],
+        "killed, a disk that was full once, one that stays full, diverged, done"
+    );
+    assert!(
+        words(&statuses)[2].contains("No space left"),
+        "{:?}",
+        words(&statuses)
+    );
+}
+
+#[test]
+fn a_run_under_way_elsewhere_is_not_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manifest, stop) = (dir.path().join("m"), AtomicBool::new(false));
+    let slurm = slurm(dir.path(), &manifest, &stop);
+    let config = planned(&[]).config;
+    let folder = RunFolder::new(dir.path(), &config.run_id());
+    folder.prepare(&config, "").unwrap();
+    heartbeat::ended(folder.path(), &Status::Interrupted);
+    assert!(matches!(
+        slurm.next(folder.path(), 9),
+        Next::GiveUp(_, Fault::Passing)
+    ));
+    let path = folder.path().join(heartbeat::FILE);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("interrupted", "running")).unwrap();
+    assert!(matches!(slurm.next(folder.path(), 9), Next::Wait));
+    assert!(matches!(slurm.next(folder.path(), 0), Next::Submit));
 }
 
 #[test]

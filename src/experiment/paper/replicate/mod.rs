@@ -297,19 +297,34 @@ pub fn all_rows(stream: &PaperStream, epochs: &[usize]) -> Result<Vec<Row>, Repl
     Ok(all)
 }
 
-/// Keeps the rows with these labels (without regard to case).
+/// Keeps the rows with these labels (without regard to case), one or several in each text, separated by commas; a label may
+/// itself have commas.
 ///
 /// # Errors
 /// [`ReplicateError::NoSuchLabel`].
-pub fn only(rows: Vec<Row>, labels: &[String]) -> Result<Vec<Row>, ReplicateError> {
+pub fn only(rows: Vec<Row>, texts: &[String]) -> Result<Vec<Row>, ReplicateError> {
     let same = |a: &str, b: &str| a.trim().eq_ignore_ascii_case(b.trim());
-    for label in labels {
-        if !rows.iter().any(|row| same(&row.label, label)) {
-            let known: Vec<&str> = rows.iter().map(|row| row.label.as_str()).collect();
-            return Err(ReplicateError::NoSuchLabel {
-                found: label.clone(),
-                known: known.join(", "),
+    let mut labels = Vec::new();
+    for text in texts {
+        let parts: Vec<&str> = text.split(',').collect();
+        let mut rest = parts.as_slice();
+        while !rest.is_empty() {
+            // The longest label that the rest begins with.
+            let label = (1..=rest.len()).rev().find_map(|n| {
+                let (first, others) = rest.split_at_checked(n)?;
+                let label = first.join(",");
+                let known = rows.iter().any(|row| same(&row.label, &label));
+                known.then_some((label, others))
             });
+            let Some((label, others)) = label else {
+                let known = rows.iter().map(|row| format!("`{}`", row.label));
+                return Err(ReplicateError::NoSuchLabel {
+                    found: rest.join(",").trim().to_string(),
+                    known: known.collect::<Vec<_>>().join(", "),
+                });
+            };
+            labels.push(label);
+            rest = others;
         }
     }
     let wanted = |row: &Row| labels.is_empty() || labels.iter().any(|l| same(&row.label, l));

@@ -123,3 +123,37 @@ fn what_is_not_there_is_said() {
     }
     assert!(PaperStream::parse_any("imagenet").is_none());
 }
+
+#[test]
+fn labels_with_commas_can_be_named_alone_and_among_others() {
+    let row = |label: &str| Row {
+        label: label.to_string(),
+        source: String::new(),
+        settings: Vec::new(),
+        grid: None,
+        notes: Vec::new(),
+    };
+    let rows = || {
+        ["A-GEM", "A-GEM, M=1", "A-GEM, M=1, TAG", "ER, M=1", "M=1"]
+            .map(row)
+            .to_vec()
+    };
+    let named = |texts: &[&str]| {
+        let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
+        only(rows(), &texts)
+            .map(|rows| rows.into_iter().map(|row| row.label).collect::<Vec<_>>())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(named(&[]).unwrap().len(), 5);
+    assert_eq!(named(&["a-gem, m=1"]).unwrap(), ["A-GEM, M=1"]);
+    assert_eq!(
+        named(&["A-GEM, M=1, TAG,ER, M=1"]).unwrap(),
+        ["A-GEM, M=1, TAG", "ER, M=1"]
+    );
+    assert_eq!(named(&["A-GEM", "M=1"]).unwrap(), ["A-GEM", "M=1"]);
+    let error = named(&["ER, M=1, M=7"]).unwrap_err();
+    assert!(
+        error.contains("M=7") && error.contains("`A-GEM, M=1`"),
+        "{error}"
+    );
+}

@@ -72,6 +72,24 @@ impl Kind for SeedList {
     }
 }
 
+/// Seeds as they are typed: `1-3,7`.
+#[must_use]
+pub fn seeds_text(seeds: &[u64]) -> String {
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    for &seed in seeds {
+        match parts.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(seed) => *last = seed,
+            _ => parts.push((seed, seed)),
+        }
+    }
+    let words = parts.iter().map(|(first, last)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first},{last}"),
+        _ => format!("{first}-{last}"),
+    });
+    words.collect::<Vec<_>>().join(",")
+}
+
 /// Seeds as `1-5`, `1,3,7` or both; in order, without duplicates, at most 10,000.
 ///
 /// # Errors

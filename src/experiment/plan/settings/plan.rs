@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::execution::{ExecutionSettings, SeedList};
+use super::execution::{ExecutionSettings, SeedList, seeds_text};
 use super::table::entries;
 use super::{SettingError, Settings};
 use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
@@ -17,6 +17,8 @@ use crate::settings::{Profile, Resolver, SettingsOf as _};
 pub struct Plan {
     /// One configuration a seed.
     pub runs: Vec<PlannedRun>,
+    /// All of them as TOML: that of each, with all seeds.
+    pub toml: String,
     /// The data folder; `None` for the embedded sample.
     pub data: Option<PathBuf>,
     /// True where a data folder is needed but none was named.
@@ -52,19 +54,22 @@ impl Settings {
         let SeedList(seeds) = r.get(SeedList::SETTING)?;
         let first = self.config(&r, seeds.first().copied().unwrap_or(1))?;
         let execution = ExecutionSettings::resolve(&r)?;
+        let toml = self.to_toml(&r, &first, &seeds_text(&seeds))?;
         let runs = seeds.into_iter().map(|seed| {
             let config = RunConfig {
                 seed,
                 ..first.clone()
             };
-            let toml = self.to_toml(&r, &config)?;
+            let toml = self.to_toml(&r, &config, &config.seed.to_string())?;
             Ok(PlannedRun { config, toml })
         });
         let (data, embedded) = (r.text("data"), first.data == DataChoice::Embedded);
         Ok(Plan {
             runs: runs.collect::<Result<_, SettingError>>()?,
+            toml,
             data: data.filter(|_| !embedded).map(PathBuf::from),
-            data_missing: data.is_none(),
+            // The file of a benchmark of one's own says where its images are.
+            data_missing: data.is_none() && first.benchmark.custom().is_none(),
             init: execution.init,
             out: execution.out,
             jobs: execution.jobs,
@@ -164,6 +169,29 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
         ));
     }
     Ok(())
+}
+
+impl PlannedRun {
+    /// A run that came through a file or a pipe. There, a benchmark of one's own loses the place of its file, which stands in
+    /// the TOML.
+    ///
+    /// # Errors
+    /// [`SettingError`] if that file cannot be read or means something else by now.
+    pub fn received(config: RunConfig, toml: String) -> Result<Self, SettingError> {
+        if !config.benchmark.is_custom() {
+            return Ok(Self { config, toml });
+        }
+        let found = parse_config_toml(&toml)?;
+        if found == config {
+            let config = found;
+            return Ok(Self { config, toml });
+        }
+        let file =
+            (found.benchmark.custom()).map_or(String::new(), |own| own.path.display().to_string());
+        Err(SettingError::Subject(format!(
+            "{file} was changed since the run was planned; start the command again"
+        )))
+    }
 }
 
 /// Reads a run folder's `config.toml` back.

@@ -203,3 +203,16 @@ fn seeds_are_ranges_and_lists() {
     assert_eq!(parse_seeds("1-3, 7"), Ok(vec![1, 2, 3, 7]));
     assert!(parse_seeds("").is_err() && parse_seeds("a").is_err() && parse_seeds("-1").is_err());
 }
+
+#[test]
+fn seeds_are_written_as_they_are_typed() {
+    for (seeds, text) in [
+        (&[1][..], "1"),
+        (&[1, 2], "1,2"),
+        (&[1, 2, 3], "1-3"),
+        (&[1, 3, 4, 5, 9, 8], "1,3-5,9,8"),
+    ] {
+        assert_eq!(seeds_text(seeds), text);
+        assert_eq!(parse_seeds(text).unwrap(), seeds);
+    }
+}

@@ -7,18 +7,19 @@ use crate::experiment::plan::config::{DataChoice, RunConfig};
 use crate::settings::{Field, Origin, Resolver, Stored, Value};
 
 impl Settings {
-    /// The configuration as a TOML file that gives the same configuration again, each value with its origin.
+    /// The configuration as a TOML file that gives the same configuration again, over these seeds, each value with its origin.
     pub(super) fn to_toml(
         &self,
         r: &Resolver<'_>,
         config: &RunConfig,
+        seeds: &str,
     ) -> Result<String, SettingError> {
         let mut text =
             String::from("# Resolved configuration of one run; `tagcl run` takes this file.\n");
         let fields = config.all_fields();
         for key in entries().iter().map(|entry| entry.setting.key()) {
             let found = match key {
-                _ if key == SeedList::SETTING.key => Some(Value::Text(config.seed.to_string())),
+                _ if key == SeedList::SETTING.key => Some(Value::Text(seeds.to_string())),
                 "data" if config.data == DataChoice::Full => None,
                 "benchmark" if config.benchmark.custom().is_some() => typed_benchmark(config),
                 _ => match fields.iter().find(|field| field.setting.key() == key) {

@@ -47,6 +47,9 @@ pub enum Event {
         epoch: usize,
         /// Mean training loss over the epoch.
         loss: f64,
+        /// Mean loss on the task's validation images, where it decides whether training goes on (`patience`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validation_loss: Option<f64>,
     },
     /// All tasks so far were evaluated.
     Evaluated {
@@ -78,8 +81,18 @@ impl Event {
             }
             Self::Warning(text) => json!({"event": "warning", "text": text}),
             Self::Step { .. } => return None,
-            Self::EpochEnded { task, epoch, loss } => {
-                json!({"event": "epoch-ended", "task": task, "epoch": epoch, "loss": loss})
+            Self::EpochEnded {
+                task,
+                epoch,
+                loss,
+                validation_loss,
+            } => {
+                let mut line =
+                    json!({"event": "epoch-ended", "task": task, "epoch": epoch, "loss": loss});
+                if let (Some(fields), Some(loss)) = (line.as_object_mut(), validation_loss) {
+                    fields.insert("validation_loss".to_string(), json!(loss));
+                }
+                line
             }
             Self::Evaluated {
                 task,

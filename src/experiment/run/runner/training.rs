@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::build::{build_learner, build_method, build_optimizer};
-use super::place::{EarlyStopping, Phase, Place, Visit, visits};
+use super::place::{Phase, Place, Visit, visits};
 use super::{Event, Outcome, RunInput};
 use crate::experiment::RunError;
 use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
@@ -380,15 +380,18 @@ impl<'a> Run<'a> {
 
     fn end_epoch(&mut self, visit: Visit, observer: &mut Observer<'_>) -> Result<(), RunError> {
         let t = visit.task(self.stream.tasks().len());
+        let validation_loss = self.judged_loss(t)?;
         let place = &self.progress.place;
         let event = Event::EpochEnded {
             task: t + 1,
             epoch: place.epoch + 1,
             loss: place.loss_sum / (place.batch as f64).max(1.0),
+            validation_loss,
         };
         self.tell(&event, observer)?;
-        let stop = self.validation_says_stop(t)?;
         let place = &mut self.progress.place;
+        let judged = validation_loss.zip(self.config.patience);
+        let stop = judged.is_some_and(|(loss, patience)| place.stopping.says_stop(patience, loss));
         place.epoch += 1;
         place.phase = if stop || place.epoch >= self.config.epochs {
             Phase::EndVisit
@@ -398,18 +401,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Whether the loss on the task's validation images has stopped falling.
-    fn validation_says_stop(&mut self, t: usize) -> Result<bool, RunError> {
+    /// The loss on the task's validation images, where it decides whether training of the task goes on.
+    fn judged_loss(&self, t: usize) -> Result<Option<f64>, RunError> {
         let task = self.stream.tasks().get(t);
         let held = task.and_then(|task| task.validation.as_ref());
-        let (Some(held), Some(patience)) = (held, self.config.patience) else {
-            return Ok(false);
+        let (Some(held), Some(_)) = (held, self.config.patience) else {
+            return Ok(None);
         };
         let threads = self.input.threads;
         let classifier = self.method.classifier(self.learner.as_ref());
         let evaluation = evaluate(&*classifier, held, EVALUATION_BATCH, threads)?;
-        let stopping: &mut EarlyStopping = &mut self.progress.place.stopping;
-        Ok(stopping.says_stop(patience, evaluation.loss()))
+        Ok(Some(evaluation.loss()))
     }
 
     fn end_visit(&mut self, visit: Visit) -> Result<(), RunError> {

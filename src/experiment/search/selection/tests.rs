@@ -22,6 +22,15 @@ impl<F: FnMut(&PlannedRun) -> Result<f64, RunError>> Engine for Fake<F> {
     }
 }
 
+fn worker(reason: &str, fault: Fault) -> RunError {
+    let reason = reason.to_string();
+    RunError::Worker { reason, fault }
+}
+
+fn diverged(reason: &str) -> RunError {
+    worker(reason, Fault::Own)
+}
+
 /// Stages with their runs, in order.
 type Asked = Vec<(String, Vec<PlannedRun>)>;
 type Answer = fn(&PlannedRun) -> Result<f64, RunError>;
@@ -139,7 +148,7 @@ fn a_candidate_that_fails_is_not_chosen_and_stays_in_the_table() {
     let sweep = text("", "[grid]\nlr = [0.1, 9.0]\n[select]\nseeds = '1-2'\n");
     let fails = |run: &PlannedRun| {
         if run.config.lr > 1.0 && run.config.seed == 2 {
-            return Err(RunError::Worker("diverged".to_string()));
+            return Err(diverged("diverged"));
         }
         Ok(10.0 * run.config.lr)
     };
@@ -154,12 +163,10 @@ fn a_candidate_that_fails_is_not_chosen_and_stays_in_the_table() {
         (1, false, true)
     );
 
-    let none = run(&sweep, |_| Err(RunError::Worker("no data".to_string())))
-        .0
-        .unwrap_err();
+    let none = run(&sweep, |_| Err(diverged("too large"))).0.unwrap_err();
     assert_eq!(
         none.to_string(),
-        "every candidate failed; the first: no data"
+        "every candidate failed; the first: too large"
     );
     let stopped = run(&sweep, |_| Err(RunError::Interrupted)).0.unwrap_err();
     assert!(matches!(stopped, SearchError::Interrupted));
@@ -176,4 +183,145 @@ fn without_selection_everything_is_run_on_the_test_images() {
         (1, 4, 2)
     );
     assert_eq!(found.final_runs[1].run_ids.len(), 2);
+}
+
+/// What can befall a run without being its own fault.
+fn misfortunes() -> Vec<RunError> {
+    let full = || std::io::Error::from_raw_os_error(28);
+    vec![
+        worker("its process was killed (signal 9)", Fault::Passing),
+        worker("no data", Fault::Lasting),
+        RunError::io("write", "model.safetensors".as_ref())(full()),
+        RunError::Locked {
+            folder: "runs/a".into(),
+            holder: "process 7".to_string(),
+        },
+        RunError::Panic("index out of bounds".to_string()),
+        RunError::Damaged {
+            path: "runs/a/result.json".into(),
+            folder: "runs/a".into(),
+            reason: "not a result file".to_string(),
+        },
+    ]
+}
+
+#[test]
+fn nobody_wins_while_a_candidate_is_not_judged_and_the_same_search_goes_on_from_there() {
+    let whole = "[grid]\nlr = [0.1, 0.2, 0.4]\n[select]\nseeds = '1-2'\n";
+    let halved = "[grid]\nlr = [0.1, 0.2, 0.3, 0.4]\n[select]\n\
+                  halving = { factor = 2, first_fraction = 0.25 }\n";
+    for (rest, rounds) in [(whole, 1), (halved, 3)] {
+        let sweep = Sweep::from_toml(&text("", rest), "sweep.toml").unwrap();
+        for (number, misfortune) in misfortunes().into_iter().enumerate() {
+            // Planning takes time: every misfortune once, and one of them in every round.
+            let last = if number == 0 { rounds } else { 1 };
+            if number > 0 && rounds > 1 {
+                continue;
+            }
+            for hit in 1..=last {
+                // The best candidate, 0.4, meets it in this round.
+                let (mut left, mut round) = (Some(misfortune_again(&misfortune)), 0);
+                let mut fake = Fake {
+                    accuracy: |run: &PlannedRun| {
+                        if run.config.lr == 0.4 {
+                            round += 1;
+                            if round == hit
+                                && let Some(error) = left.take()
+                            {
+                                return Err(error);
+                            }
+                        }
+                        Ok(100.0 * run.config.lr)
+                    },
+                    asked: Vec::new(),
+                };
+                let mut table = Vec::new();
+                let mut keep = |tried: &[Tried]| {
+                    table = tried.to_vec();
+                    Ok(())
+                };
+                let error = search(&sweep, &[], &mut fake, &mut keep).unwrap_err();
+                let said = error.to_string();
+                assert!(matches!(error, SearchError::NotJudged { .. }), "{said}");
+                for part in [
+                    "nothing is chosen",
+                    "lr=0.4",
+                    "same command",
+                    &misfortune.to_string(),
+                ] {
+                    assert!(said.contains(part), "no `{part}` in {said}");
+                }
+                let newest: Vec<_> = table
+                    .iter()
+                    .filter(|t| t.round == hit.min(rounds))
+                    .collect();
+                assert!(newest.iter().all(|t| !t.chosen), "{table:?}");
+                assert_eq!(newest.iter().filter(|t| t.missing.is_some()).count(), 1);
+                assert!(
+                    fake.asked.iter().all(|(stage, _)| stage != "winners"),
+                    "nothing is tested"
+                );
+                // The misfortune is over.
+                let found = search(&sweep, &[], &mut fake, &mut |_| Ok(())).unwrap();
+                assert_eq!(found.final_runs[0].values[0].1, "0.4");
+            }
+        }
+    }
+}
+
+/// The same error: errors of the system cannot be copied.
+fn misfortune_again(error: &RunError) -> RunError {
+    let same = |other: &RunError| other.to_string() == error.to_string();
+    misfortunes().into_iter().find(same).unwrap()
+}
+
+#[test]
+fn a_group_without_all_judgements_keeps_the_search_from_going_on() {
+    let sweep = text(
+        "",
+        "[grid]\noptimizer = ['sgd', 'rmsprop']\nlr = [0.1, 0.2]\n[select]\nby = ['optimizer']\n",
+    );
+    let killed = |run: &PlannedRun| match (run.config.optimizer.name, run.config.lr) {
+        ("rmsprop", 0.1) => Err(worker("killed", Fault::Passing)),
+        ("sgd", 0.1) => Err(diverged("too large")),
+        _ => Ok(50.0),
+    };
+    let (found, asked) = run(&sweep, killed);
+    let error = found.unwrap_err().to_string();
+    assert!(
+        error.contains("1 of 2 candidates of rmsprop has no result"),
+        "{error}"
+    );
+    assert_eq!(asked.len(), 1);
+}
+
+#[test]
+fn many_missing_candidates_are_counted_and_the_first_named() {
+    let lr: Vec<String> = (1..=9).map(|i| format!("0.{i}")).collect();
+    let sweep = text("", &format!("[grid]\nlr = [{}]\n[select]\n", lr.join(", ")));
+    let error = run(&sweep, |_| Err(worker("killed", Fault::Passing))).0;
+    let error = error.unwrap_err().to_string();
+    for part in [
+        "9 of 9 candidates have no result",
+        "lr=0.5 (killed)",
+        "and 4 more",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(!error.contains("lr=0.6"), "{error}");
+}
+
+#[test]
+fn only_what_repeats_anywhere_is_a_runs_own_failure() {
+    let diverged = RunError::NonFinite {
+        task: 1,
+        step: 3,
+        what: "the loss".to_string(),
+        lr: 9.0,
+        knobs: String::new(),
+    };
+    assert_eq!(diverged.fault(), Fault::Own);
+    for error in misfortunes() {
+        assert_ne!(error.fault(), Fault::Own, "{error}");
+    }
 }

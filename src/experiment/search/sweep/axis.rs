@@ -225,3 +225,44 @@ pub(super) fn holds(
         })
     })
 }
+
+/// Refuses a condition that holds for none of the points: a typo must not change what a sweep tries.
+pub(super) fn must_hold(
+    place: &str,
+    condition: &[(String, String)],
+    base: &[(String, String)],
+    points: &[Vec<(String, String)>],
+) -> Result<(), SweepError> {
+    const SHOWN: usize = 5;
+    if points.iter().any(|point| holds(condition, base, point)) {
+        return Ok(());
+    }
+    // The first setting that alone keeps it from holding, else the first of all, with the values that it has.
+    let alone = |pair: &&(String, String)| {
+        let pair = std::slice::from_ref(*pair);
+        !points.iter().any(|point| holds(pair, base, point))
+    };
+    let seen = condition.iter().find(alone).map(|(key, _)| {
+        let value = |point: &Vec<(String, String)>| {
+            let found = point.iter().chain(base).find(|(k, _)| k == key);
+            found.map(|(_, value)| value.clone())
+        };
+        let mut values: Vec<String> = Vec::new();
+        for value in points.iter().filter_map(value) {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        let more = if values.len() > SHOWN { ", ..." } else { "" };
+        values.truncate(SHOWN);
+        match values.len() {
+            0 => format!(" (the file does not set {key}, and defaults are not looked at)"),
+            _ => format!(" ({key} is {}{more})", values.join(", ")),
+        }
+    });
+    Err(SweepError::Unmet {
+        place: place.to_string(),
+        condition: super::words(condition),
+        seen: seen.unwrap_or_default(),
+    })
+}

@@ -50,6 +50,18 @@ pub enum SweepError {
         /// The cap.
         cap: usize,
     },
+    /// A condition that no candidate meets.
+    #[error(
+        "{place}: no candidate has {condition}: it has no effect; correct it or leave it out{seen}"
+    )]
+    Unmet {
+        /// Part of the file, with its number.
+        place: String,
+        /// The condition.
+        condition: String,
+        /// What is there instead.
+        seen: String,
+    },
     /// None at all.
     #[error("the sweep has no candidates: give [grid], [[combinations]] or released_grid")]
     Empty,

@@ -155,6 +155,49 @@ fn a_sweep_that_would_go_wrong_is_refused_beforehand() {
     );
 }
 
+#[test]
+fn a_condition_that_no_candidate_meets_is_refused_with_what_is_there() {
+    let grid = "[grid]\nlr = [0.1, 0.2]\nb = [1, 3]\n";
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "[[exclude]]\nlr = 0.3\n",
+            &["[[exclude]] 1", "lr=0.3", "no effect", "lr is 0.1, 0.2"],
+        ),
+        (
+            "[[exclude]]\nlr = 0.1\n[[exclude]]\nlr = 0.1\nb = 5\n",
+            &["[[exclude]] 2", "b is 1, 3"],
+        ),
+        (
+            "[[exclude]]\noptimizer = 'sgd'\n",
+            &["optimizer is tag-rmsprop"],
+        ),
+        (
+            "[[exclude]]\nmodel = 'mlp'\n",
+            &["does not set model", "defaults"],
+        ),
+        (
+            "[[when]]\nif = { lr = 0.01 }\ngrid = { epochs = [1, 2] }\n",
+            &["[[when]] 1", "lr=0.01", "leave it out"],
+        ),
+        (
+            "[[when]]\nif = { lr = 0.1 }\ngrid = { b = [7] }\n[[exclude]]\nlr = 0.1\nb = 1\n",
+            &["[[exclude]] 1: no candidate has", "leave it out"],
+        ),
+    ];
+    for (rest, parts) in cases {
+        let error = error(&format!("{grid}{rest}"));
+        for part in *parts {
+            assert!(error.contains(part), "no `{part}` in {error}");
+        }
+    }
+    // Two exclusions may overlap, and 0.10 is 0.1.
+    let rest = "[[exclude]]\nlr = 0.10\n[[exclude]]\nlr = 0.1\nb = 3\n";
+    assert_eq!(
+        words(&format!("{grid}{rest}")),
+        ["b=1 lr=0.2", "b=3 lr=0.2"]
+    );
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_sweep_or_an_error(text in "\\PC{0,200}") {
