@@ -1,6 +1,6 @@
 //! Single layers as operations of Burn: a convolution, and batch normalisation with residual addition and `ReLU`.
 //!
-//! Owns the passage between Burn's tensors and [`super::convolution`] and [`super::batch_norm`], forward and backward, for
+//! Owns the passage between Burn's tensors and the modules `convolution` and `batch_norm`, forward and backward, for
 //! networks that have no kernel of their own. [`takes`] and [`ConvolutionSpec::takes`] say where they apply; elsewhere
 //! the caller uses Burn's own operations.
 

@@ -388,12 +388,10 @@ impl Trunk {
             .last()
             .filter(|_| b.projected)
             .unwrap_or(stage);
+        let stem = &training.stem;
         let (norm, dropout, r, gate, y) = match before.last() {
             Some(p) => (&p.norms[1], p.dropout[1].as_ref(), &p.r2, None, &p.y),
-            None => {
-                let stem = &training.stem;
-                (&stem.norm, None, &stem.r, Some(&stem.y), &stem.y)
-            }
+            None => (&stem.norm, None, &stem.r, Some(&stem.y), &stem.y),
         };
         let x = block.input.as_ref().unwrap_or(y);
         let pass = BlockPass {
