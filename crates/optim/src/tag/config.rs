@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::{MEMORY_AND_ALPHA, SKETCH_SIZES};
 use crate::kernels::past::Stored;
-use crate::kernels::tag::Base;
+use crate::kernels::tag::{Base, weight};
 use crate::settings::Choice as _;
 use crate::{AlphaRule, AlphaScope, OptimError};
 
@@ -329,7 +329,7 @@ impl TagConfig {
     /// The present task's own weight after the first task.
     pub(super) fn own_weight(&self) -> f32 {
         if self.alpha.is_correlation() {
-            (-self.own_b.unwrap_or(self.b)).exp() as f32
+            weight(self.own_b.unwrap_or(self.b), 1.0)
         } else {
             1.0
         }
