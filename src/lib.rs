@@ -54,6 +54,8 @@
 pub mod cli;
 pub mod experiment;
 pub mod files;
+#[cfg(test)]
+mod fuzzing;
 pub mod report;
 
 pub use tagcl_kernels as kernels;

@@ -9,7 +9,7 @@ use super::CliError;
 use super::args::ReplicateArgs;
 use super::batch::{Place, sizes};
 use super::cluster::engine;
-use super::execute::summary;
+use super::execute::{initial_weights, summary};
 use super::printer::Printer;
 use super::run::plan_with_init;
 use super::sweep;
@@ -43,9 +43,17 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
     let mut typed = args.batch.typed();
     typed.extend(overrides(args));
     let (mut planned, mut seen) = (Vec::new(), BTreeSet::new());
-    let mut how = None;
+    let (mut how, mut said) = (None, BTreeSet::new());
     for row in rows {
         let (plan, init) = plan_with_init(row.settings_with(&typed)?)?;
+        if let Some(bytes) = &init {
+            let configs = plan.runs.iter().map(|run| &run.config);
+            for line in initial_weights(configs, bytes)? {
+                if said.insert(line.clone()) {
+                    printer.note(&line);
+                }
+            }
+        }
         // One configuration may stand in several tables.
         let runs = plan
             .runs
@@ -80,6 +88,7 @@ fn overrides(args: &ReplicateArgs) -> Vec<(&'static str, String)> {
     let typed = [
         ("seeds", &args.seeds),
         ("fraction", &args.fraction),
+        ("test_fraction", &args.test_fraction),
         ("init", &args.init),
     ];
     let typed = typed

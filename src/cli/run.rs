@@ -3,7 +3,7 @@
 use super::CliError;
 use super::args::RunArgs;
 use super::batch::sizes;
-use super::execute::{Execution, execute, load};
+use super::execute::{Execution, execute, initial_weights, load};
 use super::printer::Printer;
 use super::setting_flags::ENVIRONMENT;
 use crate::experiment::RunError;
@@ -21,6 +21,11 @@ pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
     }
     let (plan, init) = plan_with_init(settings(args)?)?;
     if args.dry_run {
+        if let Some(bytes) = &init {
+            for line in initial_weights(plan.runs.iter().map(|run| &run.config), bytes)? {
+                printer.note(&line);
+            }
+        }
         return dry_run(&plan, args.json, printer);
     }
     let how = Execution {

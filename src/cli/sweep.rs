@@ -10,6 +10,7 @@ use super::CliError;
 use super::args::SweepArgs;
 use super::batch::{Place, sizes};
 use super::cluster::engine;
+use super::execute::initial_weights;
 use super::printer::Printer;
 use super::run::plan_with_init;
 use crate::experiment::RunError;
@@ -68,12 +69,17 @@ pub(super) fn run(
     };
     let settings = sweep.settings(first, &[], &typed)?;
     let (plan, init) = plan_with_init(settings)?;
-    if init.is_some() {
+    if let Some(bytes) = &init {
         let config = plan
             .runs
             .first()
             .and_then(|run| run.config.init_sha256.clone());
         typed.extend(config.map(|sum| ("init_sha256", sum)));
+        let stages = stages(sweep, &typed)?;
+        let runs = stages.iter().flat_map(|(_, runs)| runs);
+        for line in initial_weights(runs.map(|run| &run.config), bytes)? {
+            printer.note(&line);
+        }
     }
     if batch.dry_run {
         return dry_run(sweep, &typed, batch.json, printer);
@@ -126,6 +132,12 @@ fn marks(config: &RunConfig) -> Vec<String> {
         marks.push(format!(
             "{}% of the training images",
             100.0 * config.fraction
+        ));
+    }
+    if config.test_fraction < 1.0 {
+        let share = 100.0 * config.test_fraction;
+        marks.push(format!(
+            "measured on {share}% of the test (or validation) images"
         ));
     }
     if config.data == DataChoice::Embedded {

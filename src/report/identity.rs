@@ -39,10 +39,11 @@ pub fn settings(config: &RunConfig) -> Vec<(&'static str, Value)> {
 }
 
 /// Keys that make the stream itself another one, with the value that goes without saying.
-const STREAM: [(&str, &str); 9] = [
+const STREAM: [(&str, &str); 10] = [
     ("tasks", ""),
     ("data", "full"),
     ("fraction", "1"),
+    ("test_fraction", "1"),
     ("validation", "0"),
     ("evaluate", "test"),
     ("classes", ""),
@@ -112,6 +113,7 @@ impl Stream {
                 (_, value) if value == usual => continue,
                 ("data", "embedded") => "embedded sample".to_string(),
                 ("fraction", _) => format!("{}% of the training images", percent()),
+                ("test_fraction", _) => format!("measured on {}% of the images", percent()),
                 ("validation", _) => format!("{}% set aside for validation", percent()),
                 ("evaluate", "validation") => "measured on validation images".to_string(),
                 ("classes", classes) => format!("{classes} classes"),

@@ -15,6 +15,7 @@ mod download;
 mod extension;
 mod golden_models;
 mod golden_optimizers;
+mod initial_weights;
 mod methods;
 #[cfg(unix)]
 mod outputs;

@@ -108,6 +108,9 @@ crate::settings! {
             only only(has_validation, "runs with validation > 0"), stored Stored::Unless("test");
         /// Share of the training images used; for quick looks, marked in every output.
         fraction: f64 = fixed(1.0), range RealRange::SHARE;
+        /// Share of the test images (or of validation, where those are evaluated) on which accuracy is measured, of each
+        /// class the same ones for every seed; for quick looks, marked in every output.
+        test_fraction: f64 = fixed(1.0), range RealRange::SHARE, stored Stored::Unless("1");
         /// Network (tagcl list models).
         model: &'static ModelSpec = computed(|r| r.get(RunConfig::benchmark())?.model());
         /// Width of the MLP's hidden layers.
@@ -127,6 +130,9 @@ crate::settings! {
         } else {
             InitHead::File
         })), only only(|r| Ok(has_init(r)), "runs with initial weights"), stored Stored::UnlessInResults("file");
+        /// Whether a file of initial weights with tensors that the network lacks is refused; else they are left out.
+        init_strict: bool = fixed(true), only only(|r| Ok(has_init(r)), "runs with initial weights"),
+            stored Stored::Unless("true");
         /// Method (tagcl list methods).
         method: &'static MethodSpec = fixed(&PLAIN);
         /// Optimizer (tagcl list optimizers).

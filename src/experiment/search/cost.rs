@@ -98,7 +98,8 @@ fn estimate(config: &RunConfig, measured: Measured, train: usize, test: usize) -
         Schedule::Sequential => config.tasks * (config.tasks + 1) / 2,
         Schedule::Cyclic | Schedule::Joint => config.tasks,
     };
-    let evaluated_images = per_task(test) * evaluations;
+    let measured_on = (per_task(test) as f64 * config.test_fraction).ceil() as usize;
+    let evaluated_images = measured_on * evaluations;
     let passes = (config.method.passes)(&config.method_settings);
     let later = 1.0 - 1.0 / config.tasks as f64;
     let passes = passes.first * (1.0 - later) + passes.later * later;
