@@ -9,7 +9,7 @@
 //! TAGCL_FUZZ_SECONDS=3600 TAGCL_FUZZ_SEEDS=DIR cargo test --lib -- fuzzing --nocapture
 //! ```
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
@@ -92,13 +92,16 @@ const WORDS: &[&str] = &[
     "custom",
 ];
 
+/// Reads bytes that may be anything.
+type Run = Box<dyn Fn(&[u8]) + std::panic::RefUnwindSafe>;
+
 /// A target: its name, what its inputs begin with, whether they are text, and its share of the time.
 struct Target {
     name: String,
     samples: Vec<Vec<u8>>,
     text: bool,
     share: u32,
-    run: Box<dyn Fn(&[u8]) + std::panic::RefUnwindSafe>,
+    run: Run,
 }
 
 fn target(
@@ -130,7 +133,7 @@ fn of_text(
         .map(|text| text.as_bytes().to_vec())
         .collect();
     target(name, samples, share, move |bytes| {
-        run(&String::from_utf8_lossy(bytes))
+        run(&String::from_utf8_lossy(bytes));
     })
 }
 
@@ -140,7 +143,7 @@ fn settings(all: &mut Vec<Target>) {
     all.push(of_text(
         "seeds and intervals",
         &["1-5,7", "3", "2.5", "off"],
-        6,
+        40,
         |text| {
             drop(text.parse::<Interval>());
             // A long list takes time, and has nothing new to it.
@@ -186,7 +189,7 @@ fn settings(all: &mut Vec<Target>) {
     let run = planned(&[("lr", "0.1"), ("method", "er")]);
     let resolved = run.toml.clone();
     all.push(of_text("config.toml", &[&resolved], 2, |text| {
-        drop(parse_config_toml(text))
+        drop(parse_config_toml(text));
     }));
     let sweeps = [
         "seeds = '1-2'\n[base]\nbenchmark = 'rotated-mnist'\ndata = 'embedded'\n[grid]\nlr = [0.1, 0.05]\n\
@@ -195,7 +198,7 @@ fn settings(all: &mut Vec<Target>) {
          validation = 0.1\nhalving = {first_fraction = 0.25, factor = 2, keep = 0.5}\n",
     ];
     all.push(of_text("sweep file", &sweeps, 2, |text| {
-        drop(Sweep::from_toml(text, "f"))
+        drop(Sweep::from_toml(text, "f"));
     }));
     all.push(of_text(
         "filter",
@@ -212,7 +215,7 @@ fn settings(all: &mut Vec<Target>) {
     };
     let job = serde_json::to_string(&job).unwrap();
     all.push(of_text("job", &[&job], 2, |text| {
-        drop(serde_json::from_str::<Job>(text))
+        drop(serde_json::from_str::<Job>(text));
     }));
     all.push(of_text(
         "heartbeat",
@@ -280,10 +283,10 @@ fn benchmark(folder: &Path) -> Target {
 fn data(all: &mut Vec<Target>, seeds: &Path) {
     /// Those that cost next to nothing, and those that unpack whole images.
     const SHARES: [(&str, u32); 6] = [
-        ("idx_labels", 12),
-        ("idx_images", 12),
+        ("idx_labels", 40),
+        ("idx_images", 20),
         ("cifar", 6),
-        ("list", 8),
+        ("list", 20),
         ("picture", 1),
         ("torch", 3),
     ];
@@ -315,22 +318,22 @@ fn data(all: &mut Vec<Target>, seeds: &Path) {
     }
 }
 
-/// How often a target was run, how long, and the slowest input.
-#[derive(Default)]
+/// Mutations of a target between two looks at the clock.
+const BLOCK: u64 = 64;
+
+/// How often a target was run, and how long a block of it takes at least: whatever else the machine does, that is its own
+/// time.
 struct Tally {
     runs: u64,
-    took: Duration,
-    slowest: Duration,
+    fastest: Duration,
 }
 
-/// Runs mutations of a target from number `tally.runs` on, for a while or so many.
-fn drive(target: &Target, tally: &mut Tally, time: Duration, most: u64, found: &mut Vec<String>) {
-    const BLOCK: u64 = 64;
+/// Runs `blocks` blocks of mutations of a target, from number `tally.runs` on.
+fn drive(target: &Target, tally: &mut Tally, blocks: u64, found: &mut Vec<String>) {
     let words = if target.text { WORDS } else { &[] };
-    let (began, end) = (Instant::now(), tally.runs + most);
-    while tally.runs < end && began.elapsed() < time {
-        let block = Instant::now();
-        for seed in tally.runs..(tally.runs + BLOCK).min(end) {
+    for _ in 0..blocks {
+        let began = Instant::now();
+        for seed in tally.runs..tally.runs + BLOCK {
             let mut chance = Chance(seed);
             let sample = &target.samples[chance.below(target.samples.len())];
             let bytes = mutate(sample, words, &mut chance);
@@ -343,10 +346,9 @@ fn drive(target: &Target, tally: &mut Tally, time: Duration, most: u64, found: &
                 }
             }
         }
-        tally.runs = (tally.runs + BLOCK).min(end);
-        tally.slowest = tally.slowest.max(block.elapsed());
+        tally.runs += BLOCK;
+        tally.fastest = tally.fastest.min(began.elapsed());
     }
-    tally.took += began.elapsed();
 }
 
 #[test]
@@ -365,49 +367,52 @@ fn mutated_inputs_give_a_value_or_an_error() {
             .iter()
             .for_each(|sample| (target.run)(sample));
     }
-    let seconds = std::env::var("TAGCL_FUZZ_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let (mut tallies, mut found) = (BTreeMap::<&str, Tally>::new(), Vec::new());
-    let Some(seconds) = seconds else {
-        for target in &all {
-            let tally = tallies.entry(&target.name).or_default();
-            drive(target, tally, Duration::from_secs(5), 300, &mut found);
+    // Where a long run begins: another number tries other mutations.
+    let start = number("TAGCL_FUZZ_START").unwrap_or(0);
+    let (mut tallies, mut found) = (Vec::new(), Vec::new());
+    for target in &all {
+        let mut tally = Tally {
+            runs: start,
+            fastest: Duration::MAX,
+        };
+        drive(target, &mut tally, 4, &mut found);
+        tallies.push(tally);
+    }
+    let (began, mut told) = (Instant::now(), Instant::now());
+    let time = Duration::from_secs(number("TAGCL_FUZZ_SECONDS").unwrap_or(0));
+    while began.elapsed() < time {
+        for (target, tally) in all.iter().zip(&mut tallies) {
+            let share = Duration::from_millis(10) * target.share;
+            let blocks = share.as_nanos() / tally.fastest.as_nanos().max(1);
+            drive(target, tally, 1 + blocks as u64, &mut found);
         }
-        assert!(found.is_empty(), "{found:#?}");
-        return;
-    };
-    let began = Instant::now();
-    let mut told = Instant::now();
-    while began.elapsed() < Duration::from_secs(seconds) {
-        for target in &all {
-            let tally = tallies.entry(&target.name).or_default();
-            let time = Duration::from_millis(50) * target.share;
-            drive(target, tally, time, u64::MAX >> 1, &mut found);
-        }
-        if told.elapsed() > Duration::from_secs(30)
-            || began.elapsed() >= Duration::from_secs(seconds)
-        {
+        if told.elapsed() > Duration::from_secs(30) || began.elapsed() >= time {
             told = Instant::now();
-            say(&tallies, &found);
+            say(&all, &tallies, start, &found);
         }
     }
     assert!(found.is_empty(), "{found:#?}");
 }
 
-fn say(tallies: &BTreeMap<&str, Tally>, found: &[String]) {
-    let mut text = String::new();
-    for (name, tally) in tallies {
-        let (took, slowest) = (tally.took.as_secs_f64(), tally.slowest.as_secs_f64());
-        text += &format!(
-            "{name}: {} in {took:.0} s, slowest 64 in {slowest:.2} s\n",
-            tally.runs
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+}
+
+fn say(all: &[Target], tallies: &[Tally], start: u64, found: &[String]) {
+    let (mut text, mut sum) = (String::new(), 0);
+    for (target, tally) in all.iter().zip(tallies) {
+        let (runs, one) = (
+            tally.runs - start,
+            tally.fastest.as_secs_f64() / BLOCK as f64,
         );
+        sum += runs;
+        let _ = writeln!(text, "{}: {runs} ({:.1} µs each)", target.name, 1e6 * one);
     }
-    let all: u64 = tallies.values().map(|tally| tally.runs).sum();
     let _ = writeln!(
         std::io::stderr(),
-        "{text}{all} executions, {} findings\n",
+        "{text}{sum} executions, {} findings\n",
         found.len()
     );
 }

@@ -13,11 +13,11 @@ use super::CliError;
 use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use super::progress::Progress;
-use crate::data;
+use crate::data::{self, DataError};
 use crate::experiment::benchmark::sources::load_images;
 use crate::experiment::engine::pool::Pool;
 use crate::experiment::plan::config::{DataChoice, InitHead, RunConfig};
-use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::plan::settings::{DATA_FOLDER, PlannedRun};
 use crate::experiment::run::execution::Status;
 use crate::experiment::run::result::RunResult;
 use crate::experiment::run::runner::{SharedData, check_initial_weights};
@@ -50,18 +50,7 @@ pub(super) fn load(
     let folder = match (config.data, own.or(folder)) {
         (DataChoice::Embedded, _) => Path::new(""),
         (DataChoice::Full, Some(folder)) => folder,
-        (DataChoice::Full, None) => {
-            let embedded = if matches!(sources, [name] if name.sample.is_some()) {
-                ", or --data embedded for the sample in the program"
-            } else {
-                ""
-            };
-            let names: Vec<_> = sources.iter().map(ToString::to_string).collect();
-            return Err(CliError::Usage(format!(
-                "{} is needed: give its folder with --data DIR (or TAGCL_DATA){embedded}",
-                names.join(", ")
-            )));
-        }
+        (DataChoice::Full, None) => Path::new(DATA_FOLDER),
     };
     let cache = cache_folder(folder);
     let watch = DataProgress::new(printer);
@@ -69,7 +58,25 @@ pub(super) fn load(
         cache: Some(&cache),
         watch: &watch,
     };
-    let data = load_images(config, folder, options)?;
+    let data = load_images(config, folder, options).map_err(|error| {
+        let absent = matches!(
+            error,
+            DataError::Missing { .. } | DataError::MissingParts { .. }
+        );
+        let elsewhere =
+            "; where it lies elsewhere, give the folder with --data DIR (or TAGCL_DATA)";
+        let embedded = match sources {
+            [name] if name.sample.is_some() => {
+                ", or take the sample in the program with --data embedded"
+            }
+            _ => "",
+        };
+        if absent {
+            CliError::Failed(format!("{error}{elsewhere}{embedded}"))
+        } else {
+            error.into()
+        }
+    })?;
     if let Some(note) = &data.note {
         printer.note(&format!("data: {note}"));
     }

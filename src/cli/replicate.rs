@@ -73,11 +73,6 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
         return dry_run(&planned, args.batch.json, printer);
     }
     let runs: Vec<PlannedRun> = planned.into_iter().flat_map(|p| p.runs).collect();
-    if plan.data_missing {
-        return Err(CliError::Usage(
-            "give the data folder with --data DIR (or TAGCL_DATA)".to_string(),
-        ));
-    }
     let place = Place::of(&plan, &args.batch);
     let statuses = engine(&place, &args.batch, printer)?.execute(&args.what, &runs)?;
     summary(&runs, &statuses, &place.out, args.batch.json, printer).map(|_| ())

@@ -62,7 +62,11 @@ fn settings(args: &RunArgs) -> Result<Settings, CliError> {
         }
     };
     for (key, variable) in ENVIRONMENT {
-        if let Ok(value) = std::env::var(variable) {
+        // An empty variable is how shells write one that is not set.
+        if let Some(value) = std::env::var(variable)
+            .ok()
+            .filter(|value| !value.is_empty())
+        {
             settings.set(key, &value, Origin::Environment(variable))?;
         }
     }

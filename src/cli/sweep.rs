@@ -84,11 +84,6 @@ pub(super) fn run(
     if batch.dry_run {
         return dry_run(sweep, &typed, batch.json, printer);
     }
-    if plan.data_missing {
-        return Err(CliError::Usage(
-            "give the data folder with --data DIR, TAGCL_DATA, or data in [base]".to_string(),
-        ));
-    }
     let place = Place::of(&plan, batch);
     let mut engine = engine(&place, batch, printer)?;
     let table = place.out.join(TABLE);

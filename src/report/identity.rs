@@ -39,8 +39,9 @@ pub fn settings(config: &RunConfig) -> Vec<(&'static str, Value)> {
 }
 
 /// Keys that make the stream itself another one, with the value that goes without saying.
-const STREAM: [(&str, &str); 10] = [
+const STREAM: [(&str, &str); 11] = [
     ("tasks", ""),
+    ("first_tasks", ""),
     ("data", "full"),
     ("fraction", "1"),
     ("test_fraction", "1"),
@@ -110,6 +111,7 @@ impl Stream {
             words.push(match (*key, value.as_str()) {
                 ("tasks", "1") => "1 task".to_string(),
                 ("tasks", tasks) => format!("{tasks} tasks"),
+                ("first_tasks", first) => format!("the first {first} of them"),
                 (_, value) if value == usual => continue,
                 ("data", "embedded") => "embedded sample".to_string(),
                 ("fraction", _) => format!("{}% of the training images", percent()),

@@ -162,7 +162,14 @@ fn values_that_are_none_are_named_by_tensor_and_place() {
 fn a_head_of_other_classes_has_its_own_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(dir.path(), &[], None);
-    let output = run(dir.path(), &path, "--tasks 3");
+    let output = tagcl()
+        .args(RUN.replace("--tasks 2", "--tasks 3").split(' '))
+        .arg("--init")
+        .arg(&path)
+        .arg("--out")
+        .arg(dir.path().join("runs"))
+        .output()
+        .unwrap();
     refused(
         &output,
         1,

@@ -17,6 +17,7 @@ mod golden_models;
 mod golden_optimizers;
 mod initial_weights;
 mod methods;
+mod of_a_run;
 #[cfg(unix)]
 mod outputs;
 mod plots;

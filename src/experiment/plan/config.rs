@@ -89,6 +89,8 @@ crate::settings! {
         data: DataChoice = fixed(DataChoice::Full);
         /// Number of tasks.
         tasks: usize = computed(|r| Ok(r.get(RunConfig::benchmark())?.tasks())), range WholeRange(1, 1000);
+        /// How many of the stream's tasks are learned, from the first one on [default: all]; as the whole run until then.
+        first_tasks: Option<usize> = fixed(None), range WholeRange(1, 1000);
         /// Number of classes that have images, for a run on part of a data set.
         classes: Option<usize> = fixed(None), range WholeRange(1, 65_536),
             only only(is_split, "benchmarks split by class");
@@ -255,10 +257,17 @@ impl RunConfig {
         StreamSpec {
             kind,
             tasks,
+            first_tasks: self.first_tasks,
             validation,
             fraction,
             scaling: set.unwrap_or_else(|| self.benchmark.scaling()),
         }
+    }
+
+    /// How many tasks are learned: all, or the first ones.
+    #[must_use]
+    pub fn learned_tasks(&self) -> usize {
+        self.first_tasks.unwrap_or(self.tasks).min(self.tasks)
     }
 
     /// Classes of the data and shape of its images.

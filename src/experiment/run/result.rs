@@ -97,7 +97,7 @@ fn checked<A: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(RunResult, O
     if stored.schema != Some(u64::from(SCHEMA)) {
         return Err(other_schema(stored.schema));
     }
-    let tasks = stored.config.tasks;
+    let tasks = stored.config.learned_tasks();
     let percent = |x: f64| (0.0..=100.0).contains(&x);
     let accuracy_matrix = matrix(
         "accuracy_matrix",

@@ -89,19 +89,19 @@ fn is_split(config: &RunConfig) -> bool {
 
 /// The counts, and the measured time scaled by them.
 fn estimate(config: &RunConfig, measured: Measured, train: usize, test: usize) -> Estimate {
-    let split = is_split(config);
+    let (split, learned) = (is_split(config), config.learned_tasks());
     let per_task = |images: usize| if split { images / config.tasks } else { images };
     let kept = per_task(train) as f64 * (1.0 - config.validation) * config.fraction;
     let epochs = config.epochs * config.schedule.rounds();
-    let steps = config.steps_of(kept.round() as usize) * epochs * config.tasks;
+    let steps = config.steps_of(kept.round() as usize) * epochs * learned;
     let evaluations = match config.schedule {
-        Schedule::Sequential => config.tasks * (config.tasks + 1) / 2,
-        Schedule::Cyclic | Schedule::Joint => config.tasks,
+        Schedule::Sequential => learned * (learned + 1) / 2,
+        Schedule::Cyclic | Schedule::Joint => learned,
     };
     let measured_on = (per_task(test) as f64 * config.test_fraction).ceil() as usize;
     let evaluated_images = measured_on * evaluations;
     let passes = (config.method.passes)(&config.method_settings);
-    let later = 1.0 - 1.0 / config.tasks as f64;
+    let later = 1.0 - 1.0 / learned as f64;
     let passes = passes.first * (1.0 - later) + passes.later * later;
     let train_s = measured.image_s * config.batch_size as f64 * steps as f64 * passes;
     // A forward pass is about a third of forward and backward.
@@ -130,7 +130,7 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
     let parameters = learner.layout().len();
     let mut optimizer = build_optimizer(&config, learner.as_ref())?;
     let bytes = config.optimizer.state_bytes;
-    let optimizer_state_bytes = bytes(&config.optimizer_settings, learner.layout(), config.tasks);
+    let optimizer_state_bytes = bytes(&config.optimizer_settings, learner.layout(), config.learned_tasks());
     let size = config.batch_size.min(512);
     let batch = Batch {
         pixels: vec![0.5; size * shape.channels * shape.height * shape.width],
@@ -140,7 +140,7 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
     };
     // A step that remembers tasks grows with them: half of them is the mean.
     let past = if config.optimizer.remembers_tasks {
-        (config.tasks / 2).min(MEASURED_TASKS)
+        (config.learned_tasks() / 2).min(MEASURED_TASKS)
     } else {
         0
     };

@@ -166,7 +166,7 @@ pub fn without_description(file: &[u8]) -> Vec<u8> {
         "{{\"__metadata__\":{{\"format\":\"pt\"}}{}",
         rest.trim_end()
     );
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     let size = (header.len() as u64).to_le_bytes();

@@ -115,7 +115,7 @@ pub fn describe_weights(file: &[u8], texts: &[(&str, &str)]) -> Result<Vec<u8>, 
         header = format!("{header},{}:{}", quoted(key), quoted(text));
     }
     header.push_str(rest.trim_end());
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     let mut described = (header.len() as u64).to_le_bytes().to_vec();

@@ -113,6 +113,8 @@ pub struct StreamSpec {
     pub kind: StreamKind,
     /// Number of tasks, at least 1.
     pub tasks: usize,
+    /// How many of them are learned, from the first one on; the head has classes of all.
+    pub first_tasks: Option<usize>,
     /// Share of each task's training images that is set aside for validation, in `[0, 1)`.
     pub validation: f64,
     /// Share of each task's remaining training images that is used, in `(0, 1]`.
@@ -165,7 +167,8 @@ impl TaskStream {
         spec.check_classes(train.classes())?;
         let views = spec.views(train, seeds);
         let mut tasks = Vec::with_capacity(views.len());
-        for (t, view) in views.iter().enumerate() {
+        let learned = learned(spec);
+        for (t, view) in views.iter().take(learned).enumerate() {
             let mut fit = view.samples(train, spec.scaling);
             let test = view.samples(test, spec.scaling);
             let mut validation = None;
@@ -208,6 +211,10 @@ impl TaskStream {
     pub fn classes(&self) -> usize {
         self.classes
     }
+}
+
+fn learned(spec: &StreamSpec) -> usize {
+    spec.first_tasks.unwrap_or(spec.tasks).min(spec.tasks)
 }
 
 fn require(there: bool, t: usize, part: &'static str) -> Result<(), StreamError> {
@@ -430,6 +437,7 @@ mod tests {
         StreamSpec {
             kind,
             tasks,
+            first_tasks: None,
             validation: 0.0,
             fraction: 1.0,
             scaling: Scaling::Unit,
@@ -501,6 +509,31 @@ mod tests {
         let error = split(1).check_classes(1).unwrap_err().to_string();
         assert!(error.contains("at least two classes"), "{error}");
         assert_eq!(spec(StreamKind::Permuted, 10).check_classes(10), Ok(()));
+    }
+
+    #[test]
+    fn the_first_tasks_are_those_of_the_whole_stream() {
+        let data = data(6, 20);
+        for kind in [
+            StreamKind::Split(ClassOrder::Seeded),
+            StreamKind::Rotated(Angles::Exact),
+            StreamKind::Permuted,
+        ] {
+            let mut spec = StreamSpec {
+                validation: 0.1,
+                fraction: 0.5,
+                ..spec(kind, 3)
+            };
+            let whole = TaskStream::new(&spec, &data, Seeds::new(5)).unwrap();
+            spec.first_tasks = Some(2);
+            let first = TaskStream::new(&spec, &data, Seeds::new(5)).unwrap();
+            assert_eq!((first.tasks().len(), first.classes()), (2, whole.classes()));
+            for (a, b) in first.tasks().iter().zip(whole.tasks()) {
+                assert_eq!(a.train.batch(&[0, 3]), b.train.batch(&[0, 3]));
+                assert_eq!(a.train.indices, b.train.indices);
+                assert_eq!(a.test.batch(&[1]), b.test.batch(&[1]));
+            }
+        }
     }
 
     #[test]

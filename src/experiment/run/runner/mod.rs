@@ -6,6 +6,7 @@
 //! usable checkpoint and writes new ones.
 
 mod build;
+mod checks;
 mod event;
 mod place;
 mod training;

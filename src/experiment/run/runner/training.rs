@@ -9,11 +9,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::build::{build_method, build_optimizer, start_learner};
+use super::checks::{check_batches, knobs};
 use super::place::{EarlyStopping, Phase, Place, Visit, visits};
 use super::{Event, Outcome, RunInput};
 use crate::experiment::RunError;
 use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
-use crate::experiment::plan::settings::SettingError;
 use crate::experiment::run::checkpoint::{Checkpoint, Unusable};
 use crate::experiment::run::provenance::{Provenance, peak_rss_bytes};
 use crate::experiment::run::result::{
@@ -70,55 +70,6 @@ pub(super) struct Run<'a> {
     gradient: Vec<f32>,
 }
 
-/// Refuses tasks that would have no step because their only batch is not full, and batches of which batch norm has no
-/// statistics.
-fn check_batches(
-    config: &RunConfig,
-    visits: &[Visit],
-    stream: &TaskStream,
-) -> Result<(), SettingError> {
-    let tasks = stream.tasks();
-    let size = config.batch_size;
-    for visit in visits {
-        let examples = visit.examples(tasks);
-        let task = visit.task(tasks.len()) + 1;
-        if config.drop_last && examples < size {
-            return Err(SettingError::Conflict {
-                key: "drop_last",
-                problem: format!(
-                    "task {task} has {examples} training images, less than a batch of {size}, and batches that are not \
-                     full are left out: set drop_last = false or a smaller batch_size",
-                ),
-            });
-        }
-        let positions = (config.model.norm_positions)(config.images().1);
-        let last = match examples % size {
-            0 => size,
-            _ if config.drop_last => size,
-            rest => rest,
-        };
-        if positions == Some(1) && last.min(size) == 1 {
-            let remedy = match size {
-                1 => "set a larger batch_size".to_string(),
-                _ => format!(
-                    "set drop_last = true, or a batch_size that does not leave one of {examples} over"
-                ),
-            };
-            return Err(SettingError::Conflict {
-                key: "batch_size",
-                problem: format!(
-                    "of the {examples} training images of task {task} the last batch of {size} has 1, and of one image of \
-                     {} the batch norms of {} have a single value a channel, which teaches nothing (PyTorch refuses it, \
-                     too): {remedy}",
-                    config.images().1,
-                    config.model.name
-                ),
-            });
-        }
-    }
-    Ok(())
-}
-
 /// The images on which a task's accuracy is measured.
 fn measured(config: &RunConfig, task: &Task) -> Samples {
     let images = match (config.evaluate, &task.validation) {
@@ -134,16 +85,6 @@ fn seen<'a>(visits: &[Visit], number: usize, tasks: &'a [Task]) -> &'a [Task] {
     let newest = so_far.map(|visit| visit.task(tasks.len())).max();
     let count = newest.map_or(0, |newest| newest + 1);
     tasks.get(..count).unwrap_or(tasks)
-}
-
-/// Beside the learning rate, what a method that diverges may have too large.
-fn knobs(config: &RunConfig) -> String {
-    let weights = config.method.weights.iter();
-    let set = weights.filter_map(|key| Some((key, config.method_settings.value(key)?)));
-    let texts: Vec<String> = set
-        .map(|(key, value)| format!(" or {key} (it is {value})"))
-        .collect();
-    texts.concat()
 }
 
 impl<'a> Run<'a> {
@@ -376,8 +317,7 @@ impl<'a> Run<'a> {
             task: t + 1,
             step: number,
             what,
-            lr,
-            knobs: knobs(self.config),
+            knobs: knobs(self.config, lr),
         };
         let step = Step {
             tasks: seen(&self.visits, self.progress.place.visit, self.stream.tasks()),
@@ -535,8 +475,7 @@ impl<'a> Run<'a> {
             task: t + 1,
             step: 0,
             what: "the loss on a test set".to_string(),
-            lr: self.config.learning_rate(t),
-            knobs: knobs(self.config),
+            knobs: knobs(self.config, self.config.learning_rate(t)),
         }
     }
 
