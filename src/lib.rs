@@ -53,6 +53,8 @@
 
 pub mod cli;
 pub mod experiment;
+#[cfg(test)]
+mod fuzzing;
 pub mod report;
 
 pub use tagcl_kernels as kernels;

@@ -5,11 +5,23 @@ use std::path::PathBuf;
 pub(super) use super::batch_args::*;
 pub(super) use super::report_args::*;
 use super::setting_flags::SettingFlags;
+use crate::experiment::plan::settings::DATA_FOLDER;
+use crate::experiment::run::provenance::kernels;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Version, commit and what computes: numbers depend on the kernels' level beside the configuration.
+fn version() -> String {
+    let commit = option_env!("TAGCL_COMMIT").map_or(String::new(), |commit| format!("{commit}, "));
+    format!(
+        "{} ({commit}kernels: {})",
+        env!("CARGO_PKG_VERSION"),
+        kernels()
+    )
+}
 
 /// Continual learning with TAG: train on task streams, compare optimizers and methods.
 #[derive(Debug, Parser)]
-#[command(name = "tagcl", version, about, arg_required_else_help = true)]
+#[command(name = "tagcl", version = version(), about, arg_required_else_help = true)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -27,6 +39,8 @@ pub(super) enum Command {
     Sweep(Box<SweepArgs>),
     /// Show which runs of a folder are done, running, waiting or failed
     Status(StatusArgs),
+    /// What one run is and came to: settings, tasks with their classes and logits, initial weights, machine
+    Show(ShowRunArgs),
     /// Tables of results, beside the published figures
     Report(ReportArgs),
     /// Test groups of runs against one another; ranks; accuracy against cost
@@ -78,6 +92,16 @@ pub(super) struct RunArgs {
     pub(super) json: bool,
 }
 
+/// What `show` takes.
+#[derive(Debug, Args)]
+pub(super) struct ShowRunArgs {
+    /// A run's folder, or its result.json
+    pub(super) run: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct DataArgs {
     #[command(subcommand)]
@@ -89,7 +113,7 @@ pub(super) enum DataCommand {
     /// Show the data sets, where they are and what is missing
     List {
         /// Data folder
-        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        #[arg(long, env = "TAGCL_DATA", default_value = DATA_FOLDER)]
         data: PathBuf,
         /// Print as JSON
         #[arg(long)]
@@ -106,7 +130,7 @@ pub(super) enum DataCommand {
         #[arg(long, requires = "from")]
         sha256: Option<String>,
         /// Data folder
-        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        #[arg(long, env = "TAGCL_DATA", default_value = DATA_FOLDER)]
         data: PathBuf,
     },
     /// Put a local archive or folder into the data folder, after checking it
@@ -116,7 +140,7 @@ pub(super) enum DataCommand {
         /// Archive or folder
         path: PathBuf,
         /// Data folder
-        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        #[arg(long, env = "TAGCL_DATA", default_value = DATA_FOLDER)]
         data: PathBuf,
     },
     /// Show counts, channel means and images of a data set
@@ -126,7 +150,7 @@ pub(super) enum DataCommand {
         /// Data set
         name: String,
         /// Data folder
-        #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+        #[arg(long, env = "TAGCL_DATA", default_value = DATA_FOLDER)]
         data: PathBuf,
         /// Print as JSON
         #[arg(long)]
@@ -143,7 +167,7 @@ pub(super) struct ShowArgs {
     #[arg(long)]
     pub(super) png: Option<PathBuf>,
     /// Data folder
-    #[arg(long, env = "TAGCL_DATA", default_value = "data")]
+    #[arg(long, env = "TAGCL_DATA", default_value = DATA_FOLDER)]
     pub(super) data: PathBuf,
     /// Print as JSON
     #[arg(long)]

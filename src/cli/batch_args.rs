@@ -31,6 +31,9 @@ pub(in crate::cli) struct ReplicateArgs {
     /// Share of the training images used, in (0, 1]; for quick looks, marked in every output
     #[arg(long)]
     pub(in crate::cli) fraction: Option<String>,
+    /// Share of the test images on which accuracy is measured, in (0, 1]; for quick looks, marked in every output
+    #[arg(long)]
+    pub(in crate::cli) test_fraction: Option<String>,
     /// Rotated MNIST: turn by exactly 0° to 270° as in Figure 5a, not by the released code's random angles
     #[arg(long)]
     pub(in crate::cli) exact_angles: bool,

@@ -80,7 +80,8 @@ impl Watch for DataProgress<'_> {
     }
 }
 
-/// Where decoded images are kept: `TAGCL_CACHE`, or a folder in the data folder.
+/// Where decoded images are kept: `TAGCL_CACHE` where it is set (an empty one is not), or a folder in the data folder.
 pub(super) fn cache_folder(data: &Path) -> PathBuf {
-    std::env::var_os("TAGCL_CACHE").map_or_else(|| data.join(".tagcl-cache"), PathBuf::from)
+    let set = std::env::var_os("TAGCL_CACHE").filter(|value| !value.is_empty());
+    set.map_or_else(|| data.join(".tagcl-cache"), PathBuf::from)
 }

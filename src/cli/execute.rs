@@ -1,5 +1,7 @@
 //! Executing a list of runs for a person: data, pool, progress, interruption, summary.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,16 +13,15 @@ use super::data_progress::{DataProgress, cache_folder};
 use super::printer::Printer;
 use super::progress::Progress;
 use super::signals::interruption;
-use crate::data;
+use crate::data::{self, DataError};
 use crate::experiment::benchmark::sources::load_images;
 use crate::experiment::engine::pool::Pool;
 use crate::experiment::plan::config::{DataChoice, InitHead, RunConfig};
-use crate::experiment::plan::settings::PlannedRun;
+use crate::experiment::plan::settings::{DATA_FOLDER, PlannedRun};
 use crate::experiment::run::execution::Status;
 use crate::experiment::run::result::RunResult;
-use crate::experiment::run::runner::SharedData;
+use crate::experiment::run::runner::{SharedData, check_initial_weights};
 use crate::experiment::run::store::RunFolder;
-use crate::model::read_weights;
 use crate::report::{Group, group, text_table};
 
 /// How to execute.
@@ -49,18 +50,7 @@ pub(super) fn load(
     let folder = match (config.data, own.or(folder)) {
         (DataChoice::Embedded, _) => Path::new(""),
         (DataChoice::Full, Some(folder)) => folder,
-        (DataChoice::Full, None) => {
-            let embedded = if matches!(sources, [name] if name.sample.is_some()) {
-                ", or --data embedded for the sample in the program"
-            } else {
-                ""
-            };
-            let names: Vec<_> = sources.iter().map(ToString::to_string).collect();
-            return Err(CliError::Usage(format!(
-                "{} is needed: give its folder with --data DIR (or TAGCL_DATA){embedded}",
-                names.join(", ")
-            )));
-        }
+        (DataChoice::Full, None) => Path::new(DATA_FOLDER),
     };
     let cache = cache_folder(folder);
     let watch = DataProgress::new(printer);
@@ -68,7 +58,25 @@ pub(super) fn load(
         cache: Some(&cache),
         watch: &watch,
     };
-    let data = load_images(config, folder, options)?;
+    let data = load_images(config, folder, options).map_err(|error| {
+        let absent = matches!(
+            error,
+            DataError::Missing { .. } | DataError::MissingParts { .. }
+        );
+        let elsewhere =
+            "; where it lies elsewhere, give the folder with --data DIR (or TAGCL_DATA)";
+        let embedded = match sources {
+            [name] if name.sample.is_some() => {
+                ", or take the sample in the program with --data embedded"
+            }
+            _ => "",
+        };
+        if absent {
+            CliError::Failed(format!("{error}{elsewhere}{embedded}"))
+        } else {
+            error.into()
+        }
+    })?;
     if let Some(note) = &data.note {
         printer.note(&format!("data: {note}"));
     }
@@ -88,7 +96,9 @@ pub(super) fn execute(
         .map_err(|e| CliError::Failed(format!("cannot create {}: {e}", how.out.display())))?;
     let stop = interruption()?;
     if let Some(bytes) = how.init {
-        printer.note(&initial_weights(&first.config, bytes)?);
+        for line in initial_weights(runs.iter().map(|run| &run.config), bytes)? {
+            printer.note(&line);
+        }
     } else if first.config.model.fresh_head {
         let model = first.config.model.name;
         printer.note(&format!(
@@ -161,25 +171,47 @@ pub(super) fn summary(
     }
 }
 
-/// What a file of initial weights holds, and whether its head is used, in a line.
-fn initial_weights(config: &RunConfig, bytes: &[u8]) -> Result<String, CliError> {
-    let weights = read_weights(bytes).map_err(|e| CliError::Failed(format!("--init: {e}")))?;
-    let head = config.model.head;
-    let classes = weights
-        .iter()
-        .find(|(name, _)| name.ends_with(&format!("{head}.weight")))
-        .and_then(|(_, (shape, _))| shape.first());
-    let fate = match (config.init_head, classes) {
-        (InitHead::File, _) => format!("all of them, the head `{head}` included, are taken"),
-        (InitHead::Fresh, Some(classes)) => {
-            format!("its head `{head}` of {classes} classes is not used: the run's is made anew")
+/// Checks a file of initial weights against every network of these runs, and says what of it is taken: a line a network.
+pub(super) fn initial_weights<'a>(
+    runs: impl IntoIterator<Item = &'a RunConfig>,
+    bytes: &[u8],
+) -> Result<Vec<String>, CliError> {
+    let (mut seen, mut lines) = (BTreeSet::new(), Vec::new());
+    for config in runs {
+        let model = config.model.name;
+        let (images, strict) = (config.images(), config.init_strict);
+        let network = (
+            config.hidden,
+            config.stream().head_classes(images.0),
+            images.1,
+        );
+        if !seen.insert(format!(
+            "{model} {network:?} {:?} {strict}",
+            config.init_head
+        )) {
+            continue;
         }
-        (InitHead::Fresh, None) => format!("it has no head `{head}`: the run's is made anew"),
-    };
-    Ok(format!(
-        "initial weights: {} tensors; {fate}",
-        weights.len()
-    ))
+        let taken = check_initial_weights(config, Some(bytes))
+            .map_err(|e| CliError::Failed(format!("--init: {e}")))?;
+        let Some(taken) = taken else { continue };
+        let head = config.model.head;
+        let fate = match config.init_head {
+            InitHead::File => format!("its head `{head}` included"),
+            InitHead::Fresh => format!("its head `{head}` is made anew for the stream's classes"),
+        };
+        let mut line = format!(
+            "initial weights: {} tensors of {model}, {fate}",
+            taken.tensors
+        );
+        if let Some(source) = &taken.source {
+            let _ = write!(line, "; from {source}");
+        }
+        if !taken.left_over.is_empty() {
+            let _ = write!(line, "; {}", taken.left_out());
+        }
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 fn to_json(

@@ -25,6 +25,7 @@ mod run;
 mod run_manifest;
 mod setting_flags;
 mod show;
+mod show_run;
 mod signals;
 mod status;
 mod sweep;
@@ -128,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args, &printer),
         Command::RunManifest(args) => run_manifest::run_manifest(&args, &printer),
         Command::Worker(args) => worker::worker(&args, &printer),
+        Command::Show(args) => show_run::show_run(&args, &printer),
         Command::Report(args) => report::report(&args, &printer),
         Command::Compare(args) => compare::run(&args, &printer),
         Command::Export(args) => export::export(&args, &printer),
@@ -168,7 +170,9 @@ impl Command {
             Self::Run(args) => args.dry_run,
             Self::Replicate(args) => args.batch.dry_run,
             Self::Sweep(args) => args.batch.dry_run,
-            Self::Status(_) | Self::Compare(_) | Self::Data(_) | Self::List(_) => true,
+            Self::Status(_) | Self::Show(_) | Self::Compare(_) | Self::Data(_) | Self::List(_) => {
+                true
+            }
             Self::Demo(_)
             | Self::RunManifest(_)
             | Self::Worker(_)

@@ -10,7 +10,7 @@ use super::args::ReplicateArgs;
 use super::batch::Place;
 use super::beforehand::{DataState, Sizes};
 use super::cluster::engine;
-use super::execute::summary;
+use super::execute::{initial_weights, summary};
 use super::printer::Printer;
 use super::run::plan_with_init;
 use super::sweep;
@@ -45,9 +45,17 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
     let mut typed = args.batch.typed();
     typed.extend(overrides(args));
     let (mut planned, mut seen) = (Vec::new(), BTreeSet::new());
-    let mut how = None;
+    let (mut how, mut said) = (None, BTreeSet::new());
     for row in rows {
         let (plan, init) = plan_with_init(row.settings_with(&typed)?)?;
+        if let Some(bytes) = &init {
+            let configs = plan.runs.iter().map(|run| &run.config);
+            for line in initial_weights(configs, bytes)? {
+                if said.insert(line.clone()) {
+                    printer.note(&line);
+                }
+            }
+        }
         // One configuration may stand in several tables.
         let runs = plan
             .runs
@@ -67,11 +75,6 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
         return dry_run(&planned, &plan, args.batch.json, printer);
     }
     let runs: Vec<PlannedRun> = planned.into_iter().flat_map(|p| p.runs).collect();
-    if plan.data_missing {
-        return Err(CliError::Usage(
-            "give the data folder with --data DIR (or TAGCL_DATA)".to_string(),
-        ));
-    }
     let place = Place::of(&plan, &args.batch);
     let statuses = engine(&place, &args.batch, printer)?.execute(&args.what, &runs)?;
     summary(&runs, &statuses, &place.out, args.batch.json, printer).map(|_| ())
@@ -82,6 +85,7 @@ fn overrides(args: &ReplicateArgs) -> Vec<(&'static str, String)> {
     let typed = [
         ("seeds", &args.seeds),
         ("fraction", &args.fraction),
+        ("test_fraction", &args.test_fraction),
         ("init", &args.init),
     ];
     let typed = typed

@@ -3,7 +3,7 @@
 use super::CliError;
 use super::args::RunArgs;
 use super::beforehand::{DataState, Memory, Sizes, jobs};
-use super::execute::{Execution, execute};
+use super::execute::{Execution, execute, initial_weights};
 use super::printer::Printer;
 use super::setting_flags::ENVIRONMENT;
 use crate::experiment::plan::config::RunConfig;
@@ -20,6 +20,11 @@ pub(super) fn run(args: &RunArgs, printer: &Printer) -> Result<(), CliError> {
     }
     let (plan, init) = plan_with_init(settings(args)?)?;
     if args.dry_run {
+        if let Some(bytes) = &init {
+            for line in initial_weights(plan.runs.iter().map(|run| &run.config), bytes)? {
+                printer.note(&line);
+            }
+        }
         return dry_run(&plan, args.json, printer);
     }
     let how = Execution {
@@ -56,7 +61,11 @@ fn settings(args: &RunArgs) -> Result<Settings, CliError> {
         }
     };
     for (key, variable) in ENVIRONMENT {
-        if let Ok(value) = std::env::var(variable) {
+        // An empty variable is how shells write one that is not set.
+        if let Some(value) = std::env::var(variable)
+            .ok()
+            .filter(|value| !value.is_empty())
+        {
             settings.set(key, &value, Origin::Environment(variable))?;
         }
     }

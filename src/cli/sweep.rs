@@ -11,6 +11,7 @@ use super::args::SweepArgs;
 use super::batch::Place;
 use super::beforehand::{DataState, Sizes};
 use super::cluster::engine;
+use super::execute::initial_weights;
 use super::printer::Printer;
 use super::run::plan_with_init;
 use crate::experiment::RunError;
@@ -72,20 +73,20 @@ pub(super) fn run(
     };
     let settings = sweep.settings(first, &[], &typed)?;
     let (plan, init) = plan_with_init(settings)?;
-    if init.is_some() {
+    if let Some(bytes) = &init {
         let config = plan
             .runs
             .first()
             .and_then(|run| run.config.init_sha256.clone());
         typed.extend(config.map(|sum| ("init_sha256", sum)));
+        let stages = stages(sweep, &typed)?;
+        let runs = stages.iter().flat_map(|(_, runs)| runs);
+        for line in initial_weights(runs.map(|run| &run.config), bytes)? {
+            printer.note(&line);
+        }
     }
     if batch.dry_run {
         return dry_run(sweep, &typed, &plan, batch.json, printer);
-    }
-    if plan.data_missing {
-        return Err(CliError::Usage(
-            "give the data folder with --data DIR, TAGCL_DATA, or data in [base]".to_string(),
-        ));
     }
     let place = Place::of(&plan, batch);
     let mut engine = engine(&place, batch, printer)?;
@@ -130,6 +131,12 @@ fn marks(config: &RunConfig) -> Vec<String> {
         marks.push(format!(
             "{}% of the training images",
             100.0 * config.fraction
+        ));
+    }
+    if config.test_fraction < 1.0 {
+        let share = 100.0 * config.test_fraction;
+        marks.push(format!(
+            "measured on {share}% of the test (or validation) images"
         ));
     }
     if config.data == DataChoice::Embedded {

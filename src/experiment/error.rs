@@ -47,9 +47,7 @@ pub enum RunError {
     #[error("{0}")]
     Optimizer(#[from] OptimError),
     /// Training diverged.
-    #[error(
-        "task {task}, step {step}: {what} is not finite; lower the learning rate (it is {lr}){knobs}"
-    )]
+    #[error("task {task}, step {step}: {what} is not finite; lower {knobs}")]
     NonFinite {
         /// Task, from 1.
         task: usize,
@@ -57,9 +55,7 @@ pub enum RunError {
         step: usize,
         /// `the loss` or the name of a parameter tensor.
         what: String,
-        /// The learning rate in force.
-        lr: f64,
-        /// What else may be lowered, beginning with ` or `; empty for nothing.
+        /// What may be too large, the likeliest first: `the learning rate (it is 0.1) or lambda (it is 5)`.
         knobs: String,
     },
     /// A file of the run folder cannot be written or read.

@@ -30,6 +30,8 @@ pub(crate) fn finished(config: &RunConfig, accuracy: f64) -> RunResult {
         metrics: Metrics::of(&matrix).unwrap(),
         accuracy_matrix: matrix.clone(),
         loss_matrix: matrix,
+        initial_weights: None,
+        task_classes: Vec::new(),
         alpha: None,
         cost: Cost::default(),
         provenance: Provenance::now("", None, 1),

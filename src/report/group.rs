@@ -223,6 +223,14 @@ fn marks(of: &[&Run]) -> Vec<String> {
             percent(config.fraction)
         ));
     }
+    if config.test_fraction < 1.0 {
+        let of = match config.evaluate {
+            Evaluate::Test => "test",
+            Evaluate::Validation => "validation",
+        };
+        let share = percent(config.test_fraction);
+        marks.push(format!("measured on {share}% of the {of} images"));
+    }
     if config.validation > 0.0 {
         let share = percent(config.validation);
         marks.push(format!(

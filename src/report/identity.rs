@@ -39,10 +39,12 @@ pub fn settings(config: &RunConfig) -> Vec<(&'static str, Value)> {
 }
 
 /// Keys that make the stream itself another one, with the value that goes without saying.
-const STREAM: [(&str, &str); 9] = [
+const STREAM: [(&str, &str); 11] = [
     ("tasks", ""),
+    ("first_tasks", ""),
     ("data", "full"),
     ("fraction", "1"),
+    ("test_fraction", "1"),
     ("validation", "0"),
     ("evaluate", "test"),
     ("classes", ""),
@@ -109,9 +111,11 @@ impl Stream {
             words.push(match (*key, value.as_str()) {
                 ("tasks", "1") => "1 task".to_string(),
                 ("tasks", tasks) => format!("{tasks} tasks"),
+                ("first_tasks", first) => format!("the first {first} of them"),
                 (_, value) if value == usual => continue,
                 ("data", "embedded") => "embedded sample".to_string(),
                 ("fraction", _) => format!("{}% of the training images", percent()),
+                ("test_fraction", _) => format!("measured on {}% of the images", percent()),
                 ("validation", _) => format!("{}% set aside for validation", percent()),
                 ("evaluate", "validation") => "measured on validation images".to_string(),
                 ("classes", classes) => format!("{classes} classes"),

@@ -50,6 +50,8 @@ pub(super) fn result(config: RunConfig, accuracy: f64, drop: f64) -> RunResult {
         metrics: Metrics::of(&accuracy_matrix).unwrap(),
         accuracy_matrix,
         loss_matrix,
+        initial_weights: None,
+        task_classes: Vec::new(),
         alpha: None,
         cost: Cost {
             wall_s: 12.5,

@@ -118,8 +118,16 @@ fn configuration_files_are_checked() {
 #[test]
 fn absent_data_is_asked_for_by_name() {
     let cifar = "run --benchmark split-cifar100";
-    refuse(cifar, 2, &["cifar100 is needed", "--data DIR"]);
-    refuse("run --benchmark rotated-mnist", 2, &["--data embedded"]);
+    refuse(
+        cifar,
+        1,
+        &[
+            "cifar100 was not found in data",
+            "tagcl data get cifar100",
+            "--data DIR",
+        ],
+    );
+    refuse("run --benchmark rotated-mnist", 1, &["--data embedded"]);
     refuse(
         &format!("{cifar} --data {{}}"),
         1,

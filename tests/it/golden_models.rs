@@ -406,6 +406,7 @@ fn resnet_kernels(name: &str, side: usize) {
     let spec = StreamSpec {
         kind,
         tasks: 1,
+        first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
         scaling: Scaling::Unit,
@@ -458,6 +459,7 @@ fn evaluation_does_not_depend_on_threads() {
     let spec = StreamSpec {
         kind,
         tasks: 2,
+        first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
         scaling: Scaling::Unit,

@@ -18,7 +18,9 @@ mod extension;
 mod faults;
 mod golden_models;
 mod golden_optimizers;
+mod initial_weights;
 mod methods;
+mod of_a_run;
 #[cfg(unix)]
 mod outputs;
 mod plots;

@@ -87,6 +87,13 @@ fn check_classes(config: &RunConfig, data: Dataset) -> Result<Dataset, DataError
     if count == expected {
         return data::combine::present_classes(data);
     }
+    if count > expected {
+        return Err(DataError::MoreClasses {
+            name: data.name,
+            expected,
+            found: count,
+        });
+    }
     let absent: Vec<_> = (0..present.len())
         .filter(|&c| present.get(c) == Some(&false))
         .filter_map(|c| data.class_names.get(c).cloned())

@@ -89,6 +89,8 @@ crate::settings! {
         data: DataChoice = fixed(DataChoice::Full);
         /// Number of tasks.
         tasks: usize = computed(|r| Ok(r.get(RunConfig::benchmark())?.tasks())), range WholeRange(1, 1000);
+        /// How many of the stream's tasks are learned, from the first one on [default: all]; as the whole run until then.
+        first_tasks: Option<usize> = fixed(None), range WholeRange(1, 1000);
         /// Number of classes that have images, for a run on part of a data set.
         classes: Option<usize> = fixed(None), range WholeRange(1, 65_536),
             only only(is_split, "benchmarks split by class");
@@ -108,6 +110,9 @@ crate::settings! {
             only only(has_validation, "runs with validation > 0"), stored Stored::Unless("test");
         /// Share of the training images used; for quick looks, marked in every output.
         fraction: f64 = fixed(1.0), range RealRange::SHARE;
+        /// Share of the test images (or of validation, where those are evaluated) on which accuracy is measured, of each
+        /// class the same ones for every seed; for quick looks, marked in every output.
+        test_fraction: f64 = fixed(1.0), range RealRange::SHARE, stored Stored::Unless("1");
         /// Network (tagcl list models).
         model: &'static ModelSpec = computed(|r| r.get(RunConfig::benchmark())?.model());
         /// Width of the MLP's hidden layers.
@@ -127,6 +132,9 @@ crate::settings! {
         } else {
             InitHead::File
         })), only only(|r| Ok(has_init(r)), "runs with initial weights"), stored Stored::UnlessInResults("file");
+        /// Whether a file of initial weights with tensors that the network lacks is refused; else they are left out.
+        init_strict: bool = fixed(true), only only(|r| Ok(has_init(r)), "runs with initial weights"),
+            stored Stored::Unless("true");
         /// Method (tagcl list methods).
         method: &'static MethodSpec = fixed(&PLAIN);
         /// Optimizer (tagcl list optimizers).
@@ -249,10 +257,17 @@ impl RunConfig {
         StreamSpec {
             kind,
             tasks,
+            first_tasks: self.first_tasks,
             validation,
             fraction,
             scaling: set.unwrap_or_else(|| self.benchmark.scaling()),
         }
+    }
+
+    /// How many tasks are learned: all, or the first ones.
+    #[must_use]
+    pub fn learned_tasks(&self) -> usize {
+        self.first_tasks.unwrap_or(self.tasks).min(self.tasks)
     }
 
     /// Classes of the data and shape of its images.

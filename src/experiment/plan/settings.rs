@@ -14,7 +14,7 @@ mod write;
 pub use crate::settings::{Origin, SettingError, nearest};
 pub use execution::{ExecutionSettings, SeedList, parse_seeds, seeds_text};
 pub use interval::Interval;
-pub use plan::{Plan, PlannedRun, parse_config_toml};
+pub use plan::{DATA_FOLDER, Plan, PlannedRun, parse_config_toml};
 pub use table::{Entry, entries, keys};
 pub use write::texts;
 

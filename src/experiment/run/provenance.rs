@@ -50,17 +50,22 @@ impl Provenance {
             data_sha256: data_sha256.to_string(),
             data_note: data_note.map(str::to_string),
             device: "cpu".to_string(),
-            kernels: if crate::model::stock_kernels() {
-                "stock".to_string()
-            } else {
-                crate::kernels::Level::detect().name().to_string()
-            },
+            kernels: kernels(),
             threads,
             cpu: cpu_model(),
             started: utc_now(),
             resumed: 0,
         }
     }
+}
+
+/// What computes on this machine: `stock` for Burn's own operations, else the instructions that the kernels use.
+#[must_use]
+pub fn kernels() -> String {
+    if crate::model::stock_kernels() {
+        return "stock".to_string();
+    }
+    crate::kernels::Level::detect().name().to_string()
 }
 
 /// The present time in UTC, to the second (RFC 3339).

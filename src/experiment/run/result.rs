@@ -8,6 +8,7 @@ use crate::experiment::plan::config::RunConfig;
 use crate::experiment::run::provenance::Provenance;
 use crate::metrics::{Metrics, TaskMatrix};
 use crate::optim::{AlphaRecord, Layout};
+use crate::stream::Task;
 
 /// Version of the schema; grows when a field changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -28,6 +29,12 @@ pub struct RunResult {
     pub accuracy_matrix: TaskMatrix,
     /// Mean cross-entropy in nats, in the same rows.
     pub loss_matrix: TaskMatrix,
+    /// What was taken of the file of initial weights; absent without one, and in results from before this was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<InitialWeights>,
+    /// What each task's logits stand for, in the order of the tasks; empty in results from before this was recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub task_classes: Vec<TaskClasses>,
     /// TAG's correlations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alpha: Option<AlphaResult>,
@@ -49,6 +56,9 @@ struct Stored<A> {
     metrics: Metrics,
     accuracy_matrix: Vec<Vec<f64>>,
     loss_matrix: Vec<Vec<f64>>,
+    initial_weights: Option<InitialWeights>,
+    #[serde(default)]
+    task_classes: Vec<TaskClasses>,
     alpha: Option<A>,
     cost: Cost,
     provenance: Provenance,
@@ -87,7 +97,7 @@ fn checked<A: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(RunResult, O
     if stored.schema != Some(u64::from(SCHEMA)) {
         return Err(other_schema(stored.schema));
     }
-    let tasks = stored.config.tasks;
+    let tasks = stored.config.learned_tasks();
     let percent = |x: f64| (0.0..=100.0).contains(&x);
     let accuracy_matrix = matrix(
         "accuracy_matrix",
@@ -124,6 +134,8 @@ fn checked<A: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(RunResult, O
         metrics,
         accuracy_matrix,
         loss_matrix,
+        initial_weights: stored.initial_weights,
+        task_classes: stored.task_classes,
         alpha: None,
         cost: stored.cost,
         provenance: stored.provenance,
@@ -180,6 +192,68 @@ fn difference(computed: &Metrics, stored: &Metrics) -> Option<String> {
         !pair.is_some_and(|(a, b)| (a - b).abs() <= METRIC_TOLERANCE)
     });
     found.map(|(key, _)| key.clone())
+}
+
+/// What the logits of one task stand for: logit `first_logit + i` is the data set's class `classes[i]`, called `names[i]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskClasses {
+    /// Number of the task's first logit, from 0; its others follow.
+    pub first_logit: usize,
+    /// Class of the data set behind each logit, from 0.
+    pub classes: Vec<usize>,
+    /// What that class is called; its number where it has no name.
+    pub names: Vec<String>,
+}
+
+impl TaskClasses {
+    /// Those of the tasks of a stream, over a data set whose classes are called so.
+    #[must_use]
+    pub fn of(tasks: &[Task], class_names: &[String]) -> Vec<Self> {
+        let name = |class: &usize| {
+            let named = class_names.get(*class).cloned();
+            named.unwrap_or_else(|| class.to_string())
+        };
+        let one = |task: &Task| Self {
+            first_logit: task.train.classes().start,
+            names: task.data_classes.iter().map(name).collect(),
+            classes: task.data_classes.clone(),
+        };
+        tasks.iter().map(one).collect()
+    }
+}
+
+/// What a run took of its file of initial weights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitialWeights {
+    /// Tensors of the network that came from the file: all of them, or all but the head.
+    pub tensors: usize,
+    /// Where in the file they were (the dictionary of a checkpoint, what stands before every name); absent for names that
+    /// are the network's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Names of the file's tensors that the network lacks, sorted.
+    pub left_over: Vec<String>,
+}
+
+impl InitialWeights {
+    /// What was left out, in words; empty for nothing.
+    #[must_use]
+    pub fn left_out(&self) -> String {
+        match self.left_over.len() {
+            0 => String::new(),
+            n => format!("{n} left out: {}", named(&self.left_over)),
+        }
+    }
+}
+
+/// The first of these names, and how many more there are.
+pub(super) fn named(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Mean α(t,τ) over the steps of task t.

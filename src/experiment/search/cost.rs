@@ -115,18 +115,19 @@ fn is_split(config: &RunConfig) -> bool {
 
 /// The counts, and the measured time scaled by them.
 fn estimate(config: &RunConfig, measured: Measured, train: usize, test: usize) -> Estimate {
-    let split = is_split(config);
+    let (split, learned) = (is_split(config), config.learned_tasks());
     let per_task = |images: usize| if split { images / config.tasks } else { images };
     let kept = per_task(train) as f64 * (1.0 - config.validation) * config.fraction;
     let epochs = config.epochs * config.schedule.rounds();
-    let steps = config.steps_of(kept.round() as usize) * epochs * config.tasks;
+    let steps = config.steps_of(kept.round() as usize) * epochs * learned;
     let evaluations = match config.schedule {
-        Schedule::Sequential => config.tasks * (config.tasks + 1) / 2,
-        Schedule::Cyclic | Schedule::Joint => config.tasks,
+        Schedule::Sequential => learned * (learned + 1) / 2,
+        Schedule::Cyclic | Schedule::Joint => learned,
     };
-    let evaluated_images = per_task(test) * evaluations;
+    let measured_on = (per_task(test) as f64 * config.test_fraction).ceil() as usize;
+    let evaluated_images = measured_on * evaluations;
     let passes = (config.method.passes)(&config.method_settings);
-    let later = 1.0 - 1.0 / config.tasks as f64;
+    let later = 1.0 - 1.0 / learned as f64;
     let passes = passes.first * (1.0 - later) + passes.later * later;
     let train_s = (measured.pass_s * passes + measured.update_s) * steps as f64;
     let eval_s = measured.image_s * evaluated_images as f64;
@@ -145,7 +146,7 @@ fn estimate(config: &RunConfig, measured: Measured, train: usize, test: usize) -
 }
 
 fn optimizer_bytes(config: &RunConfig, layout: &Layout) -> usize {
-    (config.optimizer.state_bytes)(&config.optimizer_settings, layout, config.tasks)
+    (config.optimizer.state_bytes)(&config.optimizer_settings, layout, config.learned_tasks())
 }
 
 /// Bytes that a run's arrays take at the end, of those that are known: parameters, a gradient (two where a step has several
@@ -243,7 +244,7 @@ fn measure_update(
     let mut optimizer = build_optimizer(config, learner)?;
     let parameters = gradient.len().max(1);
     let past = if config.optimizer.remembers_tasks {
-        config.tasks / 2
+        config.learned_tasks() / 2
     } else {
         0
     };

@@ -291,7 +291,7 @@ pub(super) fn missing(report: &Report) -> Vec<Grid> {
         let tasks = run
             .config
             .as_ref()
-            .map_or("?".to_string(), |c| c.tasks.to_string());
+            .map_or("?".to_string(), |c| c.learned_tasks().to_string());
         let last = run.last_event.clone();
         [
             Row::Heading(path(&run.folder)),

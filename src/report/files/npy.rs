@@ -96,7 +96,7 @@ fn write_clusters(path: &Path, tasks: &[Vec<Vec<usize>>]) -> Result<(), ExportEr
 fn write_matrices(runs: &[Run], out: &Path) -> Result<(), ExportError> {
     for (run, name) in runs.iter().zip(folder_names(runs)) {
         let folder = out.join(name);
-        let tasks = run.config.tasks;
+        let tasks = run.config.learned_tasks();
         let matrix = |name: &str, matrix: &TaskMatrix| {
             write_matrix(&folder.join(name), matrix.rows(), tasks)
         };

@@ -51,7 +51,7 @@ fn write_run(run: &Run, start: f64, out: &mut dyn Write) -> io::Result<()> {
     let mut scalar = |time: f64, step: usize, tag: &str, value: f64| {
         record(out, &event(time, step, tag, value as f32))
     };
-    let tasks = run.config.tasks;
+    let tasks = run.config.learned_tasks();
     let end = start + run.cost.wall_s;
     for (kind, matrix) in [
         ("accuracy", &run.accuracy_matrix),

@@ -213,7 +213,7 @@ pub(super) fn problems(report: &Report) -> Markup {
                                     th scope="row" { code { (run.folder.display()) } }
                                     td.num {
                                         (run.tasks_done)
-                                        @if let Some(config) = &run.config { " of " (config.tasks) }
+                                        @if let Some(config) = &run.config { " of " (config.learned_tasks()) }
                                     }
                                     td { (run.last_event.as_deref().unwrap_or("none")) }
                                     td { (run.last_time.as_deref().unwrap_or("–")) }

@@ -32,7 +32,7 @@ fn curves(data: &Data<'_>) -> Vec<Figure> {
             .filter_map(|entry| Some((entry, curve(data, entry)?)))
             .collect();
         if !series.iter().any(|(_, s)| s.line || s.points.len() > 1)
-            && entries.iter().all(|e| e.group.config.tasks > 1)
+            && entries.iter().all(|e| e.group.config.learned_tasks() > 1)
         {
             continue;
         }
@@ -70,7 +70,7 @@ fn curves(data: &Data<'_>) -> Vec<Figure> {
                     ),
                     x_title: "tasks trained",
                     y_title: "average accuracy (%)",
-                    x: Axis::tasks(1, config.tasks),
+                    x: Axis::tasks(1, config.learned_tasks()),
                     y_values: Vec::new(),
                     series: chunk.iter().map(|(_, s)| s.clone()).collect(),
                     digits: 2,
@@ -94,7 +94,13 @@ fn curve(data: &Data<'_>, entry: &Entry<'_>) -> Option<Series> {
     let points = over_runs(&runs);
     if only_final {
         let last = points.last().copied().into_iter().collect();
-        series(entry, last, entry.group.config.tasks, "after task", false)
+        series(
+            entry,
+            last,
+            entry.group.config.learned_tasks(),
+            "after task",
+            false,
+        )
     } else {
         series(entry, points, 1, "after task", true)
     }

@@ -66,7 +66,7 @@ fn forgetting(data: &Data<'_>) -> Vec<Figure> {
                     ),
                     x_title: "task",
                     y_title: "forgetting (points)",
-                    x: Axis::tasks(1, config.tasks.saturating_sub(1)),
+                    x: Axis::tasks(1, config.learned_tasks().saturating_sub(1)),
                     y_values: vec![0.0],
                     series: chunk.iter().map(|(_, s)| s.clone()).collect(),
                     digits: 2,

@@ -335,6 +335,19 @@ pub enum DataError {
         note: String,
     },
 
+    /// More classes have images than the run says.
+    #[error(
+        "{name} has training and test images of {found} classes, and classes = {expected} is for a data folder that holds only so many: leave it out, and learn fewer classes as the first of the stream's tasks (first_tasks)"
+    )]
+    MoreClasses {
+        /// The data set.
+        name: String,
+        /// Classes that the run names.
+        expected: usize,
+        /// Classes that have images.
+        found: usize,
+    },
+
     /// No data set goes by that name.
     #[error("unknown data set `{given}`{}; known: {known}", nearest.as_ref().map(|n| format!(", did you mean `{n}`?")).unwrap_or_default())]
     UnknownName {

@@ -85,6 +85,60 @@ pub fn run(name: &str, bytes: &[u8]) {
     }
 }
 
+/// A cheap generator, so that a mutation is given by its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Chance(pub u64);
+
+impl Chance {
+    /// A number below `limit`; 0 for the limit 0.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
+    }
+}
+
+/// One to four changes: bits, extreme bytes and numbers, cuts, repeats, and words of the format put in.
+pub fn mutate(sample: &[u8], words: &[&str], chance: &mut Chance) -> Vec<u8> {
+    const NUMBERS: [u32; 5] = [u32::MAX, 0x7fff_ffff, 0x8000_0000, 0, 1 << 24];
+    let mut bytes = sample.to_vec();
+    for _ in 0..=chance.below(4) {
+        let at = chance.below(bytes.len());
+        let end = (at + 1 + chance.below(16)).min(bytes.len());
+        let kinds = if words.is_empty() { 7 } else { 10 };
+        let kind = chance.below(kinds);
+        let Some(byte) = bytes.get_mut(at) else {
+            bytes.push(chance.below(256) as u8);
+            continue;
+        };
+        match kind {
+            0 => *byte ^= 1 << chance.below(8),
+            1 => *byte = *[0, 1, 0x7f, 0x80, 0xff].get(chance.below(5)).unwrap_or(&0),
+            2 => *byte = chance.below(256) as u8,
+            3 => bytes.truncate(at),
+            4 => {
+                let repeat: Vec<u8> = bytes.iter().take(end).skip(at).copied().collect();
+                bytes.splice(at..at, repeat);
+            }
+            5 => drop(bytes.drain(at..end)),
+            6 => {
+                let number = NUMBERS.get(chance.below(5)).copied().unwrap_or(0);
+                for (byte, new) in bytes.iter_mut().skip(at).zip(number.to_be_bytes()) {
+                    *byte = new;
+                }
+            }
+            more => {
+                let word = words.get(chance.below(words.len())).copied().unwrap_or("");
+                let until = if more == 7 { at } else { end };
+                bytes.splice(at..until, word.bytes());
+            }
+        }
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -155,46 +209,6 @@ mod tests {
         }
     }
 
-    struct Chance(u64);
-
-    impl Chance {
-        fn below(&mut self, limit: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
-        }
-    }
-
-    /// One to four changes: bits, extreme bytes and numbers, cuts, repeats.
-    fn mutate(sample: &[u8], chance: &mut Chance) -> Vec<u8> {
-        let mut bytes = sample.to_vec();
-        for _ in 0..=chance.below(4) {
-            let at = chance.below(bytes.len());
-            let end = (at + 1 + chance.below(16)).min(bytes.len());
-            match chance.below(7) {
-                _ if bytes.is_empty() => bytes.push(chance.below(256) as u8),
-                0 => bytes[at] ^= 1 << chance.below(8),
-                1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][chance.below(5)],
-                2 => bytes[at] = chance.below(256) as u8,
-                3 => bytes.truncate(at),
-                4 => {
-                    let repeat = bytes[at..end].to_vec();
-                    bytes.splice(at..at, repeat);
-                }
-                5 => drop(bytes.drain(at..end)),
-                _ => {
-                    let number = [u32::MAX, 0x7fff_ffff, 0x8000_0000, 0, 1 << 24][chance.below(5)];
-                    for (byte, new) in bytes[at..].iter_mut().zip(number.to_be_bytes()) {
-                        *byte = new;
-                    }
-                }
-            }
-        }
-        bytes
-    }
-
     /// `TAGCL_FUZZ_SEEDS` names a folder that gets them, a folder a parser: a corpus for `cargo fuzz` to begin with.
     #[test]
     fn every_parser_has_samples() {
@@ -227,7 +241,7 @@ mod tests {
             for seed in 0..count {
                 let mut chance = Chance(seed);
                 let sample = &samples[chance.below(samples.len())];
-                let bytes = mutate(sample, &mut chance);
+                let bytes = mutate(sample, &[], &mut chance);
                 let result = std::panic::catch_unwind(|| parser(&bytes));
                 assert!(result.is_ok(), "{name} panicked on mutation {seed}");
             }

@@ -292,6 +292,7 @@ mod tests {
         let spec = StreamSpec {
             kind: StreamKind::Split(ClassOrder::Fixed),
             tasks: 5,
+            first_tasks: None,
             validation: 0.0,
             fraction: 0.01,
             scaling: Scaling::Unit,

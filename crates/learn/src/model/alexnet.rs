@@ -147,6 +147,7 @@ pub(super) static ALEXNET: ModelSpec = ModelSpec {
     hidden: false,
     fresh_head: false,
     defaults: &[("batch_size", "64")],
+    norm_positions: AlexNet::norm_positions,
     check: |image| AlexNetConfig { image, classes: 1 }.validate(),
     build: |context| {
         let config = AlexNetConfig {

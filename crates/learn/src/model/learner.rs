@@ -7,6 +7,7 @@
 
 use super::weights::{FloatTensor, WeightsError, read_weights, take_weight, write_weights};
 use super::{Classifier, Evaluation, evaluate};
+use crate::data::ImageShape;
 use crate::optim::{Layout, OptimError, State};
 use crate::stream::{Batch, Classes, Samples};
 
@@ -23,6 +24,16 @@ pub enum LearnerError {
     /// A batch without examples.
     #[error("a batch without examples has no gradient")]
     EmptyBatch,
+    /// A training batch in which a batch norm has one value a channel: no statistics.
+    #[error(
+        "a training batch of one image of {image} gives batch norm a single value a channel, whose variance is 0: nothing \
+         is learned of it (PyTorch refuses it, too); take batches of more than one image, and leave a last one of one image \
+         out (drop_last = true)"
+    )]
+    OneValue {
+        /// Shape of the image.
+        image: ImageShape,
+    },
     /// Images that the network cannot take.
     #[error("the images do not fit the network: {0}")]
     Size(String),

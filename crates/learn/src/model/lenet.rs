@@ -92,6 +92,11 @@ impl Network for LeNet {
         self
     }
 
+    fn norm_positions(image: ImageShape) -> Option<usize> {
+        // The second norm sees what the first pooling leaves.
+        Some((image.height / 2) * (image.width / 2))
+    }
+
     fn released_name(path: &str) -> String {
         let numbers = [
             ("conv1", "linear.0"),
@@ -117,6 +122,7 @@ pub(super) static LENET: ModelSpec = ModelSpec {
     hidden: false,
     fresh_head: false,
     defaults: &[],
+    norm_positions: LeNet::norm_positions,
     check: |image| LeNetConfig { image, classes: 1 }.validate(),
     build: |context| {
         let config = LeNetConfig {

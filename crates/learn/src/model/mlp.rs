@@ -67,6 +67,7 @@ pub static MLP: ModelSpec = ModelSpec {
     hidden: true,
     fresh_head: false,
     defaults: &[],
+    norm_positions: Mlp::norm_positions,
     check: |_| Ok(()),
     build: |context| {
         let image = context.image;

@@ -36,10 +36,14 @@ pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
 pub use spec::{DropoutSetting, ModelContext, ModelSpec};
-pub use weights::{Fitted, FloatTensor, Weights, WeightsError, fit_weights, read_weights};
+pub use weights::{
+    Fitted, FloatTensor, Weights, WeightsError, describe_weights, fit_weights, read_weights,
+};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+
+use crate::data::ImageShape;
 
 /// Every network of the program, in the order in which they are listed.
 pub static MODELS: &[&ModelSpec] = &[
@@ -79,6 +83,13 @@ pub trait Network: Module + Sync + 'static {
     #[must_use]
     fn with_frozen_norms(self, _frozen: bool) -> Self {
         self
+    }
+
+    /// The fewest positions of an image of this shape over which one of the network's batch norms takes its statistics;
+    /// `None` without batch norms.
+    #[must_use]
+    fn norm_positions(_image: ImageShape) -> Option<usize> {
+        None
     }
 
     /// The released PyTorch code's name for a parameter or buffer of this path.

@@ -147,6 +147,11 @@ impl<N: Network> Learner for NetworkLearner<N> {
         if batch.is_empty() {
             return Err(LearnerError::EmptyBatch);
         }
+        let positions = N::norm_positions(batch.shape);
+        if mode != Mode::Evaluate && positions.is_some_and(|positions| positions * batch.len() == 1)
+        {
+            return Err(LearnerError::OneValue { image: batch.shape });
+        }
         head::check_competing(batch, self.network().head().outputs())?;
         let images = images(batch, &self.device)?;
         let features = if mode == Mode::Evaluate {

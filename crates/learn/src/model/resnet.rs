@@ -152,7 +152,12 @@ impl ReducedResNetConfig {
 
 /// Side of the pooled plane: three halvings (rounded up), then windows of four.
 fn pooled(side: usize) -> usize {
-    side.div_ceil(2).div_ceil(2).div_ceil(2) / POOL
+    eighth(side) / POOL
+}
+
+/// Side of the last stage's planes: three halvings, rounded up.
+fn eighth(side: usize) -> usize {
+    side.div_ceil(2).div_ceil(2).div_ceil(2)
 }
 
 impl ReducedResNet {
@@ -264,6 +269,10 @@ impl Network for ReducedResNet {
         self
     }
 
+    fn norm_positions(image: ImageShape) -> Option<usize> {
+        Some(eighth(image.height) * eighth(image.width))
+    }
+
     fn released_name(path: &str) -> String {
         if !path.starts_with("layer") {
             return path.to_string();
@@ -286,6 +295,7 @@ pub(super) static REDUCED_RESNET18: ModelSpec = ModelSpec {
     hidden: false,
     fresh_head: false,
     defaults: &[],
+    norm_positions: ReducedResNet::norm_positions,
     check: |image| of(image, 1).validate(),
     build: |context| {
         let resnet = of(context.image, context.classes);

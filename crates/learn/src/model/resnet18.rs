@@ -219,6 +219,11 @@ impl Network for ResNet18 {
         self
     }
 
+    fn norm_positions(image: ImageShape) -> Option<usize> {
+        // Five halvings, each rounded up.
+        Some(image.height.div_ceil(32) * image.width.div_ceil(32))
+    }
+
     fn released_name(path: &str) -> String {
         path.replace(".downsample.conv.", ".downsample.0.")
             .replace(".downsample.norm.", ".downsample.1.")
@@ -234,6 +239,7 @@ pub(super) static RESNET18: ModelSpec = ModelSpec {
     hidden: false,
     fresh_head: true,
     defaults: &[],
+    norm_positions: ResNet18::norm_positions,
     check: |image| ResNet18Config { image, classes: 1 }.validate(),
     build: |context| {
         let config = ResNet18Config {

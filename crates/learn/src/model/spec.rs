@@ -84,6 +84,8 @@ pub struct ModelSpec {
     pub fresh_head: bool,
     /// Settings that it has other defaults for, on every benchmark.
     pub defaults: &'static [(&'static str, &'static str)],
+    /// The fewest positions of an image over which one of its batch norms takes its statistics; `None` without any.
+    pub norm_positions: fn(ImageShape) -> Option<usize>,
     /// Checks that it takes images of this shape.
     pub check: fn(ImageShape) -> Result<(), LearnerError>,
     /// Makes one, freshly initialised.

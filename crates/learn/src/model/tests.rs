@@ -330,6 +330,7 @@ fn samples(shape: ImageShape) -> TaskStream {
     let spec = StreamSpec {
         kind: StreamKind::Split(ClassOrder::Fixed),
         tasks: 2,
+        first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
         scaling: Scaling::Unit,

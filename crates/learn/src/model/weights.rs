@@ -101,6 +101,35 @@ fn safetensors_file(mut blocks: Vec<TensorBlock>) -> Result<Vec<u8>, WeightsErro
     Ok(file)
 }
 
+/// A safetensors file of [`Learner::weights`](super::Learner::weights) with these texts in its metadata, in their order,
+/// beside the `format` that stands there. Not through the format's own map, whose order is another each time: equal
+/// weights and texts are equal files.
+///
+/// # Errors
+/// [`WeightsError::Format`] for a file of other makers.
+pub fn describe_weights(file: &[u8], texts: &[(&str, &str)]) -> Result<Vec<u8>, WeightsError> {
+    const BEGINNING: &str = "{\"__metadata__\":{\"format\":\"pt\"";
+    let other = || WeightsError::Format("not a file that this program has made".to_owned());
+    let (size, rest) = file.split_first_chunk::<8>().ok_or_else(other)?;
+    let size = usize::try_from(u64::from_le_bytes(*size)).map_err(|_| other())?;
+    let (header, tensors) = rest.split_at_checked(size).ok_or_else(other)?;
+    let header = std::str::from_utf8(header).map_err(|_| other())?;
+    let rest = header.strip_prefix(BEGINNING).ok_or_else(other)?;
+    let mut header = BEGINNING.to_owned();
+    for (key, text) in texts {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        header = format!("{header},{}:{}", quoted(key), quoted(text));
+    }
+    header.push_str(rest.trim_end());
+    while !header.len().is_multiple_of(8) {
+        header.push(' ');
+    }
+    let mut described = (header.len() as u64).to_le_bytes().to_vec();
+    described.extend_from_slice(header.as_bytes());
+    described.extend_from_slice(tensors);
+    Ok(described)
+}
+
 /// Why a weights file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -126,6 +155,20 @@ pub enum WeightsError {
         name: String,
         /// What the file has.
         available: String,
+    },
+    /// A tensor holds what no network can start from.
+    #[error(
+        "tensor `{name}` holds {found}, value {index} of {count}: the file is damaged, or of a training that diverged"
+    )]
+    Value {
+        /// Its name.
+        name: String,
+        /// What stands there.
+        found: f32,
+        /// Where, from 1, row-major.
+        index: usize,
+        /// How many values it has.
+        count: usize,
     },
     /// A tensor has another shape.
     #[error("tensor `{name}` has the shape {found:?}; this model needs {expected:?}")]
@@ -420,6 +463,17 @@ pub(super) fn take_weight(
             name: name.to_string(),
             expected,
             found,
+        });
+    }
+    // A variance is no less than 0; anything else is finite.
+    let variance = name.ends_with(".running_var");
+    let bad = |x: &f32| !x.is_finite() || (variance && *x < 0.0);
+    if let Some(index) = values.iter().position(bad) {
+        return Err(WeightsError::Value {
+            name: name.to_string(),
+            found: values.get(index).copied().unwrap_or_default(),
+            index: index + 1,
+            count: values.len(),
         });
     }
     Ok(values.clone())

@@ -123,6 +123,47 @@ impl Samples {
         self.labels.iter().map(|&l| l as usize)
     }
 
+    /// A share of the examples, in `(0, 1]`, for a quick look: of each class (as many as there are, times the share,
+    /// rounded up) those that lie evenly apart in the order of the set. No seed has a part in it, so that all runs are
+    /// measured on the same ones.
+    #[must_use]
+    pub fn share(&self, share: f64) -> Self {
+        let all = |class: u32| {
+            self.labels
+                .iter()
+                .filter(move |&&label| label == class)
+                .count()
+        };
+        let counts: Vec<(usize, usize)> = self
+            .classes
+            .clone()
+            .map(|class| {
+                let n = all(class as u32);
+                // A product that rounding alone lifts above a whole number is that number.
+                (n, ((n as f64 * share - 1e-9).ceil() as usize).min(n))
+            })
+            .collect();
+        let mut seen = vec![0_usize; counts.len()];
+        let (mut indices, mut labels) = (Vec::new(), Vec::new());
+        for (&index, &label) in self.indices.iter().zip(&self.labels) {
+            let class = (label as usize).wrapping_sub(self.classes.start);
+            let (Some(seen), Some(&(n, kept))) = (seen.get_mut(class), counts.get(class)) else {
+                continue;
+            };
+            // The i-th of n is kept where i·kept/n passes a whole number.
+            if (*seen * kept) / n.max(1) != ((*seen + 1) * kept) / n.max(1) {
+                indices.push(index);
+                labels.push(label);
+            }
+            *seen += 1;
+        }
+        Self {
+            indices,
+            labels,
+            ..self.clone()
+        }
+    }
+
     /// The examples at these positions (`0..len()`); positions beyond the end are left out.
     #[must_use]
     pub fn batch(&self, positions: &[usize]) -> Batch {

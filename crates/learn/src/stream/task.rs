@@ -28,6 +28,19 @@ pub enum StreamError {
         /// The numbers of tasks that would do.
         divisors: String,
     },
+    /// Tasks with nothing to tell apart.
+    #[error(
+        "{tasks} tasks of {classes} classes are tasks of one class: whatever a network answers within such a task is right; \
+         {remedy}"
+    )]
+    OneClass {
+        /// Classes of the data set.
+        classes: usize,
+        /// Tasks asked for.
+        tasks: usize,
+        /// What would do.
+        remedy: String,
+    },
     /// A stream needs a task.
     #[error("tasks = 0 is out of range: a stream has at least one task")]
     NoTasks,
@@ -100,6 +113,8 @@ pub struct StreamSpec {
     pub kind: StreamKind,
     /// Number of tasks, at least 1.
     pub tasks: usize,
+    /// How many of them are learned, from the first one on; the head has classes of all.
+    pub first_tasks: Option<usize>,
     /// Share of each task's training images that is set aside for validation, in `[0, 1)`.
     pub validation: f64,
     /// Share of each task's remaining training images that is used, in `(0, 1]`.
@@ -117,6 +132,8 @@ pub struct Task {
     pub validation: Option<Samples>,
     /// What accuracy is measured on.
     pub test: Samples,
+    /// The data set's class behind each of the task's classes of the head, from the first one on.
+    pub data_classes: Vec<usize>,
 }
 
 /// Tasks 1..T in order, and the size of the head that they share.
@@ -149,9 +166,9 @@ impl TaskStream {
     ) -> Result<Self, StreamError> {
         spec.check_classes(train.classes())?;
         let views = spec.views(train, seeds);
-        let per_task = views.first().map_or(0, |v| v.classes.len());
         let mut tasks = Vec::with_capacity(views.len());
-        for (t, view) in views.iter().enumerate() {
+        let learned = learned(spec);
+        for (t, view) in views.iter().take(learned).enumerate() {
             let mut fit = view.samples(train, spec.scaling);
             let test = view.samples(test, spec.scaling);
             let mut validation = None;
@@ -174,10 +191,11 @@ impl TaskStream {
                 train: fit,
                 validation,
                 test,
+                data_classes: view.data_classes(),
             });
         }
         Ok(Self {
-            classes: per_task * tasks.len(),
+            classes: spec.head_classes(train.classes()),
             tasks,
         })
     }
@@ -193,6 +211,10 @@ impl TaskStream {
     pub fn classes(&self) -> usize {
         self.classes
     }
+}
+
+fn learned(spec: &StreamSpec) -> usize {
+    spec.first_tasks.unwrap_or(spec.tasks).min(spec.tasks)
 }
 
 fn require(there: bool, t: usize, part: &'static str) -> Result<(), StreamError> {
@@ -241,6 +263,16 @@ struct View {
 }
 
 impl View {
+    /// The data set's class behind each class of the head that the task owns.
+    fn data_classes(&self) -> Vec<usize> {
+        let heads = self.heads.iter().enumerate();
+        let mut pairs: Vec<(u32, usize)> = heads
+            .filter_map(|(class, head)| Some(((*head)?, class)))
+            .collect();
+        pairs.sort_unstable();
+        pairs.into_iter().map(|(_, class)| class).collect()
+    }
+
     fn samples(&self, set: &Arc<ImageSet>, scaling: Scaling) -> Samples {
         let (indices, labels) = set
             .labels()
@@ -286,12 +318,28 @@ impl StreamSpec {
                 range: "above 0 and at most 1",
             });
         }
-        if matches!(self.kind, StreamKind::Split(_)) && !classes.is_multiple_of(self.tasks) {
-            let divisors: Vec<String> = (1..=classes)
-                .filter(|d| classes.is_multiple_of(*d))
-                .map(|d| d.to_string())
-                .collect();
-            let (tasks, divisors) = (self.tasks, divisors.join(", "));
+        if !matches!(self.kind, StreamKind::Split(_)) {
+            return Ok(());
+        }
+        let tasks = self.tasks;
+        // A task of one class has nothing to tell apart.
+        let divisors: Vec<String> = (1..=classes / 2)
+            .filter(|d| classes.is_multiple_of(*d))
+            .map(|d| d.to_string())
+            .collect();
+        let divisors = divisors.join(", ");
+        if tasks == classes {
+            let remedy = match classes {
+                1 => "a stream needs at least two classes".to_string(),
+                _ => format!("use one of {divisors}"),
+            };
+            return Err(StreamError::OneClass {
+                classes,
+                tasks,
+                remedy,
+            });
+        }
+        if !classes.is_multiple_of(tasks) {
             return Err(StreamError::Uneven {
                 classes,
                 tasks,
@@ -299,6 +347,15 @@ impl StreamSpec {
             });
         }
         Ok(())
+    }
+
+    /// Classes of the head over all tasks, for a data set of this many classes: those of the data, or every task's own.
+    #[must_use]
+    pub fn head_classes(&self, classes: usize) -> usize {
+        match self.kind {
+            StreamKind::Split(_) => classes,
+            StreamKind::Rotated(_) | StreamKind::Permuted => classes * self.tasks,
+        }
     }
 
     fn views(&self, set: &ImageSet, seeds: Seeds) -> Vec<View> {
@@ -380,6 +437,7 @@ mod tests {
         StreamSpec {
             kind,
             tasks,
+            first_tasks: None,
             validation: 0.0,
             fraction: 1.0,
             scaling: Scaling::Unit,
@@ -389,7 +447,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_class_split_is_a_partition(
-            tasks in 1_usize..6, per_task in 1_usize..5, per_class in 2_usize..8, seed in 0_u64..50,
+            tasks in 1_usize..6, per_task in 2_usize..6, per_class in 2_usize..8, seed in 0_u64..50,
             seeded: bool, validation in 0.0..0.4_f64,
         ) {
             let data = data(tasks * per_task, per_class);
@@ -421,9 +479,123 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("1, 2, 4, 5, 10, 20, 25, 50, 100"),
+                .contains("use one of 1, 2, 4, 5, 10, 20, 25, 50"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn tasks_of_one_class_are_refused_and_never_proposed() {
+        let split = |tasks| spec(StreamKind::Split(ClassOrder::Fixed), tasks);
+        for classes in 2..60 {
+            let error = split(classes)
+                .check_classes(classes)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("tasks of one class"), "{error}");
+            for tasks in (1..=classes / 2).filter(|tasks| classes % tasks == 0) {
+                assert_eq!(split(tasks).check_classes(classes), Ok(()));
+            }
+            let uneven = split(classes + 1)
+                .check_classes(classes)
+                .unwrap_err()
+                .to_string();
+            let (_, proposed) = uneven.split_once("use one of ").unwrap();
+            assert!(
+                proposed.split(", ").all(|n| n.parse() != Ok(classes)),
+                "{uneven}"
+            );
+        }
+        let error = split(1).check_classes(1).unwrap_err().to_string();
+        assert!(error.contains("at least two classes"), "{error}");
+        assert_eq!(spec(StreamKind::Permuted, 10).check_classes(10), Ok(()));
+    }
+
+    #[test]
+    fn the_first_tasks_are_those_of_the_whole_stream() {
+        let data = data(6, 20);
+        for kind in [
+            StreamKind::Split(ClassOrder::Seeded),
+            StreamKind::Rotated(Angles::Exact),
+            StreamKind::Permuted,
+        ] {
+            let mut spec = StreamSpec {
+                validation: 0.1,
+                fraction: 0.5,
+                ..spec(kind, 3)
+            };
+            let whole = TaskStream::new(&spec, &data, Seeds::new(5)).unwrap();
+            spec.first_tasks = Some(2);
+            let first = TaskStream::new(&spec, &data, Seeds::new(5)).unwrap();
+            assert_eq!((first.tasks().len(), first.classes()), (2, whole.classes()));
+            for (a, b) in first.tasks().iter().zip(whole.tasks()) {
+                assert_eq!(a.train.batch(&[0, 3]), b.train.batch(&[0, 3]));
+                assert_eq!(a.train.indices, b.train.indices);
+                assert_eq!(a.test.batch(&[1]), b.test.batch(&[1]));
+            }
+        }
+    }
+
+    #[test]
+    fn every_logit_names_its_class_of_the_data() {
+        let data = data(6, 3);
+        for seed in 0..20 {
+            let spec = spec(StreamKind::Split(ClassOrder::Seeded), 3);
+            let stream = TaskStream::new(&spec, &data, Seeds::new(seed)).unwrap();
+            let mut all = Vec::new();
+            for task in stream.tasks() {
+                for (&index, logit) in task.train.indices.iter().zip(task.train.labels()) {
+                    let class = task.data_classes[logit - task.train.classes().start];
+                    assert_eq!(class, data.train.labels()[index as usize] as usize);
+                }
+                all.extend(task.data_classes.clone());
+            }
+            all.sort_unstable();
+            assert_eq!(all, (0..6).collect::<Vec<_>>());
+        }
+        let stream = TaskStream::new(&spec(StreamKind::Permuted, 3), &data, Seeds::new(1)).unwrap();
+        let last = &stream.tasks()[2];
+        assert_eq!(
+            (last.train.classes().start, &*last.data_classes),
+            (12, &[0, 1, 2, 3, 4, 5][..])
+        );
+    }
+
+    #[test]
+    fn a_share_of_the_test_images_is_even_over_classes_and_order() {
+        let data = data(4, 50);
+        let stream = TaskStream::new(
+            &spec(StreamKind::Split(ClassOrder::Fixed), 2),
+            &data,
+            Seeds::new(1),
+        );
+        let stream = stream.unwrap();
+        let test = &stream.tasks()[1].test;
+        for (share, each) in [
+            (1.0, 50),
+            (0.5, 25),
+            (0.1, 5),
+            (0.02, 1),
+            (1e-6, 1),
+            (0.031, 2),
+            (0.58, 29),
+        ] {
+            let part = test.share(share);
+            for class in test.classes() {
+                assert_eq!(
+                    part.labels().filter(|label| *label == class).count(),
+                    each,
+                    "{share}"
+                );
+            }
+            assert!(
+                part.indices.is_sorted() && part.indices.iter().all(|i| test.indices.contains(i))
+            );
+        }
+        // Evenly apart: every fifth of a class, here of every second image.
+        let apart = test.share(0.2).indices;
+        assert!(apart.windows(3).all(|w| w[2] - w[0] == 20), "{apart:?}");
+        assert_eq!(test.share(1.0).indices, test.indices);
     }
 
     #[test]

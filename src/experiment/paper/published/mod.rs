@@ -227,6 +227,7 @@ fn comparable(config: &RunConfig) -> RunConfig {
     config.seed = 0;
     if config.benchmark.name() == "split-cub" {
         config.init_sha256 = None;
+        config.init_strict = true;
     }
     config
 }

@@ -12,6 +12,9 @@ use super::{SettingError, Settings};
 use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
 use crate::settings::{Profile, Resolver, SettingsOf as _};
 
+/// Where data sets lie unless somebody says otherwise.
+pub const DATA_FOLDER: &str = "data";
+
 /// A list of runs and how to execute them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -19,10 +22,8 @@ pub struct Plan {
     pub runs: Vec<PlannedRun>,
     /// All of them as TOML: that of each, with all seeds.
     pub toml: String,
-    /// The data folder; `None` for the embedded sample.
+    /// The data folder ([`DATA_FOLDER`] unless it was named); `None` for the embedded sample.
     pub data: Option<PathBuf>,
-    /// True where a data folder is needed but none was named.
-    pub data_missing: bool,
     /// Initial weights.
     pub init: Option<PathBuf>,
     /// Folder for run folders.
@@ -63,13 +64,12 @@ impl Settings {
             let toml = self.to_toml(&r, &config, &config.seed.to_string())?;
             Ok(PlannedRun { config, toml })
         });
-        let (data, embedded) = (r.text("data"), first.data == DataChoice::Embedded);
+        let embedded = first.data == DataChoice::Embedded;
+        let data = PathBuf::from(r.text("data").unwrap_or(DATA_FOLDER));
         Ok(Plan {
             runs: runs.collect::<Result<_, SettingError>>()?,
             toml,
-            data: data.filter(|_| !embedded).map(PathBuf::from),
-            // The file of a benchmark of one's own says where its images are.
-            data_missing: data.is_none() && first.benchmark.custom().is_none(),
+            data: (!embedded).then_some(data),
             init: execution.init,
             out: execution.out,
             jobs: execution.jobs,
@@ -144,6 +144,13 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
     {
         let words = "the number that the benchmark's file gives; leave it out";
         return Err(range(r, "tasks", words));
+    }
+    if config.first_tasks.is_some_and(|first| first > config.tasks) {
+        let words = format!(
+            "a whole number from 1 to {}, the tasks of the stream",
+            config.tasks
+        );
+        return Err(range(r, "first_tasks", words));
     }
     let (most, _) = config.benchmark.images();
     if config.classes.is_some_and(|classes| classes > most) {

@@ -220,4 +220,4 @@ impl Checkpoints {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -33,7 +33,8 @@ fn checkpoint(progress: u32) -> Checkpoint<'static, u32> {
     }
 }
 
-fn bytes() -> Vec<u8> {
+/// A small checkpoint as it is on disk.
+pub(crate) fn bytes() -> Vec<u8> {
     let mut bytes = Vec::new();
     file::write(&mut bytes, &identity("0.1"), &checkpoint(7)).unwrap();
     bytes
@@ -68,6 +69,17 @@ fn every_truncation_and_every_flipped_byte_is_noticed() {
             Err(Unusable::Damaged(_))
         ));
     }
+}
+
+/// Reads bytes as a checkpoint, as they are and behind a right checksum.
+pub(crate) fn read_any(bytes: &[u8]) {
+    drop(file::parse::<serde_json::Value>(bytes));
+    let body = bytes
+        .split_last_chunk::<32>()
+        .map_or(bytes, |(body, _)| body);
+    drop(file::parse::<serde_json::Value>(&with_checksum(
+        body.to_vec(),
+    )));
 }
 
 /// Appends the right checksum, so that a test gets past it.

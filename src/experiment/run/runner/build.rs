@@ -1,16 +1,18 @@
-//! What a configuration names, made: network, optimizer, method.
+//! What a configuration names, made: network (from a file of initial weights, where it has one), optimizer, method.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::experiment::RunError;
 use crate::experiment::plan::config::{InitHead, RunConfig};
 use crate::experiment::plan::settings::SettingError;
+use crate::experiment::run::result::{InitialWeights, named};
 use crate::method::{Method, MethodContext};
-use crate::model::{Learner, LearnerError, ModelContext, fit_weights};
+use crate::model::{Learner, LearnerError, ModelContext, WeightsError, fit_weights};
 use crate::optim::Optimizer;
 use crate::seed::Seeds;
 
-/// The network of a configuration for a head of `classes`, freshly initialised from the run's seeds.
+/// The network of a configuration for a head of `classes`, freshly initialised from the run's seeds or from its file of
+/// initial weights.
 ///
 /// # Errors
 /// [`RunError`] if the initial weights do not fit.
@@ -20,6 +22,34 @@ pub fn build_learner(
     init: Option<&[u8]>,
     threads: usize,
 ) -> Result<Box<dyn Learner>, RunError> {
+    let (learner, _) = start_learner(config, classes, init, threads)?;
+    Ok(learner)
+}
+
+/// What a run of this configuration takes of its file of initial weights; `None` without one. Needs no images, so that
+/// what does not fit is known before anything runs.
+///
+/// # Errors
+/// [`RunError`] if the file does not fit.
+pub fn check_initial_weights(
+    config: &RunConfig,
+    init: Option<&[u8]>,
+) -> Result<Option<InitialWeights>, RunError> {
+    if config.init_sha256.is_none() {
+        return Ok(None);
+    }
+    let classes = config.stream().head_classes(config.images().0);
+    let (_, taken) = start_learner(config, classes, init, 1)?;
+    Ok(taken)
+}
+
+/// [`build_learner`], and what was taken of the file.
+pub(super) fn start_learner(
+    config: &RunConfig,
+    classes: usize,
+    init: Option<&[u8]>,
+    threads: usize,
+) -> Result<(Box<dyn Learner>, Option<InitialWeights>), RunError> {
     let context = ModelContext {
         image: config.images().1,
         classes,
@@ -29,30 +59,89 @@ pub fn build_learner(
         threads,
     };
     let mut learner = (config.model.build)(&context)?;
-    if let Some(expected) = &config.init_sha256 {
-        let bytes = init.ok_or_else(|| SettingError::Missing {
+    let Some(expected) = &config.init_sha256 else {
+        return Ok((learner, None));
+    };
+    let bytes = init.ok_or_else(|| SettingError::Missing {
+        key: "init",
+        remedy: format!("give the file of initial weights with checksum {expected}"),
+    })?;
+    let found = sha256(bytes);
+    if found != *expected {
+        let problem = format!("its checksum must be {expected}, but the file given has {found}");
+        return Err(SettingError::Conflict {
             key: "init",
-            remedy: format!("give the file of initial weights with checksum {expected}"),
-        })?;
-        let found = sha256(bytes);
-        if found != *expected {
-            let problem =
-                format!("its checksum must be {expected}, but the file given has {found}");
-            return Err(SettingError::Conflict {
+            problem,
+        }
+        .into());
+    }
+    let taken = take_initial_weights(config, learner.as_mut(), bytes)?;
+    Ok((learner, Some(taken)))
+}
+
+fn take_initial_weights(
+    config: &RunConfig,
+    learner: &mut dyn Learner,
+    bytes: &[u8],
+) -> Result<InitialWeights, RunError> {
+    let fresh = learner.weights().map_err(LearnerError::from)?;
+    let head = match config.init_head {
+        InitHead::File => None,
+        InitHead::Fresh => Some(config.model.head),
+    };
+    let fitted = fit_weights(bytes, &fresh, head).map_err(LearnerError::from)?;
+    learner
+        .load(&fitted.weights)
+        .map_err(|error| of_another_head(config, error))?;
+    if config.init_strict && !fitted.left_over.is_empty() {
+        return Err(SettingError::Conflict {
+            key: "init",
+            problem: format!(
+                "{} has no place for {} of the file: {}; choose the network that they are of, or leave them out with \
+                 init_strict = false",
+                config.model.name,
+                tensors(fitted.left_over.len()),
+                named(&fitted.left_over)
+            ),
+        }
+        .into());
+    }
+    let of_head = |name: &str| name.rsplit_once('.').is_some_and(|(l, _)| Some(l) == head);
+    let own = learner.tensors();
+    Ok(InitialWeights {
+        tensors: own.iter().filter(|tensor| !of_head(&tensor.name)).count(),
+        source: Some(fitted.source).filter(|source| !source.is_empty()),
+        left_over: fitted.left_over,
+    })
+}
+
+/// A head of other classes has a remedy of its own.
+fn of_another_head(config: &RunConfig, error: LearnerError) -> RunError {
+    let head = config.model.head;
+    let of_head = |name: &str| {
+        name.rsplit_once('.')
+            .is_some_and(|(layer, _)| layer == head)
+    };
+    match &error {
+        LearnerError::Weights(
+            WeightsError::Shape { name, .. } | WeightsError::Missing { name, .. },
+        ) if of_head(name) => {
+            let problem = format!("{error}; it is of the head: init_head = fresh makes one anew");
+            SettingError::Conflict {
                 key: "init",
                 problem,
             }
-            .into());
+            .into()
         }
-        let fresh = learner.weights().map_err(LearnerError::from)?;
-        let head = match config.init_head {
-            InitHead::File => None,
-            InitHead::Fresh => Some(config.model.head),
-        };
-        let fitted = fit_weights(bytes, &fresh, head).map_err(LearnerError::from)?;
-        learner.load(&fitted.weights)?;
+        _ => error.into(),
     }
-    Ok(learner)
+}
+
+fn tensors(count: usize) -> String {
+    match count {
+        1 => "1 tensor".to_string(),
+        _ => format!("{count} tensors"),
+    }
 }
 
 /// SHA-256 in hexadecimal.

@@ -6,6 +6,7 @@
 //! usable checkpoint and writes new ones.
 
 mod build;
+mod checks;
 mod event;
 mod place;
 mod training;
@@ -13,7 +14,7 @@ mod training;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use build::{build_learner, build_optimizer, sha256};
+pub use build::{build_learner, build_optimizer, check_initial_weights, sha256};
 pub use event::Event;
 
 use crate::data::{Dataset, ImageSet};
@@ -35,6 +36,8 @@ pub struct SharedData {
     pub sha256: String,
     /// What the source says of them.
     pub note: Option<String>,
+    /// What each class is called, `[classes]`.
+    pub class_names: Vec<String>,
 }
 
 impl SharedData {
@@ -47,6 +50,7 @@ impl SharedData {
             test: Arc::new(data.test),
             sha256,
             note: data.note,
+            class_names: data.class_names,
         }
     }
 }

@@ -8,21 +8,23 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::build::{build_learner, build_method, build_optimizer};
+use super::build::{build_method, build_optimizer, start_learner};
+use super::checks::{check_batches, knobs};
 use super::place::{Phase, Place, Visit, visits};
 use super::{Event, Outcome, RunInput};
 use crate::experiment::RunError;
 use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
-use crate::experiment::plan::settings::SettingError;
 use crate::experiment::run::checkpoint::{Checkpoint, Unusable};
 use crate::experiment::run::provenance::{Provenance, peak_rss_bytes};
-use crate::experiment::run::result::{AlphaResult, Cost, RunResult, SCHEMA};
+use crate::experiment::run::result::{
+    AlphaResult, Cost, InitialWeights, RunResult, SCHEMA, TaskClasses,
+};
 use crate::method::{Method, Slot, Step, TaskEnd, gather};
 use crate::metrics::{Metrics, TaskMatrix};
-use crate::model::{Learner, evaluate};
+use crate::model::{Learner, LearnerError, describe_weights, evaluate};
 use crate::optim::Optimizer;
 use crate::seed::Seeds;
-use crate::stream::{Batch, Task, TaskStream};
+use crate::stream::{Batch, Samples, Task, TaskStream};
 
 /// Images per evaluation batch, as in the released code.
 const EVALUATION_BATCH: usize = 256;
@@ -52,8 +54,11 @@ pub(super) struct Run<'a> {
     config: &'a RunConfig,
     input: &'a RunInput<'a>,
     stream: TaskStream,
+    /// What each task is measured on.
+    measured: Vec<Samples>,
     visits: Vec<Visit>,
     learner: Box<dyn Learner>,
+    initial_weights: Option<InitialWeights>,
     optimizer: Box<dyn Optimizer>,
     method: Box<dyn Method>,
     progress: Progress,
@@ -65,21 +70,13 @@ pub(super) struct Run<'a> {
     gradient: Vec<f32>,
 }
 
-/// Refuses tasks that would have no step because their only batch is not full.
-fn check_batches(config: &RunConfig, stream: &TaskStream) -> Result<(), SettingError> {
-    let smallest = stream.tasks().iter().map(|task| task.train.len()).min();
-    if config.drop_last && smallest.is_some_and(|least| least < config.batch_size) {
-        return Err(SettingError::Conflict {
-            key: "drop_last",
-            problem: format!(
-                "a task has {} training images, less than a batch of {}, and batches that are not full are left out: \
-                 set drop_last = false or a smaller batch_size",
-                smallest.unwrap_or(0),
-                config.batch_size
-            ),
-        });
-    }
-    Ok(())
+/// The images on which a task's accuracy is measured.
+fn measured(config: &RunConfig, task: &Task) -> Samples {
+    let images = match (config.evaluate, &task.validation) {
+        (Evaluate::Validation, Some(held)) => held,
+        _ => &task.test,
+    };
+    images.share(config.test_fraction)
 }
 
 /// The tasks that have come by the visit of this number: what a method may see.
@@ -90,16 +87,6 @@ fn seen<'a>(visits: &[Visit], number: usize, tasks: &'a [Task]) -> &'a [Task] {
     tasks.get(..count).unwrap_or(tasks)
 }
 
-/// Beside the learning rate, what a method that diverges may have too large.
-fn knobs(config: &RunConfig) -> String {
-    let weights = config.method.weights.iter();
-    let set = weights.filter_map(|key| Some((key, config.method_settings.value(key)?)));
-    let texts: Vec<String> = set
-        .map(|(key, value)| format!(" or {key} (it is {value})"))
-        .collect();
-    texts.concat()
-}
-
 impl<'a> Run<'a> {
     /// A run at its beginning.
     pub(super) fn new(config: &'a RunConfig, input: &'a RunInput<'a>) -> Result<Self, RunError> {
@@ -108,21 +95,25 @@ impl<'a> Run<'a> {
         let provenance = Provenance::now(&data.sha256, data.note.as_deref(), input.threads);
         let seeds = Seeds::new(config.seed);
         let stream = TaskStream::from_sets(&config.stream(), &data.train, &data.test, seeds)?;
-        check_batches(config, &stream)?;
-        let learner = build_learner(config, stream.classes(), input.init, input.threads)?;
+        let visits = visits(config.schedule, stream.tasks().len());
+        check_batches(config, &visits, &stream)?;
+        let (learner, initial_weights) =
+            start_learner(config, stream.classes(), input.init, input.threads)?;
         let optimizer = build_optimizer(config, learner.as_ref())?;
         let method = build_method(config)?;
-        let visits = visits(config.schedule, stream.tasks().len());
         let progress = Progress {
             started: provenance.started.clone(),
             ..Progress::default()
         };
+        let measured = stream.tasks().iter().map(|task| measured(config, task));
         Ok(Self {
             config,
             input,
+            measured: measured.collect(),
             stream,
             visits,
             learner,
+            initial_weights,
             optimizer,
             method,
             progress,
@@ -326,8 +317,7 @@ impl<'a> Run<'a> {
             task: t + 1,
             step: number,
             what,
-            lr,
-            knobs: knobs(self.config),
+            knobs: knobs(self.config, lr),
         };
         let step = Step {
             tasks: seen(&self.visits, self.progress.place.visit, self.stream.tasks()),
@@ -439,12 +429,8 @@ impl<'a> Run<'a> {
     fn evaluate(&mut self, visit: Visit, observer: &mut Observer<'_>) -> Result<(), RunError> {
         let t = visit.task(self.stream.tasks().len());
         let place = &mut self.progress.place;
-        if let Some(task) = self.stream.tasks().get(place.accuracies.len()) {
+        if let Some(images) = self.measured.get(place.accuracies.len()) {
             let threads = self.input.threads;
-            let images = match (self.config.evaluate, &task.validation) {
-                (Evaluate::Validation, Some(held)) => held,
-                _ => &task.test,
-            };
             let classifier = self.method.classifier(self.learner.as_ref());
             let evaluation = evaluate(&*classifier, images, EVALUATION_BATCH, threads)?;
             place.accuracies.push(evaluation.accuracy());
@@ -491,8 +477,7 @@ impl<'a> Run<'a> {
             task: t + 1,
             step: 0,
             what: "the loss on a test set".to_string(),
-            lr: self.config.learning_rate(t),
-            knobs: knobs(self.config),
+            knobs: knobs(self.config, self.config.learning_rate(t)),
         }
     }
 
@@ -512,19 +497,25 @@ impl<'a> Run<'a> {
     /// What is left behind.
     pub(super) fn finish(self) -> Result<Outcome, RunError> {
         let cost = self.cost();
-        let weights = self
-            .learner
-            .weights()
-            .map_err(crate::model::LearnerError::from)?;
+        let run_id = self.config.run_id();
+        let task_classes = TaskClasses::of(self.stream.tasks(), &self.input.data.class_names);
+        let classes = serde_json::to_string(&task_classes).unwrap_or_default();
+        let about = [("run_id", &*run_id), ("task_classes", &*classes)];
+        let weights = self.learner.weights();
+        let weights = weights
+            .and_then(|file| describe_weights(&file, &about))
+            .map_err(LearnerError::from)?;
         let metrics = Metrics::of(&self.progress.accuracy)
             .ok_or(RunError::Stream(crate::stream::StreamError::NoTasks))?;
         let result = RunResult {
             schema: SCHEMA,
-            run_id: self.config.run_id(),
+            run_id,
             config: self.config.clone(),
             metrics,
             accuracy_matrix: self.progress.accuracy,
             loss_matrix: self.progress.loss,
+            initial_weights: self.initial_weights,
+            task_classes,
             alpha: self
                 .optimizer
                 .alpha()

@@ -317,7 +317,6 @@ fn only_what_repeats_anywhere_is_a_runs_own_failure() {
         task: 1,
         step: 3,
         what: "the loss".to_string(),
-        lr: 9.0,
         knobs: String::new(),
     };
     assert_eq!(diverged.fault(), Fault::Own);
