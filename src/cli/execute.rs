@@ -58,29 +58,34 @@ pub(super) fn load(
         cache: Some(&cache),
         watch: &watch,
     };
-    let data = load_images(config, folder, options).map_err(|error| {
-        let absent = matches!(
-            error,
-            DataError::Missing { .. } | DataError::MissingParts { .. }
-        );
-        let elsewhere =
-            "; where it lies elsewhere, give the folder with --data DIR (or TAGCL_DATA)";
-        let embedded = match sources {
-            [name] if name.sample.is_some() => {
-                ", or take the sample in the program with --data embedded"
-            }
-            _ => "",
-        };
-        if absent {
-            CliError::Failed(format!("{error}{elsewhere}{embedded}"))
-        } else {
-            error.into()
-        }
+    let data = load_images(config, folder, options).map_err(|error| match (&error, sources) {
+        (DataError::Missing { .. }, [name]) if name.sample.is_some() => CliError::Failed(format!(
+            "{error} Or take the sample in the program with --data embedded."
+        )),
+        _ => error.into(),
     })?;
     if let Some(note) = &data.note {
         printer.note(&format!("data: {note}"));
     }
     Ok(SharedData::new(data))
+}
+
+/// Refuses a list of runs of which a data set is not where it is looked for, before the first of them.
+pub(super) fn require_data<'a>(
+    runs: impl IntoIterator<Item = &'a RunConfig>,
+    folder: Option<&Path>,
+) -> Result<(), CliError> {
+    let folder = folder.unwrap_or(Path::new(DATA_FOLDER));
+    let mut seen = BTreeSet::new();
+    for config in runs {
+        let named = config.data == DataChoice::Full && config.benchmark.custom().is_none();
+        for name in config.benchmark.sources().iter().filter(|_| named) {
+            if seen.insert(name.to_string()) {
+                data::locate(name, folder)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Executes the runs, prints the summary, and fails if any run did.

@@ -10,7 +10,7 @@ use super::args::ReplicateArgs;
 use super::batch::Place;
 use super::beforehand::{DataState, Sizes};
 use super::cluster::engine;
-use super::execute::{initial_weights, summary};
+use super::execute::{initial_weights, require_data, summary};
 use super::printer::Printer;
 use super::run::plan_with_init;
 use super::sweep;
@@ -75,6 +75,7 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
         return dry_run(&planned, &plan, args.batch.json, printer);
     }
     let runs: Vec<PlannedRun> = planned.into_iter().flat_map(|p| p.runs).collect();
+    require_data(runs.iter().map(|run| &run.config), plan.data.as_deref())?;
     let place = Place::of(&plan, &args.batch);
     let statuses = engine(&place, &args.batch, printer)?.execute(&args.what, &runs)?;
     summary(&runs, &statuses, &place.out, args.batch.json, printer).map(|_| ())

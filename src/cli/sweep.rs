@@ -11,7 +11,7 @@ use super::args::SweepArgs;
 use super::batch::Place;
 use super::beforehand::{DataState, Sizes};
 use super::cluster::engine;
-use super::execute::initial_weights;
+use super::execute::{initial_weights, require_data};
 use super::printer::Printer;
 use super::run::plan_with_init;
 use crate::experiment::RunError;
@@ -88,6 +88,9 @@ pub(super) fn run(
     if batch.dry_run {
         return dry_run(sweep, &typed, &plan, batch.json, printer);
     }
+    let all = stages(sweep, &typed)?;
+    let all = all.iter().flat_map(|(_, runs)| runs).map(|run| &run.config);
+    require_data(all, plan.data.as_deref())?;
     let place = Place::of(&plan, batch);
     let mut engine = engine(&place, batch, printer)?;
     let table = place.out.join(TABLE);

@@ -1,5 +1,7 @@
 //! Groups: the runs of one configuration over its seeds, and what tells groups apart.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::identity::{Stream, Value, keys_of, settings, short_checksum};
@@ -85,6 +87,9 @@ pub struct Group {
     pub unfinished_seeds: Vec<u64>,
     /// What a reader must know before comparing: samples, fractions, missing seeds.
     pub marks: Vec<String>,
+    /// What computed its runs (levels of the kernels, each once), on which numbers depend beside the configuration.
+    #[serde(skip)]
+    pub kernels: Vec<String>,
     /// Which of the grouped runs it is made of, by index.
     #[serde(skip)]
     pub members: Vec<usize>,
@@ -194,6 +199,11 @@ fn summarise(runs: &[Run], members: Vec<usize>, mut missing: Vec<u64>) -> Option
                 .and_then(|all| all.into_iter().max()),
         },
         unfinished_seeds: missing,
+        kernels: {
+            let all = of.iter().map(|r| r.provenance.kernels.clone());
+            let known: BTreeSet<String> = all.filter(|level| !level.is_empty()).collect();
+            known.into_iter().collect()
+        },
         marks,
         members,
     })

@@ -83,7 +83,6 @@ fn every_logit_of_a_run_has_a_name() {
     );
     let metadata = metadata(&folder.join("model.safetensors"));
     assert_eq!(metadata["format"], "pt");
-    assert_eq!(metadata["run_id"], result["run_id"]);
     let stored: Value = serde_json::from_str(metadata["task_classes"].as_str().unwrap()).unwrap();
     assert_eq!(stored, result["task_classes"]);
     for path in [folder.clone(), folder.join("result.json")] {

@@ -238,7 +238,11 @@ fn what_is_wrong_with_a_sweep_is_said_before_anything_is_run() {
         "[base]\nbenchmark = 'rotated-mnist'\n[grid]\nlr = [0.1]\n",
     );
     let output = run("sweep {}/s.toml --out {}/out", dir.path());
-    refused(&output, 2, &["give the data folder"]);
+    refused(
+        &output,
+        1,
+        &["mnist was not found in data", "tagcl data get mnist"],
+    );
     let output = run("status {}/none", dir.path());
     refused(&output, 2, &["cannot list", "none"]);
     assert!(!dir.path().join("out").exists());

@@ -65,7 +65,10 @@ pub fn kernels() -> String {
     if crate::model::stock_kernels() {
         return "stock".to_string();
     }
-    crate::kernels::Level::detect().name().to_string()
+    match crate::kernels::Level::wanted() {
+        Ok(level) => level.name().to_string(),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// The present time in UTC, to the second (RFC 3339).

@@ -3,7 +3,7 @@
 //! One block a stream of tasks. A block shows the settings by which its groups differ and no others; what they share
 //! beyond the plain form of a method stands in a note.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::report::against::Comparison;
 use crate::report::grid::{Grid, Row, cells, interval, pair};
@@ -20,6 +20,7 @@ pub(super) fn tables(report: &Report) -> Vec<Grid> {
     let mut all: Vec<Grid> = Vec::new();
     let stages = || report.stages.iter();
     all.extend(explained(
+        report,
         stages()
             .map(|stage| results(report, stage, METRICS))
             .collect(),
@@ -51,11 +52,11 @@ pub(in crate::report) fn summary(report: &Report) -> Vec<Grid> {
         }
         grid
     };
-    explained(report.stages.iter().map(with_time).collect())
+    explained(report, report.stages.iter().map(with_time).collect())
 }
 
 /// The last of several tables of results says what their columns are.
-fn explained(mut grids: Vec<Grid>) -> Vec<Grid> {
+fn explained(report: &Report, mut grids: Vec<Grid>) -> Vec<Grid> {
     if let Some(last) = grids.last_mut() {
         let shown = |heading: &str| last.header.iter().any(|own| own == heading);
         let mut note = String::from(
@@ -70,6 +71,17 @@ fn explained(mut grids: Vec<Grid>) -> Vec<Grid> {
             note.push_str("; BWT is backward transfer in points");
         }
         last.notes.push(note);
+        let levels: BTreeSet<&str> = report
+            .groups
+            .iter()
+            .flat_map(|group| group.kernels.iter().map(String::as_str))
+            .collect();
+        if !levels.is_empty() {
+            let levels = levels.into_iter().collect::<Vec<_>>().join(", ");
+            last.notes.push(format!(
+                "computed by kernels of the level {levels}: figures of another level differ as those of another seed do"
+            ));
+        }
     }
     grids
 }

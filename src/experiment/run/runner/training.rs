@@ -500,7 +500,7 @@ impl<'a> Run<'a> {
         let run_id = self.config.run_id();
         let task_classes = TaskClasses::of(self.stream.tasks(), &self.input.data.class_names);
         let classes = serde_json::to_string(&task_classes).unwrap_or_default();
-        let about = [("run_id", &*run_id), ("task_classes", &*classes)];
+        let about = [("task_classes", &*classes)];
         let weights = self.learner.weights();
         let weights = weights
             .and_then(|file| describe_weights(&file, &about))
