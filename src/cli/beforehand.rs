@@ -13,6 +13,7 @@ use super::printer::Printer;
 use crate::data;
 use crate::experiment::RunError;
 use crate::experiment::plan::config::{DataChoice, RunConfig};
+use crate::experiment::plan::settings::DATA_FOLDER;
 use crate::experiment::search::cost::{Estimate, available_bytes, least_bytes};
 
 /// Runs side by side: as many as were asked for, else one a core.
@@ -82,7 +83,7 @@ pub(super) enum DataState {
     There,
     /// They lie in this folder.
     In(PathBuf),
-    /// No folder was named.
+    /// No folder was named, and the usual one is not there.
     NotNamed(String),
     /// The folder that was named does not have them.
     Missing(String),
@@ -95,7 +96,8 @@ impl DataState {
         }
         let sources = config.benchmark.sources();
         let names: Vec<String> = sources.iter().map(ToString::to_string).collect();
-        let Some(folder) = folder else {
+        // The usual folder that nobody made is no folder that was named.
+        let Some(folder) = folder.filter(|it| *it != Path::new(DATA_FOLDER) || it.exists()) else {
             return Self::NotNamed(names.join(", "));
         };
         let missing = sources
@@ -132,7 +134,8 @@ impl fmt::Display for DataState {
             Self::In(folder) => write!(f, "the images are in {}", folder.display()),
             Self::NotNamed(names) => write!(
                 f,
-                "{names} will be needed: give its folder with --data DIR (or TAGCL_DATA)"
+                "{names} will be needed: there is no folder {DATA_FOLDER}; `tagcl data get NAME` makes it, or give another with \
+                 --data DIR (or TAGCL_DATA)"
             ),
             Self::Missing(reason) => write!(f, "the images are NOT there: {reason}"),
         }

@@ -228,7 +228,10 @@ fn three_kinds_of_birds_are_a_stream() {
     };
     let whole = run("");
     assert!(stderr(&whole).contains("--classes 3"), "{}", stderr(&whole));
-    let subset = run("--classes 3 --tasks 3");
+    // Three tasks of one class each would be no tasks.
+    let single = run("--classes 3 --tasks 3");
+    crate::program::refused(&single, 2, &["tasks of one class"]);
+    let subset = run("--classes 3 --tasks 1");
     assert!(subset.status.success(), "{}", stderr(&subset));
     assert!(
         stderr(&subset).contains("subset of 3 of 200 classes"),

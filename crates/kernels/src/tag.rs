@@ -324,9 +324,9 @@ impl TagPlan {
 
     /// The weighted sum of block `r`, of which `v` is the current task's part.
     ///
-    /// # Safety
-    /// `sum` and `v` have the length of `r`, and `r` lies below the plan's length, which `past_v` have.
-    unsafe fn weigh_all(
+    /// # Panics
+    /// If `sum` or `v` does not have the length of `r`, or a past vector ends before it.
+    fn weigh_all(
         &self,
         alphas: &[Vec<f32>],
         segment: usize,
@@ -335,13 +335,14 @@ impl TagPlan {
         past_v: &[Past<'_>],
         sum: &mut [f32],
     ) {
+        assert!(sum.len() == r.len() && v.len() == r.len(), "block {r:?}");
         let sums = sum.as_mut_ptr();
         let own = alphas[past_v.len()][segment];
         let next = past_v
             .first()
             .map_or(v.as_ptr().cast(), |past| past.address(r.start));
-        // SAFETY: `v`, `sum` and every part of `past_v` have the length of `r`, which bounds all that is read and written; `next`
-        // is only asked for in advance.
+        // SAFETY: `sum` has the length of `v`, as was just checked, and of the past vectors' parts, which are cut to `r`; it is
+        // borrowed mutably.
         unsafe {
             weigh(self.level, own, v, next, sums, true);
             for (t, (past, row)) in past_v.iter().zip(alphas).enumerate() {

@@ -203,7 +203,9 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
             batch_gradient(learner.as_mut(), &images, &mut gradient)?;
             Ok(())
         })?;
-        let growth = peak_rss_bytes().zip(before).map(|(now, then)| now - then);
+        let growth = peak_rss_bytes()
+            .zip(before)
+            .map(|(now, then)| now.saturating_sub(then));
         // Memory grows by what a doubled batch has more.
         grown += growth.unwrap_or(0);
         sizes.push((size as f64, took));

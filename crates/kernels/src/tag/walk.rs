@@ -48,8 +48,7 @@ impl TagPlan {
             let sum = &mut sum[..r.len()];
             let gradient = &grad[r.clone()];
             // SAFETY: blocks are disjoint ranges below the length that all vectors have (`with`, `check`), and block `i` of
-            // theta, m and v is this task's, so that what is written through their pointers is read by nobody else; the slices
-            // of m and v begin after the last write to them. `sum` is this task's own, of the block's length.
+            // theta, `v` and `m` is this task's; once a block of `v` and `m` is written it is only read.
             unsafe {
                 let v = v.at(r.start);
                 let mut square = 0.0;
@@ -72,7 +71,8 @@ impl TagPlan {
 
 #[inline(always)]
 unsafe fn second_any<S: Simd>(d: &Decay, len: usize, g: *const f32, v: *mut f32) {
-    // SAFETY: both vectors have `len` floats, and every index is below `len` (`vectors` gives whole vectors below it).
+    // SAFETY: `vectors` gives offsets from which a vector ends within `len`, and the rest is below it: by contract both have
+    // `len` floats.
     unsafe {
         let (keep, add) = (S::splat(d.keep), S::splat(d.add));
         let rest = vectors::<S>(len, |i| {
