@@ -49,8 +49,7 @@ fn unit(v: &mut [f32]) {
     reason = "one case after another; a single segment is one of them"
 )]
 fn a_step_matches_the_formula() {
-    let blocks = if cfg!(miri) { 1 } else { 3 };
-    let sizes = [7, 20, blocks * BLOCK + 5, 1, 400];
+    let sizes = [7, 20, 3 * BLOCK + 5, 1, 400];
     let mut start = 0;
     let segments: Vec<_> = sizes
         .iter()
@@ -178,7 +177,7 @@ fn a_step_matches_the_formula() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    let len = if cfg!(miri) { BLOCK } else { 5 * BLOCK } + 77;
+    let len = 5 * BLOCK + 77;
     let plan = TagPlan::new(vec![0..100, 100..len]);
     let past = [noise(5, len), noise(6, len)].map(|p| p.iter().map(|p| p * p).collect::<Vec<_>>());
     let past: Vec<Past<'_>> = past.iter().map(|p| p.as_slice().into()).collect();

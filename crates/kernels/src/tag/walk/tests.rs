@@ -10,7 +10,8 @@ fn values(len: usize, salt: f32) -> Vec<f32> {
 
 #[test]
 fn one_walk_has_the_bits_of_two() {
-    let (segments, len) = (vec![0..7, 7..7 + 2 * BLOCK + 13, 8212..8300], 8300);
+    let (third, len) = (7 + 2 * BLOCK + 13, 7 + 2 * BLOCK + 101);
+    let segments = vec![0..7, 7..third, third..len];
     let squares = |salt| -> Vec<f32> { values(len, salt).iter().map(|x| x * x).collect() };
     let past = [Stored::single(squares(3.0)), Stored::half(&squares(4.0))];
     let past: Vec<Past<'_>> = past.iter().map(Stored::view).collect();
