@@ -19,6 +19,7 @@ fi
 # last failures, hence no isolation; exponentials are to be the same twice, hence deterministic ones. Each borrow model finds
 # what the other lets pass; the stricter one is the default.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/miri"
+export RUST_BACKTRACE=0
 export MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-deterministic-floats ${MIRIFLAGS:-}"
 # Without Burn, which the interpreter would have to compile and the kernels do not need.
 exec cargo +nightly miri test --locked --package tagcl-kernels --no-default-features --lib -- "$@"

@@ -20,8 +20,9 @@ use std::ops::Range;
 
 mod walk;
 
-/// Floats of a block: 16 KiB, so that a lane of a product sums at most some hundred terms in `f32`.
-const BLOCK: usize = 4096;
+/// Floats of a block: 16 KiB, so that a lane of a product sums at most some hundred terms in `f32`. An interpreter has time for
+/// few, and is to see several blocks.
+const BLOCK: usize = if cfg!(miri) { 64 } else { 4096 };
 
 /// How far ahead, in numbers, a past task's vector is brought on from the second-level cache, into which the block before
 /// has asked for it.
