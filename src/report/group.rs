@@ -295,13 +295,14 @@ impl SettingColumn {
 /// always.
 ///
 /// A setting that exists for some methods only (TAG's b) differs if its values do, or if one of two groups of the same
-/// benchmark, method and optimizer has it.
+/// benchmark, method and optimizer has it and no choice that differs says why (`tag_sketch` goes with `tag_memory =
+/// clusters`).
 #[must_use]
 pub fn differing_settings(groups: &[&Group]) -> Vec<SettingColumn> {
     let all: Vec<_> = groups.iter().map(|g| settings(&g.config)).collect();
     let mut keys: Vec<&'static str> = vec!["lr"];
     keys.extend(keys_of(&all).into_iter().filter(|key| *key != "lr"));
-    let columns = keys.into_iter().map(|key| {
+    let columns = keys.iter().map(|&key| {
         let value = |of: &Vec<(&'static str, Value)>| {
             let found = of.iter().find(|(k, _)| *k == key);
             found.map(|(_, value)| value.clone())
@@ -311,9 +312,19 @@ pub fn differing_settings(groups: &[&Group]) -> Vec<SettingColumn> {
             values: all.iter().map(value).collect(),
         }
     });
-    columns
-        .filter(|column| column.key == "lr" || differs(groups, &column.values))
-        .collect()
+    let (varied, constant): (Vec<_>, Vec<_>) = columns.partition(|column| varies(&column.values));
+    let kept: Vec<&'static str> =
+        varied
+            .iter()
+            .chain(constant.iter().filter(|column| {
+                column.key == "lr" || unexplained(groups, &column.values, &varied)
+            }))
+            .map(|column| column.key)
+            .collect();
+    let mut all: Vec<SettingColumn> = varied.into_iter().chain(constant).collect();
+    all.retain(|column| kept.contains(&column.key));
+    all.sort_by_key(|column| keys.iter().position(|key| *key == column.key));
+    all
 }
 
 /// What says, on one benchmark, which settings a group has.
@@ -326,24 +337,28 @@ fn kind(group: &Group) -> (&str, &str, &str) {
     )
 }
 
-fn differs(groups: &[&Group], values: &[Option<Value>]) -> bool {
+/// Whether groups that have the setting have it with more than one value.
+fn varies(values: &[Option<Value>]) -> bool {
     let mut present = values.iter().flatten();
-    let Some(first) = present.next() else {
-        return false;
+    let first = present.next();
+    present.any(|value| Some(value) != first)
+}
+
+/// Whether of two groups of one kind only one has the setting, and no choice that both have made tells them apart.
+fn unexplained(groups: &[&Group], values: &[Option<Value>], varied: &[SettingColumn]) -> bool {
+    let told_apart = |a: usize, b: usize| {
+        varied.iter().any(|column| {
+            let value = |group: usize| column.values.get(group).and_then(Option::as_ref);
+            let choices = (value(a), value(b));
+            matches!(choices, (Some(Value::Text(one)), Some(Value::Text(other))) if one != other)
+        })
     };
-    if present.any(|value| value != first) {
-        return true;
-    }
-    let having: Vec<_> = groups
-        .iter()
-        .zip(values)
-        .filter(|(_, value)| value.is_some())
-        .map(|(group, _)| kind(group))
-        .collect();
-    groups
-        .iter()
-        .zip(values)
-        .any(|(group, value)| value.is_none() && having.contains(&kind(group)))
+    let all: Vec<_> = groups.iter().zip(values).enumerate().collect();
+    let having = all.iter().filter(|(_, (_, value))| value.is_some());
+    let lacking = || all.iter().filter(|(_, (_, value))| value.is_none());
+    having.into_iter().any(|(a, (group, _))| {
+        lacking().any(|(b, (other, _))| kind(group) == kind(other) && !told_apart(*a, *b))
+    })
 }
 
 #[cfg(test)]

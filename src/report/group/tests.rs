@@ -52,7 +52,34 @@ fn columns_are_what_differs() {
     assert_eq!(keys(&[&[tag], &[tag, ("b", "7")]]), ["lr", "b"]);
     assert_eq!(
         keys(&[&[tag], &[tag, ("alpha", "gradients")]]),
+        ["lr", "alpha"],
+        "that TAG-G has stored gradients follows"
+    );
+    let (gradients, many) = (("alpha", "gradients"), ("stored_gradients", "5"));
+    assert_eq!(
+        keys(&[&[tag], &[tag, gradients], &[tag, gradients, many]]),
         ["lr", "alpha", "stored_gradients"]
+    );
+    let (flat, clusters) = (("tag_memory", "flat"), ("tag_memory", "clusters"));
+    assert_eq!(
+        keys(&[&[tag], &[tag, flat], &[tag, clusters]]),
+        ["lr", "past_moments", "tag_memory"]
+    );
+    assert_eq!(
+        keys(&[
+            &[tag, flat],
+            &[tag, clusters],
+            &[tag, clusters, ("tag_clusters", "1")]
+        ]),
+        ["lr", "past_moments", "tag_memory", "tag_clusters"]
+    );
+    // A learning rate explains nothing.
+    assert_eq!(
+        keys(&[
+            &[tag, ("lr", "0.1")],
+            &[tag, ("lr", "0.2"), ("tag_own_b", "3")]
+        ]),
+        ["lr", "tag_own_b"]
     );
     assert_eq!(
         keys(&[&[], &[("dropout", "0.1"), ("epochs", "5")]]),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Entry, Origin, SettingError, Settings, entries};
+use super::{DATA_FOLDER, Entry, Origin, SettingError, Settings, entries};
 use crate::experiment::benchmark::BENCHMARKS;
 use crate::settings::{Choice as _, Profile, Value};
 
@@ -65,6 +65,8 @@ fn default_words(entry: &Entry) -> String {
     match entry.setting.key() {
         key if key == CHOSEN[0] => return "must be given".to_string(),
         key if key == CHOSEN[1] => return Profile::Corrected.name().to_string(),
+        // Of the images a configuration says only whether they are all; where they lie is told to the plan.
+        "data" => return DATA_FOLDER.to_string(),
         _ => {}
     }
     let mut all: Vec<(String, Vec<&str>)> = Vec::new();
