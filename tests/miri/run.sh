@@ -4,7 +4,7 @@
 # (`cfg!(miri)` in crates/kernels/src/simd.rs), which goes the same ways through the same buffers as the others.
 #
 # Needs rustup; installs the nightly toolchain with Miri where it is missing. Ends with an error where Miri finds something.
-# Some four minutes on a core of its own; tests are smaller here, or left out with the reason, by `cfg!(miri)`.
+# Some five minutes of processor time; tests are smaller here, or left out with the reason, by `cfg!(miri)`.
 #
 #   tests/miri/run.sh            all tests
 #   tests/miri/run.sh workers    those whose name has this in it
