@@ -45,19 +45,25 @@ const WRITERS: [(&str, &str); 6] = [
 ];
 
 /// Commands that print; their standard output is what fails.
-const PRINTERS: [(&str, &str); 9] = [
+const PRINTERS: [(&str, &str); 12] = [
     ("report", "report {}/good"),
     ("report --json", "report {}/good --json"),
     ("compare", "compare {}/good"),
     ("status", "status {}/good"),
     ("status --json", "status {}/good --json"),
     ("list", "list methods"),
+    ("list settings", "list settings"),
+    ("show", "show {}/good/*-s1-*"),
     ("data list", "data list --data {}"),
     (
         "run --dry-run",
         "run --benchmark rotated-mnist --data embedded --hidden 8 --optimizer sgd --lr 0.1 --dry-run",
     ),
     ("sweep --dry-run", "sweep {}/s.toml --dry-run"),
+    (
+        "replicate --dry-run",
+        "replicate baselines cifar --dry-run --seeds 1 --only TAG-RMSProp",
+    ),
 ];
 
 /// The table: rows by command, columns by fault.
