@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seed::SeedStream;
+use super::list;
+use crate::model::LearnerError;
+use crate::optim::State;
+use crate::seed::{SeedStream, Seeds};
 use crate::settings::{Setting, Stored, WholeRange, fixed};
 use crate::stream::{Batch, Task};
 
@@ -42,6 +45,62 @@ impl Slot {
             task: task as u32,
             position: position as u32,
         }
+    }
+}
+
+/// What methods with a reservoir draw from: a stream for what is replayed and one for what is remembered, both named by
+/// the task; and how much was replayed.
+#[derive(Clone, Debug)]
+pub(super) struct Draws {
+    seeds: Seeds,
+    task: usize,
+    /// Which examples are replayed.
+    pub(super) replay: SeedStream,
+    /// Which examples are remembered.
+    pub(super) memorise: SeedStream,
+    /// Examples replayed so far.
+    pub(super) replayed: usize,
+}
+
+impl Draws {
+    /// Those of a task of which nothing was drawn.
+    pub(super) fn new(seeds: Seeds, task: usize) -> Self {
+        Self {
+            seeds,
+            task,
+            replay: seeds.stream(&format!("replay/{task}")),
+            memorise: seeds.stream(&format!("reservoir/{task}")),
+            replayed: 0,
+        }
+    }
+
+    /// Goes on to the streams of another task.
+    pub(super) fn begin_task(&mut self, task: usize) {
+        let replayed = self.replayed;
+        *self = Self {
+            replayed,
+            ..Self::new(self.seeds, task)
+        };
+    }
+
+    /// The snapshot with these draws in it.
+    pub(super) fn with_state<'a>(&self, state: State<'a>) -> State<'a> {
+        let mut state = state
+            .with_counter("task", self.task)
+            .with_counter("replayed", self.replayed);
+        let streams = [self.replay.position(), self.memorise.position()];
+        state.put_list("streams", streams.to_vec());
+        state
+    }
+
+    /// The draws of a snapshot.
+    pub(super) fn restored(&self, state: &mut State<'_>) -> Result<Self, LearnerError> {
+        let mut draws = Self::new(self.seeds, state.counter("task")?);
+        draws.replayed = state.counter("replayed")?;
+        let [replay, memorise] = list(state, "streams")?;
+        draws.replay.seek(replay);
+        draws.memorise.seek(memorise);
+        Ok(draws)
     }
 }
 

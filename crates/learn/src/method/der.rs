@@ -19,11 +19,11 @@
 //! 4. The memory takes a batch in after its step's gradient, with the logits of its training pass, and may replay the
 //!    present task, as the authors' code does.
 
-use super::buffer::{Reservoir, ReservoirRule, Slot, choose, from_list, gather, to_list};
-use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, invalid, list};
+use super::buffer::{Draws, Reservoir, ReservoirRule, Slot, choose, from_list, gather, to_list};
+use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, invalid};
 use crate::model::{Learner, LearnerError, Mode, Wanted, cross_entropy, squared_error};
 use crate::optim::State;
-use crate::seed::{SeedStream, Seeds};
+use crate::seed::Seeds;
 use crate::settings::{RealRange, SettingsSpec, WholeRange, fixed, typed};
 use crate::stream::Task;
 
@@ -81,15 +81,8 @@ pub struct Der {
     config: DerConfig,
     /// Examples of a replay batch.
     batch_size: usize,
-    seeds: Seeds,
-    /// The present task, which names the streams.
-    task: usize,
-    /// Which examples are replayed.
-    replay: SeedStream,
-    /// Which examples are remembered.
-    memorise: SeedStream,
+    draws: Draws,
     memory: Reservoir<Remembered>,
-    replayed: usize,
     extra: Vec<f32>,
 }
 
@@ -101,11 +94,7 @@ impl Der {
             memory: Reservoir::new(config.memory_total, ReservoirRule::Uniform),
             config,
             batch_size,
-            seeds,
-            task: 0,
-            replay: seeds.stream("replay/0"),
-            memorise: seeds.stream("reservoir/0"),
-            replayed: 0,
+            draws: Draws::new(seeds, 0),
             extra: Vec::new(),
         }
     }
@@ -113,7 +102,7 @@ impl Der {
     /// A batch of the memory's items.
     fn draw(&mut self) -> Vec<Remembered> {
         let positions = (0..self.memory.items().len()).collect();
-        let chosen = choose(positions, self.batch_size, &mut self.replay);
+        let chosen = choose(positions, self.batch_size, &mut self.draws.replay);
         let items = self.memory.items();
         chosen
             .into_iter()
@@ -133,7 +122,7 @@ impl Der {
         let Some(batch) = gather(tasks, &slots) else {
             return Ok(());
         };
-        self.replayed += batch.len();
+        self.draws.replayed += batch.len();
         let targets: Vec<&[f32]> = drawn.iter().map(|item| item.logits.as_slice()).collect();
         let logits = learner.forward(&batch, Mode::Train, Wanted::Competing)?;
         let (_, d_logits) = squared_error(logits, &targets, &batch.competing)?;
@@ -153,7 +142,7 @@ impl Der {
         let Some(batch) = gather(tasks, &slots) else {
             return Ok(());
         };
-        self.replayed += batch.len();
+        self.draws.replayed += batch.len();
         batch_gradient(learner, &batch, &mut self.extra)?;
         add(gradient, self.config.replay_weight, &self.extra);
         Ok(())
@@ -179,9 +168,7 @@ impl Method for Der {
         _tasks: &[Task],
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
-        self.task = t;
-        self.replay = self.seeds.stream(&format!("replay/{t}"));
-        self.memorise = self.seeds.stream(&format!("reservoir/{t}"));
+        self.draws.begin_task(t);
         Ok(())
     }
 
@@ -217,20 +204,16 @@ impl Method for Der {
                 slot: Slot::new(step.t, position),
                 logits,
             });
-        self.memory.add(seen, &mut self.memorise);
+        self.memory.add(seen, &mut self.draws.memorise);
         Ok(loss)
     }
 
     fn state(&self) -> State<'_> {
-        let mut state = State::new("der")
-            .with_counter("task", self.task)
-            .with_counter("seen", self.memory.seen())
-            .with_counter("replayed", self.replayed);
+        let state = State::new("der").with_counter("seen", self.memory.seen());
+        let mut state = self.draws.with_state(state);
         let items = self.memory.items();
         let slots: Vec<Slot> = items.iter().map(|item| item.slot).collect();
         let logits: Vec<f32> = items.iter().flat_map(|item| item.logits.clone()).collect();
-        let streams = [self.replay.position(), self.memorise.position()];
-        state.put_list("streams", streams.to_vec());
         state.put_list("memory", to_list(&slots));
         state.put("logits", logits);
         state
@@ -243,9 +226,8 @@ impl Method for Der {
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("der")?;
-        let (task, seen) = (state.counter("task")?, state.counter("seen")?);
-        let replayed = state.counter("replayed")?;
-        let [replay, memorise] = list(&mut state, "streams")?;
+        let seen = state.counter("seen")?;
+        let draws = self.draws.restored(&mut state)?;
         let slots = from_list(&state.take_list("memory")?, tasks);
         let slots = slots.ok_or_else(|| invalid("memory"))?;
         let all = slots.iter().map(|slot| width(*slot, tasks)).sum();
@@ -257,11 +239,7 @@ impl Method for Der {
         if !self.memory.restore(items.collect(), seen) {
             return Err(invalid("memory"));
         }
-        (self.task, self.replayed) = (task, replayed);
-        self.replay = self.seeds.stream(&format!("replay/{task}"));
-        self.replay.seek(replay);
-        self.memorise = self.seeds.stream(&format!("reservoir/{task}"));
-        self.memorise.seek(memorise);
+        self.draws = draws;
         Ok(())
     }
 
@@ -275,7 +253,7 @@ impl Method for Der {
     }
 
     fn replayed_samples(&self) -> usize {
-        self.replayed
+        self.draws.replayed
     }
 }
 

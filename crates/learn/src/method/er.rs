@@ -9,11 +9,11 @@
 //! ([`ErConfig::replay_current`]), where the TAG paper says that it does not (p. 16), and its reservoir does not count
 //! a batch's own examples ([`ReservoirRule::Batch`]).
 
-use super::buffer::{Reservoir, ReservoirRule, Slot, choose, from_list, gather, to_list};
-use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, invalid, list};
+use super::buffer::{Draws, Reservoir, ReservoirRule, Slot, choose, from_list, gather, to_list};
+use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, invalid};
 use crate::model::{Learner, LearnerError};
 use crate::optim::State;
-use crate::seed::{SeedStream, Seeds};
+use crate::seed::Seeds;
 use crate::settings::{SettingsSpec, by_profile, typed};
 use crate::stream::Task;
 
@@ -59,15 +59,8 @@ pub struct Er {
     config: ErConfig,
     /// Examples of a replay batch.
     batch_size: usize,
-    seeds: Seeds,
-    /// The present task, which names the streams.
-    task: usize,
-    /// Which examples are replayed.
-    replay: SeedStream,
-    /// Which examples are remembered.
-    memorise: SeedStream,
+    draws: Draws,
     memory: Reservoir<Slot>,
-    replayed: usize,
     extra: Vec<f32>,
 }
 
@@ -79,11 +72,7 @@ impl Er {
             memory: Reservoir::new(config.memory_per_class * classes, config.reservoir),
             config,
             batch_size,
-            seeds,
-            task: 0,
-            replay: seeds.stream("replay/0"),
-            memorise: seeds.stream("reservoir/0"),
-            replayed: 0,
+            draws: Draws::new(seeds, 0),
             extra: Vec::new(),
         }
     }
@@ -96,9 +85,7 @@ impl Method for Er {
         _tasks: &[Task],
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
-        self.task = t;
-        self.replay = self.seeds.stream(&format!("replay/{t}"));
-        self.memorise = self.seeds.stream(&format!("reservoir/{t}"));
+        self.draws.begin_task(t);
         Ok(())
     }
 
@@ -115,9 +102,9 @@ impl Method for Er {
             let eligible = eligible
                 .filter(|slot| self.config.replay_current || (slot.task as usize) < step.t)
                 .collect();
-            let chosen = choose(eligible, self.batch_size, &mut self.replay);
+            let chosen = choose(eligible, self.batch_size, &mut self.draws.replay);
             if let Some(remembered) = gather(step.tasks, &chosen) {
-                self.replayed += remembered.len();
+                self.draws.replayed += remembered.len();
                 batch_gradient(learner, &remembered, &mut self.extra)?;
                 for (g, extra) in gradient.iter_mut().zip(&self.extra) {
                     *g += extra;
@@ -125,17 +112,13 @@ impl Method for Er {
             }
         }
         let seen = step.positions.iter().map(|&p| Slot::new(step.t, p));
-        self.memory.add(seen, &mut self.memorise);
+        self.memory.add(seen, &mut self.draws.memorise);
         Ok(loss)
     }
 
     fn state(&self) -> State<'_> {
-        let mut state = State::new("er")
-            .with_counter("task", self.task)
-            .with_counter("seen", self.memory.seen())
-            .with_counter("replayed", self.replayed);
-        let streams = [self.replay.position(), self.memorise.position()];
-        state.put_list("streams", streams.to_vec());
+        let state = State::new("er").with_counter("seen", self.memory.seen());
+        let mut state = self.draws.with_state(state);
         state.put_list("memory", to_list(self.memory.items()));
         state
     }
@@ -147,18 +130,13 @@ impl Method for Er {
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("er")?;
-        let (task, seen) = (state.counter("task")?, state.counter("seen")?);
-        let replayed = state.counter("replayed")?;
-        let [replay, memorise] = list(&mut state, "streams")?;
+        let seen = state.counter("seen")?;
+        let draws = self.draws.restored(&mut state)?;
         let slots = from_list(&state.take_list("memory")?, tasks);
         if !slots.is_some_and(|slots| self.memory.restore(slots, seen)) {
             return Err(invalid("memory"));
         }
-        (self.task, self.replayed) = (task, replayed);
-        self.replay = self.seeds.stream(&format!("replay/{task}"));
-        self.replay.seek(replay);
-        self.memorise = self.seeds.stream(&format!("reservoir/{task}"));
-        self.memorise.seek(memorise);
+        self.draws = draws;
         Ok(())
     }
 
@@ -167,6 +145,6 @@ impl Method for Er {
     }
 
     fn replayed_samples(&self) -> usize {
-        self.replayed
+        self.draws.replayed
     }
 }
