@@ -19,6 +19,7 @@ mod heat_map;
 mod label;
 mod layout;
 mod matrix;
+mod painter;
 mod pdf;
 mod png;
 mod scene;

@@ -13,7 +13,8 @@ use pdf_writer::{Content, Filter, Name, Pdf, Rect, Ref, TextStr};
 
 use super::colour::Paint;
 use super::font::{Font, Pen};
-use super::scene::{Anchor, Cells, Figure, Outline, Shape, Stroke, Text, outline};
+use super::painter::Painter;
+use super::scene::{Anchor, Figure, Stroke, Text};
 use super::spec::PlotError;
 
 /// Points in a unit of 1/96 inch.
@@ -104,36 +105,6 @@ fn colour(paint: Paint) -> [f32; 3] {
 }
 
 impl Page {
-    fn shapes(&mut self, shapes: &[Shape]) {
-        for shape in shapes {
-            self.shape(shape);
-        }
-    }
-
-    fn shape(&mut self, shape: &Shape) {
-        match shape {
-            Shape::Rect {
-                x,
-                y,
-                width,
-                height,
-                fill,
-                opacity,
-                ..
-            } => self.rect([*x, *y, *width, *height], *fill, *opacity),
-            Shape::Line { points, stroke } => self.stroke(points, false, stroke),
-            Shape::Area {
-                points,
-                fill,
-                opacity,
-            } => self.fill(points, *fill, *opacity),
-            Shape::Marker { .. } => self.marker(shape),
-            Shape::Text(text) => self.text(text),
-            Shape::Cells(cells) => self.cells(cells),
-            Shape::Series { shapes, .. } => self.shapes(shapes),
-        }
-    }
-
     fn paint(&mut self, paint: Paint, opacity: f64) {
         let percent = (100.0 * opacity.clamp(0.0, 1.0)).round() as u8;
         self.opacities.insert(percent);
@@ -156,41 +127,12 @@ impl Page {
         }
     }
 
-    fn fill(&mut self, points: &[(f64, f64)], paint: Paint, opacity: f64) {
-        if points.len() > 2 {
-            self.paint(paint, opacity);
-            self.path(points, true);
-            self.content.fill_nonzero();
-        }
-    }
-
     fn pen(&mut self, stroke: &Stroke) {
         let [r, g, b] = colour(stroke.paint);
         self.content
             .set_stroke_rgb(r, g, b)
             .set_line_width(stroke.width as f32)
             .set_dash_pattern(stroke.dash.iter().map(|x| *x as f32), 0.0);
-    }
-
-    fn stroke(&mut self, points: &[(f64, f64)], closed: bool, stroke: &Stroke) {
-        if points.len() > 1 {
-            self.pen(stroke);
-            self.path(points, closed);
-            self.content.stroke();
-        }
-    }
-
-    fn rect(&mut self, [x, y, w, h]: [f64; 4], paint: Paint, opacity: f64) {
-        self.paint(paint, opacity);
-        self.content
-            .rect(x as f32, y as f32, w as f32, h as f32)
-            .fill_nonzero();
-    }
-
-    fn cells(&mut self, cells: &Cells) {
-        cells.each(|rect, cell, _| {
-            self.rect(rect, cell.colour.map_or(Paint::Empty, Paint::Rgb), 1.0);
-        });
     }
 
     fn circle(&mut self, x: f64, y: f64, r: f64) {
@@ -202,47 +144,37 @@ impl Page {
         pen.cubic_to(x + k, y - r, x + r, y - k, x + r, y);
         pen.close();
     }
+}
 
-    fn marker(&mut self, shape: &Shape) {
-        let Shape::Marker {
-            x,
-            y,
-            marker,
-            size,
-            paint,
-            hollow,
-            ..
-        } = shape
-        else {
-            return;
-        };
-        let inside = if *hollow { Paint::Paper } else { *paint };
-        let stroke = |width| Stroke {
-            paint: *paint,
-            width,
-            dash: &[],
-        };
-        let at = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
-            points.iter().map(|(a, b)| (x + a, y + b)).collect()
-        };
-        match outline(*marker, *size) {
-            Outline::Circle => {
-                self.paint(inside, 1.0);
-                self.pen(&stroke(1.0));
-                self.circle(*x, *y, *size);
-                self.content.fill_nonzero_and_stroke();
-            }
-            Outline::Closed(points) => {
-                let points = at(&points);
-                self.fill(&points, inside, 1.0);
-                self.stroke(&points, true, &stroke(1.0));
-            }
-            Outline::Strokes(lines) => {
-                for line in lines {
-                    self.stroke(&at(&line), false, &stroke(2.0));
-                }
-            }
+impl Painter for Page {
+    fn rect(&mut self, [x, y, w, h]: [f64; 4], paint: Paint, opacity: f64, _: bool) {
+        self.paint(paint, opacity);
+        self.content
+            .rect(x as f32, y as f32, w as f32, h as f32)
+            .fill_nonzero();
+    }
+
+    fn fill(&mut self, points: &[(f64, f64)], paint: Paint, opacity: f64) {
+        if points.len() > 2 {
+            self.paint(paint, opacity);
+            self.path(points, true);
+            self.content.fill_nonzero();
         }
+    }
+
+    fn stroke(&mut self, points: &[(f64, f64)], closed: bool, stroke: &Stroke) {
+        if points.len() > 1 {
+            self.pen(stroke);
+            self.path(points, closed);
+            self.content.stroke();
+        }
+    }
+
+    fn disc(&mut self, (x, y): (f64, f64), r: f64, inside: Paint, edge: &Stroke) {
+        self.paint(inside, 1.0);
+        self.pen(edge);
+        self.circle(x, y, r);
+        self.content.fill_nonzero_and_stroke();
     }
 
     fn text(&mut self, text: &Text) {

@@ -14,7 +14,8 @@ use tiny_skia::{
 
 use super::colour::Paint;
 use super::font::{Font, Pen};
-use super::scene::{Anchor, Cells, Figure, Outline, Shape, Stroke, Text, outline};
+use super::painter::Painter;
+use super::scene::{Anchor, Figure, Stroke, Text};
 use super::spec::PlotError;
 
 struct Canvas {
@@ -112,7 +113,7 @@ impl Canvas {
         Transform::from_scale(self.scale, self.scale).pre_translate(0.0, -self.top)
     }
 
-    fn fill(&mut self, path: Option<Path>, paint: Paint, opacity: f64) {
+    fn fill_path(&mut self, path: Option<Path>, paint: Paint, opacity: f64) {
         if let Some(path) = path {
             let (paint, transform) = (sk(paint, opacity), self.transform());
             self.pixels
@@ -120,7 +121,7 @@ impl Canvas {
         }
     }
 
-    fn stroke(&mut self, path: Option<Path>, stroke: &Stroke) {
+    fn stroke_path(&mut self, path: Option<Path>, stroke: &Stroke) {
         let Some(path) = path else { return };
         let dash: Vec<f32> = stroke.dash.iter().map(|x| *x as f32).collect();
         let how = tiny_skia::Stroke {
@@ -134,7 +135,9 @@ impl Canvas {
         self.pixels
             .stroke_path(&path, &paint, &how, transform, None);
     }
+}
 
+impl Painter for Canvas {
     fn rect(&mut self, [x, y, w, h]: [f64; 4], paint: Paint, opacity: f64, crisp: bool) {
         if let Some(rect) = Rect::from_xywh(x as f32, y as f32, w as f32, h as f32) {
             let (mut paint, transform) = (sk(paint, opacity), self.transform());
@@ -143,82 +146,18 @@ impl Canvas {
         }
     }
 
-    fn shapes(&mut self, shapes: &[Shape]) {
-        for shape in shapes {
-            self.shape(shape);
-        }
+    fn fill(&mut self, points: &[(f64, f64)], paint: Paint, opacity: f64) {
+        self.fill_path(path(points, true), paint, opacity);
     }
 
-    fn shape(&mut self, shape: &Shape) {
-        match shape {
-            Shape::Rect {
-                x,
-                y,
-                width,
-                height,
-                fill,
-                opacity,
-                ..
-            } => self.rect([*x, *y, *width, *height], *fill, *opacity, false),
-            Shape::Line { points, stroke } => self.stroke(path(points, false), stroke),
-            Shape::Area {
-                points,
-                fill,
-                opacity,
-            } => self.fill(path(points, true), *fill, *opacity),
-            Shape::Marker { .. } => self.marker(shape),
-            Shape::Text(text) => self.text(text),
-            Shape::Cells(cells) => self.cells(cells),
-            Shape::Series { shapes, .. } => self.shapes(shapes),
-        }
+    fn stroke(&mut self, points: &[(f64, f64)], closed: bool, stroke: &Stroke) {
+        self.stroke_path(path(points, closed), stroke);
     }
 
-    fn cells(&mut self, cells: &Cells) {
-        cells.each(|rect, cell, _| {
-            let paint = cell.colour.map_or(Paint::Empty, Paint::Rgb);
-            self.rect(rect, paint, 1.0, true);
-        });
-    }
-
-    fn marker(&mut self, shape: &Shape) {
-        let Shape::Marker {
-            x,
-            y,
-            marker,
-            size,
-            paint,
-            hollow,
-            ..
-        } = shape
-        else {
-            return;
-        };
-        let inside = if *hollow { Paint::Paper } else { *paint };
-        let stroke = |width| Stroke {
-            paint: *paint,
-            width,
-            dash: &[],
-        };
-        let at = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
-            points.iter().map(|(a, b)| (x + a, y + b)).collect()
-        };
-        match outline(*marker, *size) {
-            Outline::Circle => {
-                let circle = || PathBuilder::from_circle(*x as f32, *y as f32, *size as f32);
-                self.fill(circle(), inside, 1.0);
-                self.stroke(circle(), &stroke(1.0));
-            }
-            Outline::Closed(points) => {
-                let points = at(&points);
-                self.fill(path(&points, true), inside, 1.0);
-                self.stroke(path(&points, true), &stroke(1.0));
-            }
-            Outline::Strokes(lines) => {
-                for line in lines {
-                    self.stroke(path(&at(&line), false), &stroke(2.0));
-                }
-            }
-        }
+    fn disc(&mut self, (x, y): (f64, f64), r: f64, inside: Paint, edge: &Stroke) {
+        let circle = || PathBuilder::from_circle(x as f32, y as f32, r as f32);
+        self.fill_path(circle(), inside, 1.0);
+        self.stroke_path(circle(), edge);
     }
 
     fn text(&mut self, text: &Text) {
