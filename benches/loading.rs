@@ -28,7 +28,7 @@ use tagcl::data::source::cifar100::CIFAR100;
 use tagcl::data::source::folders::{ClassFolders, load_folders};
 use tagcl::data::{ImageSet, ImageShape, embedded, load};
 use tagcl::seed::Seeds;
-use tagcl::stream::{ClassOrder, Scaling, StreamKind, StreamSpec, TaskStream};
+use tagcl::stream::{ClassOrder, Protocol, Scaling, StreamKind, StreamSpec, TaskStream};
 
 /// Photographs of the folder of one's own, and their side before and after.
 const PHOTOGRAPHS: usize = 120;
@@ -110,7 +110,9 @@ fn main() {
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
+        samples_per_task: None,
         scaling: Scaling::Unit,
+        protocol: Protocol::default(),
     };
     let stream = TaskStream::new(&spec, &data, Seeds::new(1)).unwrap();
     let samples = &stream.tasks()[0].train;

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::experiment::plan::config::{DataChoice, RunConfig};
 use crate::experiment::plan::settings::keys;
+use crate::settings::parse_choice;
 pub use crate::settings::{Value, short_checksum};
+use crate::stream::Scenario;
 
 /// Every setting that a run has, by key, in the order of the settings; without its seed.
 #[must_use]
@@ -39,9 +41,11 @@ pub fn settings(config: &RunConfig) -> Vec<(&'static str, Value)> {
 }
 
 /// Keys that make the stream itself another one, with the value that goes without saying.
-const STREAM: [(&str, &str); 11] = [
+const STREAM: [(&str, &str); 13] = [
+    ("scenario", ""),
     ("tasks", ""),
     ("first_tasks", ""),
+    ("samples_per_task", ""),
     ("data", "full"),
     ("fraction", "1"),
     ("test_fraction", "1"),
@@ -109,6 +113,8 @@ impl Stream {
                 (share * 1e8).round() / 1e6
             };
             words.push(match (*key, value.as_str()) {
+                ("scenario", name) => parse_choice::<Scenario>("scenario", name)
+                    .map_or(name.to_string(), |scenario| scenario.words().to_string()),
                 ("tasks", "1") => "1 task".to_string(),
                 ("tasks", tasks) => format!("{tasks} tasks"),
                 ("first_tasks", first) => format!("the first {first} of them"),

@@ -374,7 +374,7 @@ fn resnet(name: &str, side: usize) {
 fn resnet_kernels(name: &str, side: usize) {
     use std::sync::Arc;
     use tagcl::model::KernelResNet;
-    use tagcl::stream::{ClassOrder, Scaling, StreamKind, StreamSpec, TaskStream};
+    use tagcl::stream::{ClassOrder, Protocol, Scaling, StreamKind, StreamSpec, TaskStream};
     let config = ReducedResNetConfig {
         image: ImageShape::new(3, side, side),
         width: 20,
@@ -409,7 +409,9 @@ fn resnet_kernels(name: &str, side: usize) {
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
+        samples_per_task: None,
         scaling: Scaling::Unit,
+        protocol: Protocol::default(),
     };
     let stream = TaskStream::from_sets(&spec, &set, &set, Seeds::new(1)).unwrap();
     let test = &stream.tasks()[0].test;
@@ -443,7 +445,7 @@ fn reduced_resnet_for_84_pixels() {
 #[test]
 fn evaluation_does_not_depend_on_threads() {
     use std::sync::Arc;
-    use tagcl::stream::{Angles, Scaling, StreamKind, StreamSpec, TaskStream};
+    use tagcl::stream::{Angles, Protocol, Scaling, StreamKind, StreamSpec, TaskStream};
     let device = Device::flex().autodiff();
     let config = MlpConfig {
         inputs: 16,
@@ -462,7 +464,9 @@ fn evaluation_does_not_depend_on_threads() {
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
+        samples_per_task: None,
         scaling: Scaling::Unit,
+        protocol: Protocol::default(),
     };
     let stream = TaskStream::from_sets(&spec, &set, &set, Seeds::new(1)).unwrap();
     let one = learner.evaluate(&stream.tasks()[1].test, 7, 1).unwrap();

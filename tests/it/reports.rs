@@ -172,7 +172,7 @@ fn own_benchmarks_stay_apart_under_their_names() {
         assert!(output.status.success(), "{}", stderr(&output));
         let printed = stdout(&output);
         assert!(
-            printed.contains(&format!("Results: {name}, 2 tasks")),
+            printed.contains(&format!("Results: {name}, task-incremental, 2 tasks")),
             "{printed}"
         );
     }

@@ -21,6 +21,12 @@ impl Seeds {
         Self { run }
     }
 
+    /// The seed itself.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.run
+    }
+
     /// The stream of this name; the same name gives the same numbers again.
     #[must_use]
     pub fn stream(&self, name: &str) -> SeedStream {

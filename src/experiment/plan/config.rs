@@ -16,11 +16,14 @@ use crate::experiment::benchmark::{Benchmark, BenchmarkKind, InputRange};
 use crate::method::{MethodSpec, PLAIN};
 use crate::model::{DropoutSetting, ModelSpec};
 use crate::optim::{OptimizerSpec, SGD};
+use crate::seed::Seeds;
 use crate::settings::{
     Field, Own, Profile, RealRange, Resolver, SettingError, Stored, Value, WholeRange, by_profile,
     computed, fixed, only,
 };
-use crate::stream::{Angles, ClassOrder, StreamKind, StreamSpec};
+use crate::stream::{
+    Angles, ClassOrder, Protocol, Scenario, StreamKind, StreamSeeds, StreamSpec, TrainingClasses,
+};
 
 /// Most epochs, examples a batch and the like.
 const MANY: WholeRange = WholeRange::FROM_ONE;
@@ -40,6 +43,9 @@ fn is_sequential(r: &Resolver<'_>) -> Result<bool, SettingError> {
 fn has_validation(r: &Resolver<'_>) -> Result<bool, SettingError> {
     Ok(r.get(RunConfig::validation())? > 0.0)
 }
+
+/// Seeds of single purposes fit into 32 bits.
+const SEED: WholeRange = WholeRange(0, u32::MAX as usize);
 
 /// Whether a text for `dropout` is accepted by a network that cannot be set: a network without dropout may be told so, and
 /// the released code takes any for its ResNet-18.
@@ -91,6 +97,14 @@ crate::settings! {
         tasks: usize = computed(|r| Ok(r.get(RunConfig::benchmark())?.tasks())), range WholeRange(1, 1000);
         /// How many of the stream's tasks are learned, from the first one on [default: all]; as the whole run until then.
         first_tasks: Option<usize> = fixed(None), range WholeRange(1, 1000);
+        /// What is known of an example's task: task (the task, whose classes alone compete), domain (nothing; all tasks share one
+        /// head), class (nothing; all classes compete).
+        scenario: Scenario = fixed(Scenario::Task), stored Stored::Unless("task");
+        /// Which classes compete in training: those of the present task (of all seen, for replayed examples), all seen so far,
+        /// or all of the head. At test it is those seen so far.
+        training_classes: TrainingClasses = fixed(TrainingClasses::Seen),
+            only only(|r| Ok(r.get(RunConfig::scenario())? == Scenario::Class), "scenario = class"),
+            stored Stored::Unless("seen");
         /// Number of classes that have images, for a run on part of a data set.
         classes: Option<usize> = fixed(None), range WholeRange(1, 65_536),
             only only(is_split, "benchmarks split by class");
@@ -100,7 +114,7 @@ crate::settings! {
         /// Order of the classes of a split stream.
         class_order: Option<ClassOrder> = fixed(Some(ClassOrder::Fixed)),
             only only(is_split, "benchmarks split by class"), stored Stored::OrNull;
-        /// Angles of a rotated stream.
+        /// Angles of a rotated stream: exact; as released; GEM's bins over half a turn; Stable SGD's steps of 10 degrees.
         angles: Option<Angles> = by_profile(Some(Angles::Exact), Some(Angles::Released)),
             only only(|r| Ok(kind(r)? == BenchmarkKind::Rotated), "rotated benchmarks"), stored Stored::OrNull;
         /// Share of the training images set aside for validation.
@@ -110,6 +124,8 @@ crate::settings! {
             only only(has_validation, "runs with validation > 0"), stored Stored::Unless("test");
         /// Share of the training images used; for quick looks, marked in every output.
         fraction: f64 = fixed(1.0), range RealRange::SHARE;
+        /// How many training images of each task are used (of what validation and fraction leave) [default: all].
+        samples_per_task: Option<usize> = fixed(None), range MANY;
         /// Share of the test images (or of validation, where those are evaluated) on which accuracy is measured, of each
         /// class the same ones for every seed; for quick looks, marked in every output.
         test_fraction: f64 = fixed(1.0), range RealRange::SHARE, stored Stored::Unless("1");
@@ -145,6 +161,9 @@ crate::settings! {
         gamma: f64 = fixed(1.0), range RealRange::SHARE, only only(is_sequential, "schedule = sequential");
         /// Task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1.
         gamma_from: usize = by_profile(1, 0), range WholeRange(0, 1), only only(is_sequential, "schedule = sequential");
+        /// What the learning rate does not fall below from task to task.
+        lr_floor: f64 = fixed(0.0), range RealRange::FROM_ZERO, only only(is_sequential, "schedule = sequential"),
+            stored Stored::Unless("0");
         /// Order of the examples: task after task, cyclic (the released multi-task: six rounds), joint.
         schedule: Schedule = fixed(Schedule::Sequential), stored Stored::Unless("sequential");
         /// Epochs without a lower validation loss after which a task ends.
@@ -162,6 +181,13 @@ crate::settings! {
         batch_size: usize = fixed(10), range MANY;
         /// Whether a last batch that is not full is left out.
         drop_last: bool = fixed(false), stored Stored::UnlessInResults("false");
+        /// Seed of the order of classes [default: the run's].
+        order_seed: Option<usize> = fixed(None), range SEED, only only(is_split, "benchmarks split by class");
+        /// Seed of the initial weights [default: the run's].
+        init_seed: Option<usize> = fixed(None), range SEED;
+        /// Seed of what a task's images are (permutations, random angles, images left out) and of their order [default: the
+        /// run's].
+        data_seed: Option<usize> = fixed(None), range SEED;
         /// Which defaults: as the released code behaves, or with its defects mended.
         profile: Profile as Profile::SETTING;
     }
@@ -219,13 +245,38 @@ impl RunConfig {
     #[must_use]
     pub fn run_id(&self) -> String {
         format!(
-            "{}-{}-{}-s{}-{}",
+            "{}-{}{}-{}-s{}-{}",
             self.benchmark.name(),
+            self.scenario_part(),
             self.method.name,
             self.optimizer.name,
             self.seed,
             &self.hash()[..8]
         )
+    }
+
+    /// What a run's name says of its scenario: nothing of the task-incremental one.
+    fn scenario_part(&self) -> &'static str {
+        match self.scenario {
+            Scenario::Task => "",
+            Scenario::Domain => "domain-",
+            Scenario::Class => "class-",
+        }
+    }
+
+    /// The seeds of a purpose: of its own seed, or the run's.
+    #[must_use]
+    pub fn seeds_of(&self, own: Option<usize>) -> Seeds {
+        Seeds::new(own.map_or(self.seed, |seed| seed as u64))
+    }
+
+    /// Where the stream's random choices come from.
+    #[must_use]
+    pub fn stream_seeds(&self) -> StreamSeeds {
+        StreamSeeds {
+            order: self.seeds_of(self.order_seed),
+            data: self.seeds_of(self.data_seed),
+        }
     }
 
     /// Name of the group of runs that differ only in their seeds.
@@ -260,6 +311,11 @@ impl RunConfig {
             first_tasks: self.first_tasks,
             validation,
             fraction,
+            samples_per_task: self.samples_per_task,
+            protocol: Protocol {
+                scenario: self.scenario,
+                training: self.training_classes,
+            },
             scaling: set.unwrap_or_else(|| self.benchmark.scaling()),
         }
     }
@@ -305,6 +361,7 @@ impl RunConfig {
     #[must_use]
     pub fn learning_rate(&self, t: usize) -> f64 {
         let exponent = (t + 1).saturating_sub(self.gamma_from);
-        self.lr * self.gamma.powi(i32::try_from(exponent).unwrap_or(i32::MAX))
+        let decayed = self.lr * self.gamma.powi(i32::try_from(exponent).unwrap_or(i32::MAX));
+        decayed.max(self.lr_floor)
     }
 }

@@ -103,13 +103,19 @@ fn own_benchmarks_are_stages_of_their_own() {
         on("plants", "cd", 1),
         on("pets", "ab", 2),
     ];
-    assert_eq!(titles(&runs), ["pets, 3 tasks", "plants, 3 tasks"]);
+    assert_eq!(
+        titles(&runs),
+        [
+            "pets, task-incremental, 3 tasks",
+            "plants, task-incremental, 3 tasks"
+        ]
+    );
     let runs = [on("pets", "ab", 1), on("pets", "cd", 1)];
     assert_eq!(
         titles(&runs),
         [
-            "pets, 3 tasks, definition abababab",
-            "pets, 3 tasks, definition cdcdcdcd"
+            "pets, task-incremental, 3 tasks, definition abababab",
+            "pets, task-incremental, 3 tasks, definition cdcdcdcd"
         ]
     );
 }
@@ -122,8 +128,8 @@ fn other_images_are_another_stream_and_said_so() {
     assert_eq!(
         titles(&runs),
         [
-            "split-cifar100, 2 tasks, data abababab",
-            "split-cifar100, 2 tasks, data cdcdcdcd"
+            "split-cifar100, task-incremental, 2 tasks, data abababab",
+            "split-cifar100, task-incremental, 2 tasks, data cdcdcdcd"
         ]
     );
     // What changes the runs but not what they learn and are measured on is the same stream.
@@ -134,5 +140,5 @@ fn other_images_are_another_stream_and_said_so() {
         ("method", "er"),
     ]
     .map(|setting| run(config(&[setting], 1), 50.0, 1.0));
-    assert_eq!(titles(&runs), ["split-cifar100, 2 tasks"]);
+    assert_eq!(titles(&runs), ["split-cifar100, task-incremental, 2 tasks"]);
 }

@@ -332,7 +332,7 @@ fn a_sweep_has_a_plot_of_what_was_swept() {
     let figures = drawn(&sensitivity::SENSITIVITY, &results()).unwrap();
     assert_eq!(
         figures[0].title,
-        "Accuracy against lr: TAG-RMSProp, Split-CIFAR100, 4 tasks"
+        "Accuracy against lr: TAG-RMSProp, Split-CIFAR100, task-incremental, 4 tasks"
     );
     // 75 + seed, minus two points for each later task: 1.5 tasks on average.
     let expected = 75.0 + 1.5 - 3.0;

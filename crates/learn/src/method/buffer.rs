@@ -156,12 +156,12 @@ pub(super) fn from_list(numbers: &[u64], tasks: &[Task]) -> Option<Vec<Slot>> {
     if rest.is_empty() { slots } else { None }
 }
 
-/// The newest examples of every class.
+/// The newest examples of every class of every task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ring {
     per_class: usize,
-    /// By class of the head, which belongs to one task: the examples, and where the next one goes.
-    classes: BTreeMap<usize, (Vec<Slot>, usize)>,
+    /// By task and class of the head (tasks may share classes): the examples, and where the next one goes.
+    classes: BTreeMap<(usize, usize), (Vec<Slot>, usize)>,
 }
 
 impl Ring {
@@ -174,7 +174,7 @@ impl Ring {
         }
     }
 
-    /// Takes an example in; the oldest of its class gives way.
+    /// Takes an example in; the oldest of its class in its task gives way.
     pub fn add(&mut self, task: usize, position: usize, class: usize) {
         if self.per_class == 0 {
             return;
@@ -182,7 +182,7 @@ impl Ring {
         let per_class = self.per_class;
         let (slots, next) = self
             .classes
-            .entry(class)
+            .entry((task, class))
             .or_insert_with(|| (Vec::with_capacity(per_class), 0));
         let slot = Slot::new(task, position);
         match slots.get_mut(*next) {
@@ -195,7 +195,7 @@ impl Ring {
     /// All of it as numbers: of every class its number, where its next example goes, how many it has, and these.
     pub(super) fn to_list(&self) -> Vec<u64> {
         let mut numbers = Vec::new();
-        for (class, (slots, next)) in &self.classes {
+        for ((_, class), (slots, next)) in &self.classes {
             numbers.extend([*class as u64, *next as u64, slots.len() as u64]);
             numbers.extend(to_list(slots));
         }
@@ -225,7 +225,11 @@ impl Ring {
             }
             let mut slots = Vec::with_capacity(per_class);
             slots.extend(from_list(own, tasks)?);
-            ring.classes.insert(class, (slots, next));
+            let task = slots.first()?.task;
+            if slots.iter().any(|slot| slot.task != task) {
+                return None;
+            }
+            ring.classes.insert((task as usize, class), (slots, next));
         }
         rest.is_empty().then_some(ring)
     }

@@ -11,9 +11,9 @@
 //! β = 0 is DER (eq. 5), which needs one batch from the memory.
 //!
 //! Departures and readings:
-//! 1. The distance is the mean over the batch and over the classes that compete for an example, as the authors' code takes it
-//!    (`mse_loss`); the paper prints a norm. Under task identity only the classes of the example's own task compete, so only
-//!    their logits are kept.
+//! 1. The distance is the mean over the batch and over classes, as the authors' code takes it (`mse_loss`); the paper prints a
+//!    norm. Where the task is known these are the classes of the example's own task, and only their logits are kept; in
+//!    class-incremental learning they are all of the head, those of tasks to come among them, as in the authors' code.
 //! 2. The two batches are as large as the training batch, or all that is remembered where that is less.
 //! 3. The batch first, then the two of the memory: the order in which norms and dropout take them. Each is a pass of its own.
 //! 4. The memory takes a batch in after its step's gradient, with the logits of its training pass, and may replay the
@@ -25,7 +25,7 @@ use crate::model::{Learner, LearnerError, Mode, Wanted, cross_entropy, squared_e
 use crate::optim::State;
 use crate::seed::Seeds;
 use crate::settings::{RealRange, SettingsSpec, WholeRange, fixed, typed};
-use crate::stream::Task;
+use crate::stream::{Classes, Scenario, Task};
 
 crate::settings! {
     /// DER++'s settings.
@@ -62,13 +62,16 @@ pub(super) static DER: MethodSpec = MethodSpec {
     build: |own, context| {
         let own = typed::<DerConfig>(own)?.clone();
         let MethodContext {
-            batch_size, seeds, ..
+            batch_size,
+            seeds,
+            scenario,
+            ..
         } = *context;
-        Ok(Box::new(Der::new(own, batch_size, seeds)))
+        Ok(Box::new(Der::new(own, scenario, batch_size, seeds)))
     },
 };
 
-/// A remembered example with its logits for the classes that compete for it, in ascending order.
+/// A remembered example with its logits, in ascending order of their classes ([`Der::matched`]).
 #[derive(Clone, Debug, PartialEq)]
 struct Remembered {
     slot: Slot,
@@ -79,6 +82,8 @@ struct Remembered {
 #[derive(Clone, Debug)]
 pub struct Der {
     config: DerConfig,
+    /// Whether the logits of all classes of the head are matched, not only those of the example's task.
+    whole_head: bool,
     /// Examples of a replay batch.
     batch_size: usize,
     draws: Draws,
@@ -89,13 +94,32 @@ pub struct Der {
 impl Der {
     /// DER++ with replay batches of `batch_size` examples.
     #[must_use]
-    pub fn new(config: DerConfig, batch_size: usize, seeds: Seeds) -> Self {
+    pub fn new(config: DerConfig, scenario: Scenario, batch_size: usize, seeds: Seeds) -> Self {
         Self {
+            whole_head: scenario == Scenario::Class,
             memory: Reservoir::new(config.memory_total, ReservoirRule::Uniform),
             config,
             batch_size,
             draws: Draws::new(seeds, 0),
             extra: Vec::new(),
+        }
+    }
+
+    /// The classes whose logits are remembered and matched, of a head of `head`.
+    fn matched(&self, slot: Slot, tasks: &[Task], head: usize) -> Classes {
+        let task = tasks.get(slot.task as usize);
+        match task {
+            _ if self.whole_head => (0..head).into(),
+            Some(task) => task.train.classes().into(),
+            None => (0..0).into(),
+        }
+    }
+
+    fn wanted(&self) -> Wanted {
+        if self.whole_head {
+            Wanted::All
+        } else {
+            Wanted::Competing
         }
     }
 
@@ -124,8 +148,12 @@ impl Der {
         };
         self.draws.replayed += batch.len();
         let targets: Vec<&[f32]> = drawn.iter().map(|item| item.logits.as_slice()).collect();
-        let logits = learner.forward(&batch, Mode::Train, Wanted::Competing)?;
-        let (_, d_logits) = squared_error(logits, &targets, &batch.competing)?;
+        let logits = learner.forward(&batch, Mode::Train, self.wanted())?;
+        let matched: Vec<Classes> = slots
+            .iter()
+            .map(|slot| self.matched(*slot, tasks, logits.classes()))
+            .collect();
+        let (_, d_logits) = squared_error(logits, &targets, &matched)?;
         learner.backward(&d_logits, &mut self.extra)?;
         add(gradient, self.config.distillation, &self.extra);
         Ok(())
@@ -155,12 +183,6 @@ fn add(gradient: &mut [f32], weight: f64, extra: &[f32]) {
     }
 }
 
-/// How many classes compete for an example of this task.
-fn width(slot: Slot, tasks: &[Task]) -> usize {
-    let task = tasks.get(slot.task as usize);
-    task.map_or(0, |task| task.train.classes().len())
-}
-
 impl Method for Der {
     fn begin_task(
         &mut self,
@@ -179,15 +201,15 @@ impl Method for Der {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
         let batch = step.batch;
-        let logits = learner.forward(batch, Mode::Train, Wanted::Competing)?;
-        let rows = logits.rows().zip(&batch.competing);
-        let own = |(row, classes): (&[f32], &crate::stream::Classes)| -> Vec<f32> {
+        let logits = learner.forward(batch, Mode::Train, self.wanted())?;
+        let own = self.matched(Slot::new(step.t, 0), step.tasks, logits.classes());
+        let of_own = |row: &[f32]| -> Vec<f32> {
+            let classes = own.iter();
             classes
-                .iter()
                 .filter_map(|class| row.get(class).copied())
                 .collect()
         };
-        let seen: Vec<Vec<f32>> = rows.map(own).collect();
+        let seen: Vec<Vec<f32>> = logits.rows().map(of_own).collect();
         let (loss, d_logits) = cross_entropy(logits, &batch.labels, &batch.competing)?;
         learner.backward(&d_logits, gradient)?;
         if self.config.distillation > 0.0 {
@@ -223,20 +245,23 @@ impl Method for Der {
         &mut self,
         mut state: State<'_>,
         tasks: &[Task],
-        _learner: &mut dyn Learner,
+        learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("der")?;
         let seen = state.counter("seen")?;
         let draws = self.draws.restored(&mut state)?;
         let slots = from_list(&state.take_list("memory")?, tasks);
         let slots = slots.ok_or_else(|| invalid("memory"))?;
-        let all = slots.iter().map(|slot| width(*slot, tasks)).sum();
+        let head = learner.frozen().classes();
+        let width = |slot: Slot| self.matched(slot, tasks, head).len();
+        let all = slots.iter().map(|slot| width(*slot)).sum();
         let mut logits = state.take("logits", all)?.into_iter();
         let items = slots.into_iter().map(|slot| Remembered {
             slot,
-            logits: logits.by_ref().take(width(slot, tasks)).collect(),
+            logits: logits.by_ref().take(width(slot)).collect(),
         });
-        if !self.memory.restore(items.collect(), seen) {
+        let items: Vec<Remembered> = items.collect();
+        if !self.memory.restore(items, seen) {
             return Err(invalid("memory"));
         }
         self.draws = draws;
@@ -264,7 +289,7 @@ mod tests {
     use super::*;
     use crate::method::Plain;
     use crate::model::{Dropout, KernelMlp, MlpConfig};
-    use crate::stream::{ClassOrder, Scaling, StreamKind, StreamSpec, TaskStream};
+    use crate::stream::{ClassOrder, Protocol, Scaling, StreamKind, StreamSpec, TaskStream};
 
     fn stream() -> TaskStream {
         let spec = StreamSpec {
@@ -273,7 +298,9 @@ mod tests {
             first_tasks: None,
             validation: 0.0,
             fraction: 0.01,
+            samples_per_task: None,
             scaling: Scaling::Unit,
+            protocol: Protocol::default(),
         };
         let data = crate::data::embedded::mnist_sample().unwrap();
         let (train, test) = (data.train.into(), data.test.into());
@@ -329,7 +356,7 @@ mod tests {
 
     #[test]
     fn without_weights_it_is_plain() {
-        let mut der = Der::new(config(0.0, 0.0, 50), 4, Seeds::new(2));
+        let mut der = Der::new(config(0.0, 0.0, 50), Scenario::Task, 4, Seeds::new(2));
         assert_eq!(gradients(&mut der, 3), gradients(&mut Plain, 3));
         assert_eq!(der.replayed_samples(), 0);
     }
@@ -347,7 +374,7 @@ mod tests {
             batch: &batch,
             learning_rate: 0.1,
         };
-        let mut der = Der::new(config(3.0, 0.0, 1), 1, Seeds::new(2));
+        let mut der = Der::new(config(3.0, 0.0, 1), Scenario::Task, 1, Seeds::new(2));
         let (mut first, mut second) = (Vec::new(), Vec::new());
         der.gradient(&mut learner, &step, &mut first).unwrap();
         der.gradient(&mut learner, &step, &mut second).unwrap();
@@ -356,7 +383,7 @@ mod tests {
 
     #[test]
     fn the_memory_keeps_the_logits_of_the_classes_that_compete() {
-        let mut der = Der::new(config(0.5, 0.5, 7), 4, Seeds::new(2));
+        let mut der = Der::new(config(0.5, 0.5, 7), Scenario::Task, 4, Seeds::new(2));
         gradients(&mut der, 5);
         assert_eq!((der.memory.items().len(), der.memory.seen()), (7, 40));
         assert!(der.memory.items().iter().all(|item| item.logits.len() == 2));
@@ -374,7 +401,7 @@ mod tests {
             let (stream, mut learner) = (stream(), learner());
             let tasks = &stream.tasks()[..1];
             let mut at = |alpha: f64, beta: f64, number: usize| -> Vec<f32> {
-                let mut der = Der::new(config(alpha, beta, 4), 4, Seeds::new(2));
+                let mut der = Der::new(config(alpha, beta, 4), Scenario::Task, 4, Seeds::new(2));
                 let mut gradient = Vec::new();
                 for positions in [[0, 1, 2, 3], [4, 5, 6, 7]].iter().take(number) {
                     let batch = tasks[0].train.batch(positions);
@@ -403,7 +430,7 @@ mod tests {
             state.put_list("streams", vec![0, 0]);
             state.put_list("memory", numbers);
             state.put("logits", vec![0.0; 3]);
-            let mut der = Der::new(config(0.5, 0.5, 7), 4, Seeds::new(2));
+            let mut der = Der::new(config(0.5, 0.5, 7), Scenario::Task, 4, Seeds::new(2));
             let _ = der.restore(state, stream.tasks(), &mut learner);
         }
     }

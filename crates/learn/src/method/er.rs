@@ -48,6 +48,7 @@ pub(super) static ER: MethodSpec = MethodSpec {
             batch_size,
             classes,
             seeds,
+            ..
         } = *context;
         Ok(Box::new(Er::new(own, classes, batch_size, seeds)))
     },

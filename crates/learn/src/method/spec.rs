@@ -6,6 +6,7 @@
 use super::Method;
 use crate::seed::Seeds;
 use crate::settings::{Named, Own, SettingError, SettingsSpec};
+use crate::stream::Scenario;
 
 /// What a method is built from, beside its settings.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,8 @@ pub struct MethodContext {
     pub batch_size: usize,
     /// Classes of the data set.
     pub classes: usize,
+    /// What is known of an example's task.
+    pub scenario: Scenario,
     /// The run's seeds.
     pub seeds: Seeds,
 }

@@ -22,6 +22,8 @@ pub struct ModelContext {
     pub hidden: Option<usize>,
     /// Dropout probability, for the networks that have it as a setting.
     pub dropout: f64,
+    /// Seeds of the initial values.
+    pub init: Seeds,
     /// The run's seeds.
     pub seeds: Seeds,
     /// Threads inside a pass; results do not depend on it.
@@ -31,7 +33,7 @@ pub struct ModelContext {
 impl ModelContext {
     /// The stream of initial values.
     pub(super) fn init(&self) -> SeedStream {
-        self.seeds.stream("init")
+        self.init.stream("init")
     }
 
     /// The stream of dropout masks.

@@ -9,7 +9,9 @@ use super::*;
 use crate::data::{ImageSet, ImageShape};
 use crate::kernels::Level;
 use crate::seed::Seeds;
-use crate::stream::{Batch, ClassOrder, Classes, Scaling, StreamKind, StreamSpec, TaskStream};
+use crate::stream::{
+    Batch, ClassOrder, Classes, Protocol, Scaling, StreamKind, StreamSpec, TaskStream,
+};
 
 pub(super) const CLASSES: usize = 6;
 
@@ -333,7 +335,9 @@ fn samples(shape: ImageShape) -> TaskStream {
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
+        samples_per_task: None,
         scaling: Scaling::Unit,
+        protocol: Protocol::default(),
     };
     TaskStream::from_sets(&spec, &set, &set, Seeds::new(1)).unwrap()
 }

@@ -7,9 +7,13 @@
 mod classes;
 mod pixel_map;
 mod samples;
+mod scenario;
 mod task;
 
 pub use classes::Classes;
-pub use pixel_map::{PixelMap, released_angles, rotation_step};
+pub use pixel_map::{PixelMap, gem_angles, released_angles, rotation_step, stable_sgd_angles};
 pub use samples::{Batch, Samples, Scaling};
-pub use task::{Angles, ClassOrder, StreamError, StreamKind, StreamSpec, Task, TaskStream};
+pub use scenario::{Protocol, Scenario, TrainingClasses};
+pub use task::{
+    Angles, ClassOrder, StreamError, StreamKind, StreamSeeds, StreamSpec, Task, TaskStream,
+};

@@ -1,7 +1,8 @@
 //! Where each pixel of a transformed image comes from: rotations and permutations as one index list.
 //!
 //! Owns the geometry of rotated MNIST, which follows torchvision's `rotate` (that is Pillow's, nearest neighbour, fill
-//! 0), and the angles of the released code, whose random part is NumPy's Mersenne Twister with seed 0.
+//! 0), and the angles of rotated streams by rule: the released code's (NumPy's Mersenne Twister with seed 0), Stable SGD's
+//! and GEM's.
 
 use rand_mt::Mt;
 
@@ -85,8 +86,27 @@ pub fn rotation_step(tasks: usize) -> f64 {
 /// The released code's angles: `(t−1)·r − U(0,1)·r` with NumPy's generator seeded with 0.
 #[must_use]
 pub fn released_angles(tasks: usize) -> Vec<f64> {
-    let step = rotation_step(tasks);
-    let mut generator = Mt::new(0);
+    backward_angles(tasks, rotation_step(tasks), 0)
+}
+
+/// Stable SGD's angles: `10 (t−1) − 10 U(0,1)` with NumPy's generator at this seed (its lower 32 bits).
+#[must_use]
+pub fn stable_sgd_angles(tasks: usize, seed: u64) -> Vec<f64> {
+    backward_angles(tasks, 10.0, seed as u32)
+}
+
+/// GEM's angles: half a turn cut into as many bins as there are tasks, one angle of each (Lopez-Paz and Ranzato 2017, p. 6).
+#[must_use]
+pub fn gem_angles(tasks: usize, stream: &mut SeedStream) -> Vec<f64> {
+    let bin = 180.0 / tasks.max(1) as f64;
+    (0..tasks)
+        .map(|t| (t as f64 + f64::from(stream.unit())) * bin)
+        .collect()
+}
+
+/// `t·step − U(0,1)·step` for t from 0, with NumPy's generator at this seed.
+fn backward_angles(tasks: usize, step: f64, seed: u32) -> Vec<f64> {
+    let mut generator = Mt::new(seed);
     (0..tasks)
         .map(|t| {
             let (a, b) = (generator.next_u32() >> 5, generator.next_u32() >> 6);
@@ -115,6 +135,20 @@ mod tests {
         ];
         for (angle, expected) in released_angles(10).iter().zip(expected) {
             assert!((angle - expected).abs() < 0.051, "{angle} {expected}");
+        }
+    }
+
+    #[test]
+    fn angles_of_the_neighbours_are_in_their_ranges() {
+        for (t, angle) in stable_sgd_angles(20, 1234).into_iter().enumerate() {
+            let t = t as f64;
+            assert!(angle <= 10.0 * t && angle > 10.0 * (t - 1.0), "{angle}");
+        }
+        // `numpy.random.RandomState(1234).random_sample()` is 0.1915194503788923.
+        assert!((stable_sgd_angles(1, 1234)[0] + 1.915_194_503_788_923).abs() < 1e-12);
+        let mut stream = Seeds::new(3).stream("angles");
+        for (t, angle) in gem_angles(10, &mut stream).into_iter().enumerate() {
+            assert!((18.0 * t as f64..18.0 * (t + 1) as f64).contains(&angle));
         }
     }
 

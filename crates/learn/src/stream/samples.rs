@@ -50,6 +50,8 @@ pub struct Samples {
     /// Class in the head of each example, in the order of `indices`.
     pub(super) labels: Vec<u32>,
     pub(super) classes: Range<usize>,
+    /// The classes that compete for each example at present.
+    pub(super) competing: Classes,
     pub(super) map: Option<Arc<PixelMap>>,
     pub(super) scaling: Scaling,
 }
@@ -112,7 +114,20 @@ impl Samples {
         self.indices.is_empty()
     }
 
-    /// The classes of the head that this task owns.
+    /// The classes of the head that compete for these examples at present: where the task is known its own, and so with one
+    /// head for all tasks; in class-incremental learning what the scenario says, which changes when a task arrives
+    /// ([`TaskStream::arrive`](super::TaskStream::arrive)).
+    #[must_use]
+    pub fn competing(&self) -> &Classes {
+        &self.competing
+    }
+
+    /// Lets these classes of the head compete instead.
+    pub fn set_competing(&mut self, classes: Classes) {
+        self.competing = classes;
+    }
+
+    /// The classes of the head that this task has: of its own, or the one head's.
     #[must_use]
     pub fn classes(&self) -> Range<usize> {
         self.classes.clone()
@@ -176,7 +191,7 @@ impl Samples {
             pixels: Vec::with_capacity(positions.len() * shape.channels * plane),
             shape,
             labels: Vec::with_capacity(positions.len()),
-            competing: vec![self.classes.clone().into(); positions.len()],
+            competing: vec![self.competing.clone(); positions.len()],
         };
         for &position in positions {
             let example = self.indices.get(position).zip(self.labels.get(position));
@@ -225,6 +240,7 @@ mod tests {
             indices: vec![0],
             labels: vec![0],
             classes: 0..1,
+            competing: Classes::from(0..1),
             map: None,
             scaling: Scaling::Affine {
                 scale: [1.0, 2.0, 3.0],

@@ -9,7 +9,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PixelMap, Samples, Scaling, released_angles, rotation_step};
+use super::scenario::Now;
+use super::{
+    PixelMap, Protocol, Samples, Scaling, Scenario, gem_angles, released_angles, rotation_step,
+    stable_sgd_angles,
+};
 use crate::data::{Dataset, ImageSet};
 use crate::seed::Seeds;
 use crate::settings::SettingError;
@@ -54,6 +58,19 @@ pub enum StreamError {
         /// The range in words.
         range: &'static str,
     },
+    /// A task has fewer images than it is to learn from.
+    #[error(
+        "samples_per_task = {wanted} is out of range: task {task} has {found} training images; use at most as many, or leave \
+         it out for all of them"
+    )]
+    Few {
+        /// Task, from 1.
+        task: usize,
+        /// Images asked for.
+        wanted: usize,
+        /// Images that there are.
+        found: usize,
+    },
     /// A task would have no examples.
     #[error("task {task} has no {part} images; use a larger fraction or more data")]
     Empty {
@@ -71,7 +88,9 @@ impl From<StreamError> for SettingError {
 }
 
 crate::choices!(ClassOrder { "fixed" => Fixed, "seeded" => Seeded });
-crate::choices!(Angles { "exact" => Exact, "released" => Released });
+crate::choices!(Angles {
+    "exact" => Exact, "released" => Released, "gem" => Gem, "stable-sgd" => StableSgd,
+});
 
 /// In which order a split stream deals classes to tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +112,10 @@ pub enum Angles {
     Exact,
     /// `(t−1)·r − U(0,1)·r` with NumPy's generator at seed 0, as the released code.
     Released,
+    /// Half a turn in as many bins as tasks, an angle drawn from each: GEM's.
+    Gem,
+    /// `10 (t−1) − 10 U(0,1)` with NumPy's generator at the run's seed: Stable SGD's.
+    StableSgd,
 }
 
 /// How a data set becomes tasks.
@@ -119,8 +142,28 @@ pub struct StreamSpec {
     pub validation: f64,
     /// Share of each task's remaining training images that is used, in `(0, 1]`.
     pub fraction: f64,
+    /// How many of what then remains is used.
+    pub samples_per_task: Option<usize>,
     /// How bytes become inputs.
     pub scaling: Scaling,
+    /// What is known of an example's task.
+    pub protocol: Protocol,
+}
+
+/// Where the random choices of a stream come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamSeeds {
+    /// Which classes come in which task.
+    pub order: Seeds,
+    /// Which images are set aside or left out; permutations and random angles.
+    pub data: Seeds,
+}
+
+impl From<Seeds> for StreamSeeds {
+    fn from(seeds: Seeds) -> Self {
+        let (order, data) = (seeds, seeds);
+        Self { order, data }
+    }
 }
 
 /// One task.
@@ -141,6 +184,7 @@ pub struct Task {
 pub struct TaskStream {
     tasks: Vec<Task>,
     classes: usize,
+    protocol: Protocol,
 }
 
 impl TaskStream {
@@ -148,7 +192,11 @@ impl TaskStream {
     ///
     /// # Errors
     /// [`StreamError`] where the numbers do not fit the data.
-    pub fn new(spec: &StreamSpec, data: &Dataset, seeds: Seeds) -> Result<Self, StreamError> {
+    pub fn new(
+        spec: &StreamSpec,
+        data: &Dataset,
+        seeds: impl Into<StreamSeeds>,
+    ) -> Result<Self, StreamError> {
         let train = Arc::new(data.train.clone());
         let test = Arc::new(data.test.clone());
         Self::from_sets(spec, &train, &test, seeds)
@@ -162,10 +210,12 @@ impl TaskStream {
         spec: &StreamSpec,
         train: &Arc<ImageSet>,
         test: &Arc<ImageSet>,
-        seeds: Seeds,
+        seeds: impl Into<StreamSeeds>,
     ) -> Result<Self, StreamError> {
         spec.check_classes(train.classes())?;
+        let seeds = seeds.into();
         let views = spec.views(train, seeds);
+        let seeds = seeds.data;
         let mut tasks = Vec::with_capacity(views.len());
         let learned = learned(spec);
         for (t, view) in views.iter().take(learned).enumerate() {
@@ -185,6 +235,18 @@ impl TaskStream {
                     &format!("fraction/{t}"),
                 );
             }
+            if let Some(wanted) = spec.samples_per_task {
+                let found = fit.len();
+                if wanted > found {
+                    let task = t + 1;
+                    return Err(StreamError::Few {
+                        task,
+                        wanted,
+                        found,
+                    });
+                }
+                split_off_count(&mut fit, found - wanted, seeds, &format!("samples/{t}"));
+            }
             require(!fit.is_empty(), t, "training")?;
             require(!test.is_empty(), t, "test")?;
             tasks.push(Task {
@@ -194,10 +256,35 @@ impl TaskStream {
                 data_classes: view.data_classes(),
             });
         }
-        Ok(Self {
+        let mut stream = Self {
             classes: spec.head_classes(train.classes()),
             tasks,
-        })
+            protocol: spec.protocol,
+        };
+        stream.arrive(Some(0), 1);
+        Ok(stream)
+    }
+
+    /// The first `come` tasks have come, and training is on task `present` (from 0), or on all of them together: from now on
+    /// the classes compete that the scenario says.
+    pub fn arrive(&mut self, present: Option<usize>, come: usize) {
+        let so_far = self.tasks.iter().take(come);
+        let seen = so_far.map(|task| task.train.classes.end).max();
+        let now = Now {
+            present,
+            seen: seen.unwrap_or(0),
+            head: self.classes,
+        };
+        for (number, task) in self.tasks.iter_mut().enumerate() {
+            let own = task.train.classes();
+            task.train.competing = self.protocol.in_training(number, own.clone(), now);
+            let at_test = self.protocol.at_test(own, now);
+            for judged in [task.validation.as_mut(), Some(&mut task.test)] {
+                if let Some(judged) = judged {
+                    judged.competing = at_test.clone();
+                }
+            }
+        }
     }
 
     /// The tasks in order.
@@ -227,9 +314,14 @@ fn require(there: bool, t: usize, part: &'static str) -> Result<(), StreamError>
 
 /// Takes a seeded share (rounded to nearest) out of the samples, leaving both parts in their old order.
 fn split_off(samples: &mut Samples, share: f64, seeds: Seeds, name: &str) -> Samples {
+    let count = (samples.len() as f64 * share).round() as usize;
+    split_off_count(samples, count, seeds, name)
+}
+
+/// The same with a number instead of a share.
+fn split_off_count(samples: &mut Samples, count: usize, seeds: Seeds, name: &str) -> Samples {
     let mut order: Vec<usize> = (0..samples.len()).collect();
     seeds.stream(name).shuffle(&mut order);
-    let count = (samples.len() as f64 * share).round() as usize;
     let mut chosen = vec![false; samples.len()];
     for &i in order.iter().take(count) {
         chosen[i] = true;
@@ -287,6 +379,7 @@ impl View {
             indices,
             labels,
             classes: self.classes.clone(),
+            competing: self.classes.clone().into(),
             map: self.map.clone(),
             scaling,
         }
@@ -349,34 +442,39 @@ impl StreamSpec {
         Ok(())
     }
 
-    /// Classes of the head over all tasks, for a data set of this many classes: those of the data, or every task's own.
+    /// Classes of the head over all tasks, for a data set of this many classes: those of the data, or every task's own; one
+    /// task's where all tasks share them.
     #[must_use]
     pub fn head_classes(&self, classes: usize) -> usize {
-        match self.kind {
-            StreamKind::Split(_) => classes,
-            StreamKind::Rotated(_) | StreamKind::Permuted => classes * self.tasks,
+        match (self.kind, self.protocol.scenario) {
+            (StreamKind::Split(_), Scenario::Domain) => classes / self.tasks.max(1),
+            (StreamKind::Split(_), _)
+            | (StreamKind::Rotated(_) | StreamKind::Permuted, Scenario::Domain) => classes,
+            (StreamKind::Rotated(_) | StreamKind::Permuted, _) => classes * self.tasks,
         }
     }
 
-    fn views(&self, set: &ImageSet, seeds: Seeds) -> Vec<View> {
+    fn views(&self, set: &ImageSet, seeds: StreamSeeds) -> Vec<View> {
+        let shared = self.protocol.scenario == Scenario::Domain;
         let classes = set.classes();
         match self.kind {
             StreamKind::Split(order) => {
                 let mut dealt: Vec<usize> = (0..classes).collect();
                 if order == ClassOrder::Seeded {
-                    seeds.stream("class-order").shuffle(&mut dealt);
+                    seeds.order.stream("class-order").shuffle(&mut dealt);
                 }
                 let per_task = classes / self.tasks;
                 (0..self.tasks)
                     .map(|t| {
                         let owned = t * per_task..(t + 1) * per_task;
+                        let first = if shared { 0 } else { owned.start };
                         let mut heads = vec![None; classes];
-                        for head in owned.clone() {
-                            heads[dealt[head]] = Some(head as u32);
+                        for (head, class) in (first..).zip(&dealt[owned]) {
+                            heads[*class] = Some(head as u32);
                         }
                         View {
                             heads,
-                            classes: owned,
+                            classes: first..first + per_task,
                             map: None,
                         }
                     })
@@ -387,18 +485,20 @@ impl StreamSpec {
                 let degrees = match angles {
                     Angles::Exact => (0..self.tasks).map(|t| t as f64 * step).collect(),
                     Angles::Released => released_angles(self.tasks),
+                    Angles::Gem => gem_angles(self.tasks, &mut seeds.data.stream("angles")),
+                    Angles::StableSgd => stable_sgd_angles(self.tasks, seeds.data.number()),
                 };
                 let map = |(t, angle)| {
                     let map = PixelMap::rotation(set.shape(), angle);
-                    View::shifted(classes, t, Some(map))
+                    View::shifted(classes, if shared { 0 } else { t }, Some(map))
                 };
                 degrees.into_iter().enumerate().map(map).collect()
             }
             StreamKind::Permuted => (0..self.tasks)
                 .map(|t| {
-                    let mut stream = seeds.stream(&format!("permutation/{t}"));
+                    let mut stream = seeds.data.stream(&format!("permutation/{t}"));
                     let map = (t > 0).then(|| PixelMap::permutation(set.shape(), &mut stream));
-                    View::shifted(classes, t, map)
+                    View::shifted(classes, if shared { 0 } else { t }, map)
                 })
                 .collect(),
         }
@@ -418,235 +518,4 @@ impl View {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::ImageShape;
-    use proptest::prelude::*;
-
-    fn data(classes: usize, per_class: usize) -> Dataset {
-        let n = classes * per_class;
-        let set = || {
-            let labels = (0..n).map(|i| (i % classes) as u16).collect();
-            let pixels = (0..n * 4).map(|i| (i % 251) as u8).collect();
-            ImageSet::new(ImageShape::new(1, 2, 2), pixels, labels, classes).unwrap()
-        };
-        Dataset::new("test", set(), set(), None).unwrap()
-    }
-
-    fn spec(kind: StreamKind, tasks: usize) -> StreamSpec {
-        StreamSpec {
-            kind,
-            tasks,
-            first_tasks: None,
-            validation: 0.0,
-            fraction: 1.0,
-            scaling: Scaling::Unit,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_class_split_is_a_partition(
-            tasks in 1_usize..6, per_task in 2_usize..6, per_class in 2_usize..8, seed in 0_u64..50,
-            seeded: bool, validation in 0.0..0.4_f64,
-        ) {
-            let data = data(tasks * per_task, per_class);
-            let order = if seeded { ClassOrder::Seeded } else { ClassOrder::Fixed };
-            let mut spec = spec(StreamKind::Split(order), tasks);
-            spec.validation = if validation * (per_task * per_class) as f64 >= 0.5 { validation } else { 0.0 };
-            let stream = TaskStream::new(&spec, &data, Seeds::new(seed)).unwrap();
-            prop_assert_eq!(stream.classes(), tasks * per_task);
-            let mut seen = Vec::new();
-            let mut next = 0;
-            for task in stream.tasks() {
-                prop_assert_eq!(task.train.classes().start, next);
-                next = task.train.classes().end;
-                for part in [Some(&task.train), task.validation.as_ref()].into_iter().flatten() {
-                    seen.extend(part.indices.iter().copied());
-                    prop_assert!(part.labels().all(|l| part.classes().contains(&l)));
-                }
-            }
-            seen.sort_unstable();
-            prop_assert_eq!(seen, (0..data.train.len() as u32).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn seven_tasks_of_a_hundred_classes_are_refused_with_the_way_out() {
-        let error = spec(StreamKind::Split(ClassOrder::Fixed), 7)
-            .check_classes(100)
-            .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("use one of 1, 2, 4, 5, 10, 20, 25, 50"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn tasks_of_one_class_are_refused_and_never_proposed() {
-        let split = |tasks| spec(StreamKind::Split(ClassOrder::Fixed), tasks);
-        for classes in 2..60 {
-            let error = split(classes)
-                .check_classes(classes)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains("tasks of one class"), "{error}");
-            for tasks in (1..=classes / 2).filter(|tasks| classes % tasks == 0) {
-                assert_eq!(split(tasks).check_classes(classes), Ok(()));
-            }
-            let uneven = split(classes + 1)
-                .check_classes(classes)
-                .unwrap_err()
-                .to_string();
-            let (_, proposed) = uneven.split_once("use one of ").unwrap();
-            assert!(
-                proposed.split(", ").all(|n| n.parse() != Ok(classes)),
-                "{uneven}"
-            );
-        }
-        let error = split(1).check_classes(1).unwrap_err().to_string();
-        assert!(error.contains("at least two classes"), "{error}");
-        assert_eq!(spec(StreamKind::Permuted, 10).check_classes(10), Ok(()));
-    }
-
-    #[test]
-    fn the_first_tasks_are_those_of_the_whole_stream() {
-        let data = data(6, 20);
-        for kind in [
-            StreamKind::Split(ClassOrder::Seeded),
-            StreamKind::Rotated(Angles::Exact),
-            StreamKind::Permuted,
-        ] {
-            let mut spec = StreamSpec {
-                validation: 0.1,
-                fraction: 0.5,
-                ..spec(kind, 3)
-            };
-            let whole = TaskStream::new(&spec, &data, Seeds::new(5)).unwrap();
-            spec.first_tasks = Some(2);
-            let first = TaskStream::new(&spec, &data, Seeds::new(5)).unwrap();
-            assert_eq!((first.tasks().len(), first.classes()), (2, whole.classes()));
-            for (a, b) in first.tasks().iter().zip(whole.tasks()) {
-                assert_eq!(a.train.batch(&[0, 3]), b.train.batch(&[0, 3]));
-                assert_eq!(a.train.indices, b.train.indices);
-                assert_eq!(a.test.batch(&[1]), b.test.batch(&[1]));
-            }
-        }
-    }
-
-    #[test]
-    fn every_logit_names_its_class_of_the_data() {
-        let data = data(6, 3);
-        for seed in 0..20 {
-            let spec = spec(StreamKind::Split(ClassOrder::Seeded), 3);
-            let stream = TaskStream::new(&spec, &data, Seeds::new(seed)).unwrap();
-            let mut all = Vec::new();
-            for task in stream.tasks() {
-                for (&index, logit) in task.train.indices.iter().zip(task.train.labels()) {
-                    let class = task.data_classes[logit - task.train.classes().start];
-                    assert_eq!(class, data.train.labels()[index as usize] as usize);
-                }
-                all.extend(task.data_classes.clone());
-            }
-            all.sort_unstable();
-            assert_eq!(all, (0..6).collect::<Vec<_>>());
-        }
-        let stream = TaskStream::new(&spec(StreamKind::Permuted, 3), &data, Seeds::new(1)).unwrap();
-        let last = &stream.tasks()[2];
-        assert_eq!(
-            (last.train.classes().start, &*last.data_classes),
-            (12, &[0, 1, 2, 3, 4, 5][..])
-        );
-    }
-
-    #[test]
-    fn a_share_of_the_test_images_is_even_over_classes_and_order() {
-        let data = data(4, 50);
-        let stream = TaskStream::new(
-            &spec(StreamKind::Split(ClassOrder::Fixed), 2),
-            &data,
-            Seeds::new(1),
-        );
-        let stream = stream.unwrap();
-        let test = &stream.tasks()[1].test;
-        for (share, each) in [
-            (1.0, 50),
-            (0.5, 25),
-            (0.1, 5),
-            (0.02, 1),
-            (1e-6, 1),
-            (0.031, 2),
-            (0.58, 29),
-        ] {
-            let part = test.share(share);
-            for class in test.classes() {
-                assert_eq!(
-                    part.labels().filter(|label| *label == class).count(),
-                    each,
-                    "{share}"
-                );
-            }
-            assert!(
-                part.indices.is_sorted() && part.indices.iter().all(|i| test.indices.contains(i))
-            );
-        }
-        // Evenly apart: every fifth of a class, here of every second image.
-        let apart = test.share(0.2).indices;
-        assert!(apart.windows(3).all(|w| w[2] - w[0] == 20), "{apart:?}");
-        assert_eq!(test.share(1.0).indices, test.indices);
-    }
-
-    #[test]
-    fn shares_out_of_range_are_refused() {
-        for (fraction, validation) in [
-            (0.0, 0.0),
-            (1.1, 0.0),
-            (f64::NAN, 0.0),
-            (1.0, 1.0),
-            (1.0, f64::NAN),
-        ] {
-            let spec = StreamSpec {
-                validation,
-                fraction,
-                ..spec(StreamKind::Permuted, 2)
-            };
-            assert!(matches!(
-                spec.check_classes(10),
-                Err(StreamError::Share { .. })
-            ));
-        }
-        assert_eq!(
-            spec(StreamKind::Permuted, 0).check_classes(10),
-            Err(StreamError::NoTasks)
-        );
-    }
-
-    #[test]
-    fn rotated_and_permuted_tasks_have_head_classes_of_their_own() {
-        let data = data(10, 3);
-        for kind in [StreamKind::Rotated(Angles::Exact), StreamKind::Permuted] {
-            let stream = TaskStream::new(&spec(kind, 3), &data, Seeds::new(1)).unwrap();
-            assert_eq!(stream.classes(), 30);
-            let batch = stream.tasks()[2].train.batch(&[0, 11]);
-            assert_eq!(batch.labels, [20, 21]);
-            assert_eq!(
-                batch.competing,
-                [20..30, 20..30].map(crate::stream::Classes::from)
-            );
-        }
-    }
-
-    #[test]
-    fn a_fraction_keeps_that_share() {
-        let data = data(10, 10);
-        let spec = StreamSpec {
-            fraction: 0.3,
-            ..spec(StreamKind::Split(ClassOrder::Fixed), 2)
-        };
-        let stream = TaskStream::new(&spec, &data, Seeds::new(1)).unwrap();
-        assert_eq!(stream.tasks()[1].train.len(), 15);
-        assert_eq!(stream.tasks()[1].test.len(), 50);
-    }
-}
+mod tests;

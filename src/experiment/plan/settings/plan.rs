@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::execution::{ExecutionSettings, SeedList, seeds_text};
 use super::table::entries;
 use super::{SettingError, Settings};
+use crate::experiment::benchmark::BenchmarkKind;
 use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
 use crate::settings::{Profile, Resolver, SettingsOf as _};
+use crate::stream::Scenario;
 
 /// Where data sets lie unless somebody says otherwise.
 pub const DATA_FOLDER: &str = "data";
@@ -144,6 +146,15 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
     {
         let words = "the number that the benchmark's file gives; leave it out";
         return Err(range(r, "tasks", words));
+    }
+    if config.scenario == Scenario::Class && config.benchmark.kind() == BenchmarkKind::Rotated {
+        let words = "task or domain for a rotated stream: turned images of two tasks can be the same image, so no network can \
+                     say of which task's classes it is";
+        return Err(range(r, "scenario", words));
+    }
+    if config.lr_floor > config.lr {
+        let words = format!("at most the learning rate, which is {}", config.lr);
+        return Err(range(r, "lr_floor", words));
     }
     if config.first_tasks.is_some_and(|first| first > config.tasks) {
         let words = format!(

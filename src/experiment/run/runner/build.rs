@@ -55,6 +55,7 @@ pub(super) fn start_learner(
         classes,
         hidden: config.hidden,
         dropout: config.dropout,
+        init: config.seeds_of(config.init_seed),
         seeds: Seeds::new(config.seed),
         threads,
     };
@@ -170,6 +171,7 @@ pub(super) fn build_method(config: &RunConfig) -> Result<Box<dyn Method>, RunErr
     let context = MethodContext {
         batch_size: config.batch_size,
         classes: config.images().0,
+        scenario: config.scenario,
         seeds: Seeds::new(config.seed),
     };
     Ok((config.method.build)(&config.method_settings, &context)?)

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::plan::config::{RunConfig, Schedule};
 use crate::method::Slot;
-use crate::seed::Seeds;
 use crate::stream::Task;
 
 /// One time through some examples, `epochs` times over.
@@ -64,7 +63,8 @@ impl Visit {
                 (order, format!("shuffle/joint/{epoch}"))
             }
         };
-        Seeds::new(config.seed).stream(&name).shuffle(&mut order);
+        let seeds = config.seeds_of(config.data_seed);
+        seeds.stream(&name).shuffle(&mut order);
         order
     }
 }

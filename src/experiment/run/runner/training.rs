@@ -23,7 +23,6 @@ use crate::method::{Method, Slot, Step, TaskEnd, gather};
 use crate::metrics::{Metrics, TaskMatrix};
 use crate::model::{Learner, LearnerError, describe_weights, evaluate};
 use crate::optim::Optimizer;
-use crate::seed::Seeds;
 use crate::stream::{Batch, Samples, Task, TaskStream};
 
 /// Images per evaluation batch, as in the released code.
@@ -93,7 +92,7 @@ impl<'a> Run<'a> {
         let began = (Instant::now(), 0.0);
         let data = input.data;
         let provenance = Provenance::now(&data.sha256, data.note.as_deref(), input.threads);
-        let seeds = Seeds::new(config.seed);
+        let seeds = config.stream_seeds();
         let stream = TaskStream::from_sets(&config.stream(), &data.train, &data.test, seeds)?;
         let visits = visits(config.schedule, stream.tasks().len());
         check_batches(config, &visits, &stream)?;
@@ -106,7 +105,7 @@ impl<'a> Run<'a> {
             ..Progress::default()
         };
         let measured = stream.tasks().iter().map(|task| measured(config, task));
-        Ok(Self {
+        let mut run = Self {
             config,
             input,
             measured: measured.collect(),
@@ -121,7 +120,25 @@ impl<'a> Run<'a> {
             began,
             order: None,
             gradient: Vec::new(),
-        })
+        };
+        run.arrive();
+        Ok(run)
+    }
+
+    /// The tasks of the present visit have come: what competes for an example changes in class-incremental learning.
+    fn arrive(&mut self) {
+        let Some(visit) = self.visits.get(self.progress.place.visit).copied() else {
+            return;
+        };
+        let come = seen(&self.visits, self.progress.place.visit, self.stream.tasks()).len();
+        let present = match visit {
+            Visit::Task { t, .. } => Some(t),
+            Visit::Union => None,
+        };
+        self.stream.arrive(present, come);
+        for (images, task) in self.measured.iter_mut().zip(self.stream.tasks()) {
+            images.set_competing(task.test.competing().clone());
+        }
     }
 
     /// Most bytes that a checkpoint of this run may have, generously: parameters and moments, α, what a memory can have
@@ -177,7 +194,11 @@ impl<'a> Run<'a> {
             }
         }
         let content = |e: &dyn std::fmt::Display| Unusable::Content(e.to_string());
-        let seen = seen(&self.visits, place.visit, tasks);
+        let (visit, count) = (place.visit, self.progress.place.visit);
+        self.progress.place.visit = visit;
+        self.arrive();
+        self.progress.place.visit = count;
+        let seen = seen(&self.visits, visit, self.stream.tasks());
         self.optimizer
             .restore(checkpoint.optimizer)
             .map_err(|e| content(&e))?;
@@ -260,6 +281,7 @@ impl<'a> Run<'a> {
     }
 
     fn begin_visit(&mut self, visit: Visit) -> Result<(), RunError> {
+        self.arrive();
         if let Visit::Task { t, .. } = visit {
             let tasks = seen(&self.visits, self.progress.place.visit, self.stream.tasks());
             self.method.begin_task(t, tasks, self.learner.as_mut())?;
