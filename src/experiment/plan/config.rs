@@ -333,6 +333,16 @@ impl RunConfig {
         (self.classes.unwrap_or(classes), shape)
     }
 
+    /// Classes of a task.
+    #[must_use]
+    pub fn task_classes(&self) -> usize {
+        let (classes, _) = self.images();
+        match self.benchmark.kind() {
+            BenchmarkKind::Split => classes / self.tasks.max(1),
+            BenchmarkKind::Rotated | BenchmarkKind::Permuted => classes,
+        }
+    }
+
     /// Whether this run and another see the same images.
     #[must_use]
     pub fn has_images_of(&self, other: &Self) -> bool {

@@ -12,12 +12,11 @@
 //! training mode ([`AgemConfig::forwards_twice`]): that code computes the batch's loss, throws it away and computes it
 //! again, so batch-norm's running statistics take every batch in twice.
 
-use super::buffer::{Ring, choose, gather};
-use super::{Method, MethodSpec, Passes, Step, batch_gradient, dot, invalid, list};
+use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule};
+use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, dot};
 use crate::model::{Learner, LearnerError, Mode, Wanted};
 use crate::optim::State;
-use crate::seed::{SeedStream, Seeds};
-use crate::settings::{SettingsSpec, by_profile, typed};
+use crate::settings::{SettingError, SettingsSpec, Stored, by_profile, fixed, typed};
 use crate::stream::Task;
 
 crate::settings! {
@@ -25,6 +24,12 @@ crate::settings! {
     pub struct AgemConfig {
         /// M: remembered examples of every class.
         memory_per_class: usize as super::buffer::MEMORY_PER_CLASS;
+        /// Which examples A-GEM remembers: the newest of every class (ring), a reservoir of all, or as many of each class.
+        memory: MemoryKind = fixed(MemoryKind::Ring), stored Stored::Unless("ring");
+        /// Examples a task, instead of a number a class.
+        memory_per_task: Option<usize> as super::buffer::MEMORY_PER_TASK;
+        /// Examples in all, instead of a number a class.
+        memory_total: Option<usize> as super::buffer::MEMORY_TOTAL;
         /// Whether A-GEM forwards every batch twice in training mode, as the released code does.
         forwards_twice: bool = by_profile(false, true);
     }
@@ -51,7 +56,7 @@ pub(super) static AGEM: MethodSpec = MethodSpec {
     },
     build: |own, context| {
         let own = typed::<AgemConfig>(own)?.clone();
-        Ok(Box::new(Agem::new(own, context.batch_size, context.seeds)))
+        Ok(Box::new(Agem::new(own, context)?))
     },
 };
 
@@ -59,31 +64,27 @@ pub(super) static AGEM: MethodSpec = MethodSpec {
 #[derive(Clone, Debug)]
 pub struct Agem {
     config: AgemConfig,
-    /// Examples of a reference batch.
-    batch_size: usize,
-    seeds: Seeds,
-    /// The present task, which names the stream.
-    task: usize,
-    stream: SeedStream,
-    memory: Ring,
-    replayed: usize,
+    rehearsal: Rehearsal,
     reference: Vec<f32>,
 }
 
 impl Agem {
-    /// A-GEM with reference batches of `batch_size` examples.
-    #[must_use]
-    pub fn new(config: AgemConfig, batch_size: usize, seeds: Seeds) -> Self {
-        Self {
-            memory: Ring::new(config.memory_per_class),
+    /// A-GEM with reference batches as large as training batches.
+    ///
+    /// # Errors
+    /// [`SettingError::Conflict`] for a memory that cannot be.
+    pub fn new(config: AgemConfig, context: &MethodContext) -> Result<Self, SettingError> {
+        let size = MemorySize::of(
+            config.memory_per_class,
+            config.memory_per_task,
+            config.memory_total,
+        )?;
+        let memory = Memory::new(config.memory, size, ReservoirRule::Uniform, context)?;
+        Ok(Self {
             config,
-            batch_size,
-            seeds,
-            task: 0,
-            stream: seeds.stream("replay/0"),
-            replayed: 0,
+            rehearsal: Rehearsal::new(memory, context),
             reference: Vec::new(),
-        }
+        })
     }
 }
 
@@ -107,8 +108,7 @@ impl Method for Agem {
         _tasks: &[Task],
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
-        self.task = t;
-        self.stream = self.seeds.stream(&format!("replay/{t}"));
+        self.rehearsal.begin_task(t);
         Ok(())
     }
 
@@ -121,15 +121,12 @@ impl Method for Agem {
         if self.config.forwards_twice {
             learner.forward(step.batch, Mode::Observe, Wanted::Nothing)?;
         }
-        for (&position, &class) in step.positions.iter().zip(&step.batch.labels) {
-            self.memory.add(step.t, position, class);
-        }
-        let past = self.memory.before(step.t);
-        let chosen = choose(past, self.batch_size, &mut self.stream);
-        let Some(remembered) = gather(step.tasks, &chosen) else {
+        self.rehearsal.remember(step);
+        let count = self.rehearsal.batch_size;
+        let Some(remembered) = self.rehearsal.draw(step.tasks, step.t, count) else {
             return batch_gradient(learner, step.batch, gradient);
         };
-        self.replayed += remembered.len();
+        self.rehearsal.count(remembered.len());
         batch_gradient(learner, &remembered, &mut self.reference)?;
         let loss = batch_gradient(learner, step.batch, gradient)?;
         project(gradient, &self.reference);
@@ -137,12 +134,7 @@ impl Method for Agem {
     }
 
     fn state(&self) -> State<'_> {
-        let mut state = State::new("agem")
-            .with_counter("task", self.task)
-            .with_counter("replayed", self.replayed);
-        state.put_list("stream", vec![self.stream.position()]);
-        state.put_list("memory", self.memory.to_list());
-        state
+        self.rehearsal.with_state(State::new("agem"))
     }
 
     fn restore(
@@ -152,23 +144,15 @@ impl Method for Agem {
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("agem")?;
-        let (task, replayed) = (state.counter("task")?, state.counter("replayed")?);
-        let [position] = list(&mut state, "stream")?;
-        let memory = state.take_list("memory")?;
-        let memory = Ring::from_list(self.config.memory_per_class, &memory, tasks);
-        let memory = memory.ok_or_else(|| invalid("memory"))?;
-        (self.task, self.replayed, self.memory) = (task, replayed, memory);
-        self.stream = self.seeds.stream(&format!("replay/{task}"));
-        self.stream.seek(position);
-        Ok(())
+        self.rehearsal.restore(&mut state, tasks)
     }
 
     fn memory_bytes(&self) -> usize {
-        self.memory.bytes()
+        self.rehearsal.bytes()
     }
 
     fn replayed_samples(&self) -> usize {
-        self.replayed
+        self.rehearsal.replayed()
     }
 }
 

@@ -20,11 +20,11 @@
 //!    present task, as the authors' code does.
 
 use super::buffer::{Draws, Reservoir, ReservoirRule, Slot, choose, from_list, gather, to_list};
-use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, invalid};
+use super::{Method, MethodContext, MethodSpec, Passes, Step, add, batch_gradient, invalid};
 use crate::model::{Learner, LearnerError, Mode, Wanted, cross_entropy, squared_error};
 use crate::optim::State;
 use crate::seed::Seeds;
-use crate::settings::{RealRange, SettingsSpec, WholeRange, fixed, typed};
+use crate::settings::{RealRange, SettingsSpec, fixed, typed};
 use crate::stream::{Classes, Scenario, Task};
 
 crate::settings! {
@@ -35,7 +35,7 @@ crate::settings! {
         /// DER++'s weight of the remembered labels' loss, β; 0 is DER.
         replay_weight: f64 = fixed(0.5), range RealRange::FROM_ZERO;
         /// Examples that the memory holds in all.
-        memory_total: usize = fixed(200), range WholeRange::FROM_ONE;
+        memory_total: usize as super::buffer::MEMORY_TOTAL_OF_ALL;
     }
 }
 
@@ -174,12 +174,6 @@ impl Der {
         batch_gradient(learner, &batch, &mut self.extra)?;
         add(gradient, self.config.replay_weight, &self.extra);
         Ok(())
-    }
-}
-
-fn add(gradient: &mut [f32], weight: f64, extra: &[f32]) {
-    for (g, extra) in gradient.iter_mut().zip(extra) {
-        *g += weight as f32 * extra;
     }
 }
 

@@ -9,13 +9,12 @@
 //! ([`ErConfig::replay_current`]), where the TAG paper says that it does not (p. 16), and its reservoir does not count
 //! a batch's own examples ([`ReservoirRule::Batch`]).
 
-use super::buffer::{Draws, Reservoir, ReservoirRule, Slot, choose, from_list, gather, to_list};
-use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, invalid};
+use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule};
+use super::{Method, MethodContext, MethodSpec, Passes, Step, add, batch_gradient};
 use crate::model::{Learner, LearnerError};
 use crate::optim::State;
-use crate::seed::Seeds;
-use crate::settings::{SettingsSpec, by_profile, typed};
-use crate::stream::Task;
+use crate::settings::{SettingError, SettingsSpec, Stored, by_profile, fixed, typed};
+use crate::stream::{Batch, Task};
 
 crate::settings! {
     /// ER's settings. The memory has M times as many slots as the data set has classes.
@@ -26,8 +25,29 @@ crate::settings! {
         replay_current: bool = by_profile(false, true);
         /// How ER's memory samples the stream: uniform, batch (as released).
         reservoir: ReservoirRule = by_profile(ReservoirRule::Uniform, ReservoirRule::Batch);
+        /// Which examples ER remembers: a reservoir of all, the newest of every class (ring), or as many of each class.
+        memory: MemoryKind = fixed(MemoryKind::Reservoir), stored Stored::Unless("reservoir");
+        /// Examples a task, instead of a number a class.
+        memory_per_task: Option<usize> as super::buffer::MEMORY_PER_TASK;
+        /// Examples in all, instead of a number a class.
+        memory_total: Option<usize> as super::buffer::MEMORY_TOTAL;
+        /// Whether ER replays in the first task, too (where it may replay the present task).
+        replay_first: bool = fixed(false), stored Stored::Unless("false");
+        /// How the two losses become one: their sum, or the mean over the examples of both, which pass the network together.
+        replay_loss: ReplayLoss = fixed(ReplayLoss::Sum), stored Stored::Unless("sum");
     }
 }
+
+/// How the losses of a batch and of what is replayed become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayLoss {
+    /// Their sum; each passes the network by itself.
+    Sum,
+    /// The mean over the examples of both, which pass the network as one batch.
+    Joint,
+}
+
+crate::choices!(ReplayLoss { "sum" => Sum, "joint" => Joint });
 
 /// Experience replay.
 pub(super) static ER: MethodSpec = MethodSpec {
@@ -38,19 +58,16 @@ pub(super) static ER: MethodSpec = MethodSpec {
     settings: SettingsSpec::of::<ErConfig>("er"),
     remembers_tasks: true,
     weights: &[],
-    passes: |_| Passes {
-        first: 1.0,
-        later: 2.0,
+    passes: |own| {
+        let first = own.get::<ErConfig>().is_some_and(|own| own.replay_first);
+        Passes {
+            first: if first { 2.0 } else { 1.0 },
+            later: 2.0,
+        }
     },
     build: |own, context| {
         let own = typed::<ErConfig>(own)?.clone();
-        let MethodContext {
-            batch_size,
-            classes,
-            seeds,
-            ..
-        } = *context;
-        Ok(Box::new(Er::new(own, classes, batch_size, seeds)))
+        Ok(Box::new(Er::new(own, context)?))
     },
 };
 
@@ -58,24 +75,43 @@ pub(super) static ER: MethodSpec = MethodSpec {
 #[derive(Clone, Debug)]
 pub struct Er {
     config: ErConfig,
-    /// Examples of a replay batch.
-    batch_size: usize,
-    draws: Draws,
-    memory: Reservoir<Slot>,
+    rehearsal: Rehearsal,
     extra: Vec<f32>,
 }
 
 impl Er {
-    /// ER over a data set of `classes` classes, with replay batches of `batch_size` examples.
-    #[must_use]
-    pub fn new(config: ErConfig, classes: usize, batch_size: usize, seeds: Seeds) -> Self {
-        Self {
-            memory: Reservoir::new(config.memory_per_class * classes, config.reservoir),
+    /// ER with replay batches as large as training batches.
+    ///
+    /// # Errors
+    /// [`SettingError::Conflict`] for a memory that cannot be.
+    pub fn new(config: ErConfig, context: &MethodContext) -> Result<Self, SettingError> {
+        let size = MemorySize::of(
+            config.memory_per_class,
+            config.memory_per_task,
+            config.memory_total,
+        )?;
+        let memory = Memory::new(config.memory, size, config.reservoir, context)?;
+        Ok(Self {
             config,
-            batch_size,
-            draws: Draws::new(seeds, 0),
+            rehearsal: Rehearsal::new(memory, context),
             extra: Vec::new(),
+        })
+    }
+
+    /// What is replayed beside a batch of task `t`.
+    fn replayed(&mut self, step: &Step<'_>) -> Option<Batch> {
+        if step.t == 0 && !self.config.replay_first {
+            return None;
         }
+        let below = if self.config.replay_current {
+            usize::MAX
+        } else {
+            step.t
+        };
+        let count = self.rehearsal.batch_size;
+        let batch = self.rehearsal.draw(step.tasks, below, count)?;
+        self.rehearsal.count(batch.len());
+        Some(batch)
     }
 }
 
@@ -86,7 +122,7 @@ impl Method for Er {
         _tasks: &[Task],
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
-        self.draws.begin_task(t);
+        self.rehearsal.begin_task(t);
         Ok(())
     }
 
@@ -96,32 +132,27 @@ impl Method for Er {
         step: &Step<'_>,
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError> {
-        // The batch first, then the memory: the order in which batch-norm's statistics take them in.
-        let loss = batch_gradient(learner, step.batch, gradient)?;
-        if step.t > 0 {
-            let eligible = self.memory.items().iter().copied();
-            let eligible = eligible
-                .filter(|slot| self.config.replay_current || (slot.task as usize) < step.t)
-                .collect();
-            let chosen = choose(eligible, self.batch_size, &mut self.draws.replay);
-            if let Some(remembered) = gather(step.tasks, &chosen) {
-                self.draws.replayed += remembered.len();
-                batch_gradient(learner, &remembered, &mut self.extra)?;
-                for (g, extra) in gradient.iter_mut().zip(&self.extra) {
-                    *g += extra;
-                }
+        let loss = match (self.config.replay_loss, self.replayed(step)) {
+            (_, None) => batch_gradient(learner, step.batch, gradient)?,
+            (ReplayLoss::Joint, Some(remembered)) => {
+                let mut both = step.batch.clone();
+                both.append(remembered);
+                batch_gradient(learner, &both, gradient)?
             }
-        }
-        let seen = step.positions.iter().map(|&p| Slot::new(step.t, p));
-        self.memory.add(seen, &mut self.draws.memorise);
+            (ReplayLoss::Sum, Some(remembered)) => {
+                // The batch first, then the memory: the order in which batch-norm's statistics take them in.
+                let loss = batch_gradient(learner, step.batch, gradient)?;
+                batch_gradient(learner, &remembered, &mut self.extra)?;
+                add(gradient, 1.0, &self.extra);
+                loss
+            }
+        };
+        self.rehearsal.remember(step);
         Ok(loss)
     }
 
     fn state(&self) -> State<'_> {
-        let state = State::new("er").with_counter("seen", self.memory.seen());
-        let mut state = self.draws.with_state(state);
-        state.put_list("memory", to_list(self.memory.items()));
-        state
+        self.rehearsal.with_state(State::new("er"))
     }
 
     fn restore(
@@ -131,21 +162,14 @@ impl Method for Er {
         _learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("er")?;
-        let seen = state.counter("seen")?;
-        let draws = self.draws.restored(&mut state)?;
-        let slots = from_list(&state.take_list("memory")?, tasks);
-        if !slots.is_some_and(|slots| self.memory.restore(slots, seen)) {
-            return Err(invalid("memory"));
-        }
-        self.draws = draws;
-        Ok(())
+        self.rehearsal.restore(&mut state, tasks)
     }
 
     fn memory_bytes(&self) -> usize {
-        self.memory.bytes()
+        self.rehearsal.bytes()
     }
 
     fn replayed_samples(&self) -> usize {
-        self.draws.replayed
+        self.rehearsal.replayed()
     }
 }

@@ -12,6 +12,11 @@
 //! | [`Agem`] | of the batch, projected where it opposes that of remembered examples | Chaudhry et al. 2019a |
 //! | [`Er`] | of the batch plus that of replayed examples | Chaudhry et al. 2019b |
 //! | [`Der`] | of the batch plus those of the distance to remembered logits and of remembered labels | Buzzega et al. 2020 |
+//! | [`ErAce`] | of the batch among its own classes plus that of replayed examples | Caccia et al. 2022 |
+//! | [`Mir`] | of the batch plus that of the examples that it would harm most | Aljundi et al. 2019 |
+//! | [`Gdumb`] | none: trained on its memory when a task ends | Prabhu et al. 2020 |
+//! | [`Icarl`] | of distilled sigmoids on batch and memory; judges by nearest means | Rebuffi et al. 2017 |
+//! | [`Gem`] | of the batch, projected where it opposes any earlier task's memory | Lopez-Paz and Ranzato 2017 |
 //!
 //! Everything a method draws comes from a stream named after the task, so its state is what it holds in its arrays and
 //! how far the task's streams are.
@@ -20,20 +25,43 @@ mod agem;
 mod buffer;
 mod der;
 mod er;
+mod er_ace;
 mod ewc;
+mod gdumb;
+mod gem;
+mod icarl;
+mod mir;
 mod plain;
 mod spec;
 
 pub use agem::{Agem, AgemConfig, project};
-pub use buffer::{Reservoir, ReservoirRule, Ring, Slot, gather};
+pub use buffer::{
+    Balanced, Memory, MemoryKind, MemorySize, Reservoir, ReservoirRule, Ring, Slot, gather,
+};
 pub use der::{Der, DerConfig};
-pub use er::{Er, ErConfig};
+pub use er::{Er, ErConfig, ReplayLoss};
+pub use er_ace::{ErAce, ErAceConfig};
 pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
+pub use gdumb::{Gdumb, GdumbConfig};
+pub use gem::{Gem, GemConfig, project_onto_all};
+pub use icarl::{Icarl, IcarlConfig};
+pub use mir::{Mir, MirConfig};
 pub use plain::{PLAIN, Plain, batch_gradient};
 pub use spec::{Build, MethodContext, MethodSpec, Passes};
 
 /// Every method of the program, in the order in which they are listed.
-pub static METHODS: &[&MethodSpec] = &[&plain::PLAIN, &ewc::EWC, &agem::AGEM, &er::ER, &der::DER];
+pub static METHODS: &[&MethodSpec] = &[
+    &plain::PLAIN,
+    &ewc::EWC,
+    &agem::AGEM,
+    &er::ER,
+    &der::DER,
+    &er_ace::ER_ACE,
+    &mir::ER_MIR,
+    &gem::GEM,
+    &gdumb::GDUMB,
+    &icarl::ICARL,
+];
 
 use crate::model::{Classifier, Learner, LearnerError};
 use crate::optim::{OptimError, State};
@@ -151,6 +179,13 @@ pub trait Method: Send {
     /// Examples replayed so far.
     fn replayed_samples(&self) -> usize {
         0
+    }
+}
+
+/// Adds `weight` times a vector.
+fn add(gradient: &mut [f32], weight: f64, extra: &[f32]) {
+    for (g, extra) in gradient.iter_mut().zip(extra) {
+        *g += weight as f32 * extra;
     }
 }
 

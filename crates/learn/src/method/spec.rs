@@ -15,6 +15,10 @@ pub struct MethodContext {
     pub batch_size: usize,
     /// Classes of the data set.
     pub classes: usize,
+    /// Number of tasks.
+    pub tasks: usize,
+    /// Classes of a task.
+    pub task_classes: usize,
     /// What is known of an example's task.
     pub scenario: Scenario,
     /// The run's seeds.

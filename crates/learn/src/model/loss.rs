@@ -82,12 +82,49 @@ pub fn squared_error(
     targets: &[&[f32]],
     competing: &[Classes],
 ) -> Result<(f32, Vec<f32>), LearnerError> {
+    let term = |z: f32, target: f32| {
+        let difference = z - target;
+        (f64::from(difference).powi(2), difference)
+    };
+    mean_over_classes(logits, targets, competing, (2.0, term))
+}
+
+/// Mean binary cross-entropy of sigmoids against `targets` in `[0, 1]`, over all competing classes of all examples, in nats,
+/// and its gradient at the logits: sigmoid minus target, over their number.
+///
+/// # Shapes
+/// As [`squared_error`].
+///
+/// # Errors
+/// As [`squared_error`].
+pub fn binary_cross_entropy(
+    logits: Logits<'_>,
+    targets: &[&[f32]],
+    competing: &[Classes],
+) -> Result<(f32, Vec<f32>), LearnerError> {
+    // log(1 + e^z) − t z, whose slope is the sigmoid less t.
+    let term = |z: f32, target: f32| {
+        let softplus = z.max(0.0) + (-z.abs()).exp().ln_1p();
+        let sigmoid = 1.0 / (1.0 + (-z).exp());
+        (f64::from(softplus - target * z), sigmoid - target)
+    };
+    mean_over_classes(logits, targets, competing, (1.0, term))
+}
+
+/// The mean of a term of logit and target over all competing classes of all examples, and its gradient; `term` gives
+/// value and slope, the latter without a factor.
+fn mean_over_classes(
+    logits: Logits<'_>,
+    targets: &[&[f32]],
+    competing: &[Classes],
+    (factor, term): (f32, impl Fn(f32, f32) -> (f64, f32)),
+) -> Result<(f32, Vec<f32>), LearnerError> {
     one_each("targets", targets.len(), logits)?;
     check(logits, competing)?;
     let mut gradient = vec![0.0; logits.values().len()];
     let mut sum = 0.0_f64;
     let count: usize = competing.iter().map(Classes::len).sum();
-    let slope = 2.0 / count as f32;
+    let scale = factor / count as f32;
     let rows = gradient.chunks_exact_mut(logits.classes().max(1));
     for (((row, gradient), target), classes) in logits.rows().zip(rows).zip(targets).zip(competing)
     {
@@ -99,9 +136,9 @@ pub fn squared_error(
             });
         }
         for (class, target) in classes.iter().zip(*target) {
-            let difference = row[class] - target;
-            sum += f64::from(difference).powi(2);
-            gradient[class] = slope * difference;
+            let (value, slope) = term(row[class], *target);
+            sum += value;
+            gradient[class] = scale * slope;
         }
     }
     Ok(((sum / count.max(1) as f64) as f32, gradient))
@@ -270,6 +307,26 @@ mod tests {
             };
             agrees(&values, classes, &found, mean);
         }
+    }
+
+    #[test]
+    fn binary_cross_entropy_is_its_formula() {
+        let values = [0.5_f32, -30.0, 2.0, 90.0, 0.0, -0.25];
+        let sets = [Classes::from(0..3), Classes::from_iter([0, 2])];
+        let targets: [&[f32]; 2] = [&[0.0, 1.0, 0.3], &[1.0, 0.7]];
+        let found = binary_cross_entropy(Logits::new(&values, 3), &targets, &sets).unwrap();
+        let mean = |z: &[f64]| {
+            let rows = z.chunks(3).zip(&targets).zip(&sets);
+            let terms = rows.flat_map(|((z, targets), set)| {
+                let pairs = set.iter().zip(*targets);
+                let of = |(c, t): (usize, &f32)| {
+                    (1.0 + (-z[c].abs()).exp()).ln() + z[c].max(0.0) - f64::from(*t) * z[c]
+                };
+                pairs.map(of).collect::<Vec<_>>()
+            });
+            terms.sum::<f64>() / 5.0
+        };
+        agrees(&values, 3, &found, mean);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Models: the networks of the paper, the learner that methods see, and the losses that they ask for.
 //!
 //! Owns the networks as Burn modules ([`Mlp`], [`ReducedResNet`], [`ResNet18`], [`AlexNet`], [`LeNet`]), PyTorch's default
-//! initialisation, how tasks share a head ([`head`]), losses on logits ([`cross_entropy`], [`squared_error`]),
+//! initialisation, how tasks share a head ([`head`]), losses on logits ([`cross_entropy`], [`squared_error`], [`binary_cross_entropy`]),
 //! evaluation ([`Classifier`], [`evaluate`]), and [`Learner`]: a network whose parameters and gradients are flat vectors,
 //! as a Burn module ([`NetworkLearner`]) or on this crate's kernels ([`KernelMlp`], [`KernelResNet`]).
 
@@ -28,7 +28,7 @@ pub use classifier::{Classifier, Evaluation, evaluate};
 pub use layers::{BiasConv, Conv, Dropout, Linear, Norm};
 pub use learner::{Counters, Learner, LearnerError, Logits, Mode, Wanted};
 pub use lenet::{LeNet, LeNetConfig};
-pub use loss::{competing_cross_entropy, cross_entropy, squared_error};
+pub use loss::{binary_cross_entropy, competing_cross_entropy, cross_entropy, squared_error};
 pub use mlp::{MLP, Mlp, MlpConfig};
 pub use mlp_kernels::KernelMlp;
 pub use network::NetworkLearner;

@@ -171,6 +171,8 @@ pub(super) fn build_method(config: &RunConfig) -> Result<Box<dyn Method>, RunErr
     let context = MethodContext {
         batch_size: config.batch_size,
         classes: config.images().0,
+        tasks: config.tasks,
+        task_classes: config.task_classes(),
         scenario: config.scenario,
         seeds: Seeds::new(config.seed),
     };
