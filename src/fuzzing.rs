@@ -248,6 +248,7 @@ fn results(all: &mut Vec<Target>) {
         classes: 4,
         hidden: Some(3),
         dropout: 0.0,
+        initial: crate::model::InitialValues::PyTorch,
         init: crate::seed::Seeds::new(1),
         seeds: crate::seed::Seeds::new(1),
         threads: 1,

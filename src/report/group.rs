@@ -1,11 +1,12 @@
 //! Groups: the runs of one configuration over its seeds, and what tells groups apart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::identity::{Stream, Value, keys_of, settings, short_checksum};
 use super::load::{Run, Unfinished};
+use super::metric::FURTHER;
 use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
 use crate::metrics::mean_std;
 
@@ -78,6 +79,9 @@ pub struct Group {
     /// Percentage points.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backward_transfer: Option<Spread>,
+    /// The metrics that came later, by key ([`METRICS`](super::metric::METRICS)), where all runs have them.
+    #[serde(flatten)]
+    pub further: BTreeMap<&'static str, Spread>,
     /// Seconds a run.
     pub wall_s: Spread,
     /// Time and memory of a run.
@@ -183,6 +187,13 @@ fn summarise(runs: &[Run], members: Vec<usize>, mut missing: Vec<u64>) -> Option
         forgetting_released: spread_of_all(&|r| r.metrics.forgetting_released),
         learning_accuracy: spread_of_all(&|r| r.metrics.learning_accuracy),
         backward_transfer: spread_of_all(&|r| r.metrics.backward_transfer),
+        further: FURTHER
+            .iter()
+            .filter_map(|metric| {
+                let spread = spread_of_all(&|r| (metric.of)(&r.metrics))?;
+                Some((metric.key, spread))
+            })
+            .collect(),
         wall_s: spread(&|r| r.cost.wall_s),
         cost: GroupCost {
             train_s: spread(&|r| r.cost.train_s),

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::data::ImageShape;
 use crate::experiment::benchmark::{Benchmark, BenchmarkKind, InputRange};
 use crate::method::{MethodSpec, PLAIN};
-use crate::model::{DropoutSetting, ModelSpec};
+use crate::model::{DropoutSetting, InitialValues, ModelSpec};
 use crate::optim::{OptimizerSpec, SGD};
 use crate::seed::Seeds;
 use crate::settings::{
@@ -122,6 +122,11 @@ crate::settings! {
         /// Images on which accuracies are measured: of the test, or of validation (to choose hyper-parameters).
         evaluate: Evaluate = fixed(Evaluate::Test),
             only only(has_validation, "runs with validation > 0"), stored Stored::Unless("test");
+        /// Whether all tasks are evaluated, those to come among them, before training and after every task (forward transfer).
+        evaluate_future: bool = fixed(false), only only(is_sequential, "schedule = sequential"),
+            stored Stored::Unless("false");
+        /// Steps of a task after which the tasks so far are evaluated, again and again (anytime accuracy, stability gap).
+        evaluate_every: Option<usize> = fixed(None), range MANY, only only(is_sequential, "schedule = sequential");
         /// Share of the training images used; for quick looks, marked in every output.
         fraction: f64 = fixed(1.0), range RealRange::SHARE;
         /// How many training images of each task are used (of what validation and fraction leave) [default: all].
@@ -134,6 +139,9 @@ crate::settings! {
         /// Width of the MLP's hidden layers.
         hidden: Option<usize> = fixed(Some(256)), range WholeRange(1, 65_536),
             only only(|r| Ok(r.get(RunConfig::model())?.hidden), "the mlp model"), stored Stored::OrNull;
+        /// How the MLP's initial values are drawn: as PyTorch's layers, or Xavier's (biases 0).
+        initial_values: InitialValues = fixed(InitialValues::PyTorch),
+            only only(|r| Ok(r.get(RunConfig::model())?.hidden), "the mlp model"), stored Stored::Unless("pytorch");
         /// Dropout probability.
         dropout: f64 = fixed(0.0), range RealRange::UNIT,
             only only(
@@ -365,6 +373,13 @@ impl RunConfig {
         } else {
             examples.div_ceil(self.batch_size)
         }
+    }
+
+    /// Whether the tasks so far are evaluated after this many steps of a task.
+    #[must_use]
+    pub fn evaluates_after(&self, steps: usize) -> bool {
+        let every = self.evaluate_every;
+        every.is_some_and(|every| steps > 0 && steps.is_multiple_of(every))
     }
 
     /// The learning rate of task `t` (from 0).

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::run::provenance::Provenance;
-use crate::metrics::{Metrics, TaskMatrix};
+use crate::metrics::{Further, Metrics, TaskMatrix, Within};
 use crate::optim::{AlphaRecord, Layout};
 use crate::stream::Task;
 
@@ -29,6 +29,16 @@ pub struct RunResult {
     pub accuracy_matrix: TaskMatrix,
     /// Mean cross-entropy in nats, in the same rows.
     pub loss_matrix: TaskMatrix,
+    /// Images of each task on which accuracy is measured; empty in results from before this was recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured_images: Vec<usize>,
+    /// Percent correct on tasks to come: row i after i tasks (row 0 before training), from task i + 1 on; empty unless
+    /// `evaluate_future`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead_matrix: Vec<Vec<f64>>,
+    /// Evaluations within tasks, tasks and steps as they came; empty unless `evaluate_every`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<Within>,
     /// What was taken of the file of initial weights; absent without one, and in results from before this was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<InitialWeights>,
@@ -56,6 +66,12 @@ struct Stored<A> {
     metrics: Metrics,
     accuracy_matrix: Vec<Vec<f64>>,
     loss_matrix: Vec<Vec<f64>>,
+    #[serde(default)]
+    measured_images: Vec<usize>,
+    #[serde(default)]
+    ahead_matrix: Vec<Vec<f64>>,
+    #[serde(default)]
+    within: Vec<Within>,
     initial_weights: Option<InitialWeights>,
     #[serde(default)]
     task_classes: Vec<TaskClasses>,
@@ -113,7 +129,15 @@ fn checked<A: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(RunResult, O
         |x| x >= 0.0,
         "at least 0",
     )?;
-    let metrics = Metrics::of(&accuracy_matrix).ok_or("accuracy_matrix is empty")?;
+    let further = Further {
+        images: &stored.measured_images,
+        ahead: &stored.ahead_matrix,
+        within: &stored.within,
+    };
+    if let Some(what) = further.contradiction(tasks) {
+        return Err(what);
+    }
+    let metrics = Metrics::of_all(&accuracy_matrix, &further).ok_or("accuracy_matrix is empty")?;
     if let Some(name) = difference(&metrics, &stored.metrics) {
         return Err(format!("metrics.{name} is not that of accuracy_matrix"));
     }
@@ -134,6 +158,9 @@ fn checked<A: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<(RunResult, O
         metrics,
         accuracy_matrix,
         loss_matrix,
+        measured_images: stored.measured_images,
+        ahead_matrix: stored.ahead_matrix,
+        within: stored.within,
         initial_weights: stored.initial_weights,
         task_classes: stored.task_classes,
         alpha: None,

@@ -9,11 +9,12 @@ use crate::report::against::Comparison;
 use crate::report::grid::{Grid, Row, cells, interval, pair};
 use crate::report::group::Group;
 use crate::report::metric::{
-    ACCURACY, BACKWARD_TRANSFER, COSTS, FORGETTING, FORGETTING_RELEASED, LEARNING_ACCURACY,
-    METRICS, MetricSpec, of_quantity,
+    ACCURACY, AVERAGE_INCREMENTAL_ACCURACY, BACKWARD_TRANSFER, COSTS, FORGETTING,
+    FORGETTING_RELEASED, IMAGE_ACCURACY, LEARNING_ACCURACY, METRICS, MetricSpec, of_quantity,
 };
 use crate::report::names;
 use crate::report::summary::{Report, ReportStage};
+use crate::stream::Scenario;
 
 /// All tables of a report that have a row.
 pub(super) fn tables(report: &Report) -> Vec<Grid> {
@@ -181,10 +182,16 @@ fn results(report: &Report, stage: &ReportStage, metrics: &[&'static MetricSpec]
     // Both kinds of forgetting are mostly the same; twice the same column says nothing.
     let twice = members(report, stage)
         .all(|(_, group)| text(&FORGETTING, group) == text(&FORGETTING_RELEASED, group));
+    // So is accuracy over images where tasks have as many, and the incremental one is of interest without task identity only.
+    let by_images = members(report, stage)
+        .all(|(_, group)| text(&ACCURACY, group) == text(&IMAGE_ACCURACY, group));
+    let classes = members(report, stage).any(|(_, group)| group.config.scenario == Scenario::Class);
     let metrics: Vec<&MetricSpec> = metrics
         .iter()
         .copied()
         .filter(|metric| !twice || *metric != &FORGETTING_RELEASED)
+        .filter(|metric| !by_images || *metric != &IMAGE_ACCURACY)
+        .filter(|metric| classes || *metric != &AVERAGE_INCREMENTAL_ACCURACY)
         .collect();
     let (mut header, keys) = keys(report, stage);
     let key_columns = header.len();

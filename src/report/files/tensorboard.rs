@@ -174,8 +174,8 @@ mod tests {
         let mut file = Vec::new();
         write_run(&run(config(&[], 1), 50.0, 2.0), 0.0, &mut file).unwrap();
         let records = records(&file);
-        // Version; 3 evaluations and 2 means of accuracy and of loss; 5 metrics.
-        assert_eq!(records.len(), 1 + 2 * (3 + 2) + 5);
+        // Version; 3 evaluations and 2 means of accuracy and of loss; 6 metrics.
+        assert_eq!(records.len(), 1 + 2 * (3 + 2) + 6);
         assert!(records[0].ends_with(b"brain.Event:2"));
         let tagged = |tag: &[u8]| {
             records

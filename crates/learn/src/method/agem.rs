@@ -16,7 +16,7 @@ use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule};
 use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, dot};
 use crate::model::{Learner, LearnerError, Mode, Wanted};
 use crate::optim::State;
-use crate::settings::{SettingError, SettingsSpec, Stored, by_profile, fixed, typed};
+use crate::settings::{SettingError, SettingsSpec, by_profile, typed};
 use crate::stream::Task;
 
 crate::settings! {
@@ -24,8 +24,8 @@ crate::settings! {
     pub struct AgemConfig {
         /// M: remembered examples of every class.
         memory_per_class: usize as super::buffer::MEMORY_PER_CLASS;
-        /// Which examples A-GEM remembers: the newest of every class (ring), a reservoir of all, or as many of each class.
-        memory: MemoryKind = fixed(MemoryKind::Ring), stored Stored::Unless("ring");
+        /// Which examples are remembered.
+        memory: MemoryKind as super::buffer::MEMORY_RING;
         /// Examples a task, instead of a number a class.
         memory_per_task: Option<usize> as super::buffer::MEMORY_PER_TASK;
         /// Examples in all, instead of a number a class.

@@ -21,16 +21,16 @@ crate::settings! {
     pub struct ErConfig {
         /// M: slots of the memory for every class of the data set.
         memory_per_class: usize as super::buffer::MEMORY_PER_CLASS;
-        /// Whether ER may replay the present task, as the released code does.
-        replay_current: bool = by_profile(false, true);
-        /// How ER's memory samples the stream: uniform, batch (as released).
-        reservoir: ReservoirRule = by_profile(ReservoirRule::Uniform, ReservoirRule::Batch);
-        /// Which examples ER remembers: a reservoir of all, the newest of every class (ring), or as many of each class.
-        memory: MemoryKind = fixed(MemoryKind::Reservoir), stored Stored::Unless("reservoir");
+        /// Which examples are remembered.
+        memory: MemoryKind as super::buffer::MEMORY_RESERVOIR;
         /// Examples a task, instead of a number a class.
         memory_per_task: Option<usize> as super::buffer::MEMORY_PER_TASK;
         /// Examples in all, instead of a number a class.
         memory_total: Option<usize> as super::buffer::MEMORY_TOTAL;
+        /// Whether ER may replay the present task, as the released code does.
+        replay_current: bool = by_profile(false, true);
+        /// How ER's memory samples the stream: uniform, batch (as released).
+        reservoir: ReservoirRule = by_profile(ReservoirRule::Uniform, ReservoirRule::Batch);
         /// Whether ER replays in the first task, too (where it may replay the present task).
         replay_first: bool = fixed(false), stored Stored::Unless("false");
         /// How the two losses become one: their sum, or the mean over the examples of both, which pass the network together.

@@ -5,7 +5,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    Dropout, DropoutSetting, KernelMlp, Linear, ModelContext, ModelSpec, Network, stock_kernels,
+    Dropout, DropoutSetting, InitialValues, KernelMlp, Learner, LearnerError, Linear, ModelContext,
+    ModelSpec, Network, stock_kernels,
 };
 use crate::seed::SeedStream;
 
@@ -77,10 +78,67 @@ pub static MLP: ModelSpec = ModelSpec {
             classes: context.classes,
         };
         let (mut init, dropout) = (context.init(), context.dropout());
-        if stock_kernels() {
+        let mut learner: Box<dyn Learner> = if stock_kernels() {
             let network = mlp.init(&mut init, &ModelContext::device());
-            return Ok(ModelContext::learner(network, dropout));
+            ModelContext::learner(network, dropout)
+        } else {
+            Box::new(KernelMlp::new(&mlp, &mut init, dropout))
+        };
+        if context.initial == InitialValues::Xavier {
+            widen(learner.as_mut())?;
         }
-        Ok(Box::new(KernelMlp::new(&mlp, &mut init, dropout)))
+        Ok(learner)
     },
 };
+
+/// Makes Xavier's initial values of PyTorch's: the same draws over another width, and biases 0.
+fn widen(learner: &mut dyn Learner) -> Result<(), LearnerError> {
+    let layout = learner.layout().clone();
+    learner.update(&mut |theta| {
+        for slot in layout.slots() {
+            let values = theta.get_mut(slot.range.clone()).unwrap_or_default();
+            match *slot.shape.as_slice() {
+                [outputs, inputs] => {
+                    let (inputs, outputs) = (inputs as f32, outputs as f32);
+                    let factor = (6.0 / (inputs + outputs)).sqrt() * inputs.sqrt();
+                    values.iter_mut().for_each(|x| *x *= factor);
+                }
+                _ => values.fill(0.0),
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::ImageShape;
+    use crate::seed::Seeds;
+
+    #[test]
+    fn xavier_fills_its_width_and_leaves_biases_at_zero() {
+        let context = |initial| ModelContext {
+            image: ImageShape::new(1, 28, 28),
+            classes: 10,
+            hidden: Some(100),
+            initial,
+            dropout: 0.0,
+            init: Seeds::new(1),
+            seeds: Seeds::new(1),
+            threads: 1,
+        };
+        let learner = (MLP.build)(&context(InitialValues::Xavier)).unwrap();
+        for slot in learner.layout().slots() {
+            let values = &learner.parameters()[slot.range.clone()];
+            let largest = values.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
+            match *slot.shape.as_slice() {
+                [outputs, inputs] => {
+                    let bound = (6.0_f32 / (inputs + outputs) as f32).sqrt();
+                    assert!(largest <= bound && largest > 0.98 * bound, "{}", slot.name);
+                }
+                _ => assert!(largest == 0.0, "{}", slot.name),
+            }
+        }
+    }
+}

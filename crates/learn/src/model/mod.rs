@@ -35,7 +35,7 @@ pub use network::NetworkLearner;
 pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
-pub use spec::{DropoutSetting, ModelContext, ModelSpec};
+pub use spec::{DropoutSetting, InitialValues, ModelContext, ModelSpec};
 pub use weights::{
     Fitted, FloatTensor, Weights, WeightsError, describe_weights, fit_weights, read_weights,
 };

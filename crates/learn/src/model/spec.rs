@@ -20,6 +20,8 @@ pub struct ModelContext {
     pub classes: usize,
     /// Width of the hidden layers, for the networks that have it as a setting.
     pub hidden: Option<usize>,
+    /// How initial values are drawn, for the networks that have it as a setting.
+    pub initial: InitialValues,
     /// Dropout probability, for the networks that have it as a setting.
     pub dropout: f64,
     /// Seeds of the initial values.
@@ -56,6 +58,18 @@ impl ModelContext {
         Box::new(NetworkLearner::new(network, dropout, &Self::device()))
     }
 }
+
+/// How initial values are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitialValues {
+    /// As PyTorch's layers: weights and biases uniform within `±1/√inputs`.
+    #[default]
+    PyTorch,
+    /// Weights uniform within `±√(6 / (inputs + outputs))` (Glorot and Bengio 2010, eq. 16), biases 0.
+    Xavier,
+}
+
+crate::choices!(InitialValues { "pytorch" => PyTorch, "xavier" => Xavier });
 
 /// What the setting `dropout` means to a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{DATA_FOLDER, Entry, Origin, SettingError, Settings, entries};
 use crate::experiment::benchmark::BENCHMARKS;
+use crate::method::MethodSpec;
 use crate::settings::{Choice as _, Profile, Value};
 
 /// A setting in words.
@@ -39,13 +40,19 @@ pub fn describe(entry: &Entry) -> Described {
 }
 
 /// A default on one benchmark: its value under each profile, or that there is none.
-fn default_on(entry: &Entry, benchmark: &str) -> String {
+fn default_on(entry: &Entry, method: Option<&'static MethodSpec>, benchmark: &str) -> String {
+    // A setting that several methods share may have a default of each method's own.
+    let own = method.and_then(|method| {
+        let mut all = (method.settings.declared)().into_iter();
+        all.find(|setting| setting.key() == entry.setting.key())
+    });
     let of = |profile: Profile| -> Result<Option<Value>, SettingError> {
         let mut pairs = vec![("benchmark", benchmark), ("profile", profile.name())];
         pairs.extend(entry.optimizers.first().map(|o| ("optimizer", o.name)));
-        pairs.extend(entry.methods.first().map(|m| ("method", m.name)));
+        pairs.extend(method.map(|m| ("method", m.name)));
         let settings = Settings::of(pairs, &Origin::Default("default"))?;
-        entry.setting.usual_value(&settings.resolver()?)
+        own.unwrap_or(entry.setting)
+            .usual_value(&settings.resolver()?)
     };
     let words = |profile| match of(profile) {
         Ok(Some(value)) => value.to_string(),
@@ -69,17 +76,23 @@ fn default_words(entry: &Entry) -> String {
         "data" => return DATA_FOLDER.to_string(),
         _ => {}
     }
-    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
-    for spec in BENCHMARKS.iter().filter(|spec| spec.classes > 0) {
-        let words = default_on(entry, spec.name);
-        match all.iter_mut().find(|(known, _)| *known == words) {
-            Some((_, names)) => names.push(spec.name),
-            None => all.push((words, vec![spec.name])),
-        }
+    let benchmarks = || BENCHMARKS.iter().filter(|spec| spec.classes > 0);
+    let by_method = entry.methods.iter().filter_map(|method| {
+        let first = benchmarks().next()?;
+        Some((default_on(entry, Some(method), first.name), method.name))
+    });
+    if let [(usual, _), others @ ..] = grouped(by_method).as_slice()
+        && !others.is_empty()
+    {
+        let others = others.iter();
+        let others: Vec<String> = others
+            .map(|(words, names)| format!("{words} for {}", names.join(", ")))
+            .collect();
+        return format!("{usual}; {}", others.join("; "));
     }
-    // The commonest first; of equals, the first.
-    all.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
-    match all.as_slice() {
+    let method = entry.methods.first().copied();
+    let all = benchmarks().map(|spec| (default_on(entry, method, spec.name), spec.name));
+    match grouped(all).as_slice() {
         [] => String::new(),
         [(usual, _)] => usual.clone(),
         [(usual, _), (other, on)] if on.len() <= 2 => {
@@ -87,6 +100,19 @@ fn default_words(entry: &Entry) -> String {
         }
         _ => "by benchmark".to_string(),
     }
+}
+
+/// Names by their words, the commonest words first; of equals, the first.
+fn grouped(all: impl Iterator<Item = (String, &'static str)>) -> Vec<(String, Vec<&'static str>)> {
+    let mut groups: Vec<(String, Vec<&'static str>)> = Vec::new();
+    for (words, name) in all {
+        match groups.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((words, vec![name])),
+        }
+    }
+    groups.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    groups
 }
 
 /// The settings of one method or optimizer, in words.

@@ -55,6 +55,7 @@ pub(super) fn start_learner(
         classes,
         hidden: config.hidden,
         dropout: config.dropout,
+        initial: config.initial_values,
         init: config.seeds_of(config.init_seed),
         seeds: Seeds::new(config.seed),
         threads,

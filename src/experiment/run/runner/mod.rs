@@ -7,6 +7,7 @@
 
 mod build;
 mod checks;
+mod evaluation;
 mod event;
 mod place;
 mod training;

@@ -80,6 +80,8 @@ pub(super) enum Phase {
     BeginEpoch,
     /// A training step.
     Step,
+    /// The next of the tasks so far is evaluated in the middle of one.
+    Within,
     /// The epoch's mean loss is told, the validation loss is judged.
     EndEpoch,
     /// Method and optimizer hear that the task ends.
@@ -139,13 +141,20 @@ impl Place {
             Phase::BeginVisit => (self.epoch == 0, self.batch == 0),
             Phase::BeginEpoch => (self.epoch <= last_epoch, true),
             Phase::Step => (self.epoch <= last_epoch, self.batch < batches),
+            Phase::Within => (
+                self.epoch <= last_epoch && config.evaluates_after(self.step),
+                (1..=batches).contains(&self.batch),
+            ),
             Phase::EndEpoch => (self.epoch <= last_epoch, self.batch == batches),
             Phase::EndVisit | Phase::Evaluate => (self.epoch <= config.epochs, true),
             Phase::Finished => return Some("its phase"),
         };
         let evaluated = self.accuracies.len();
         let evaluating = match self.phase {
-            Phase::Evaluate => evaluated <= visit.task(tasks),
+            Phase::Evaluate if config.evaluate_future => evaluated < tasks,
+            Phase::Evaluate | Phase::Within => evaluated <= visit.task(tasks),
+            // Before training.
+            Phase::BeginVisit if config.evaluate_future && self.visit == 0 => evaluated <= tasks,
             _ => evaluated == 0,
         };
         if !(epoch && batch) {

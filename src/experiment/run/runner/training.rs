@@ -20,21 +20,24 @@ use crate::experiment::run::result::{
     AlphaResult, Cost, InitialWeights, RunResult, SCHEMA, TaskClasses,
 };
 use crate::method::{Method, Slot, Step, TaskEnd, gather};
-use crate::metrics::{Metrics, TaskMatrix};
-use crate::model::{Learner, LearnerError, describe_weights, evaluate};
+use crate::metrics::{Further, Metrics, TaskMatrix, Within};
+use crate::model::{Learner, LearnerError, describe_weights};
 use crate::optim::Optimizer;
 use crate::stream::{Batch, Samples, Task, TaskStream};
-
-/// Images per evaluation batch, as in the released code.
-const EVALUATION_BATCH: usize = 256;
 
 /// What a run has come to, but for what learner, optimizer and method hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Progress {
-    place: Place,
-    accuracy: TaskMatrix,
-    loss: TaskMatrix,
+    pub(super) place: Place,
+    pub(super) accuracy: TaskMatrix,
+    pub(super) loss: TaskMatrix,
+    /// Percent correct on tasks to come: before training, and after every task.
+    #[serde(default)]
+    pub(super) ahead: Vec<Vec<f64>>,
+    /// Evaluations within tasks.
+    #[serde(default)]
+    pub(super) within: Vec<Within>,
     /// Seconds add up over interruptions.
     cost: Cost,
     /// Lines of `events.jsonl` that the run has written.
@@ -50,17 +53,17 @@ pub(super) type Observer<'a> = dyn FnMut(&Event) -> Result<(), RunError> + 'a;
 
 /// A run under way.
 pub(super) struct Run<'a> {
-    config: &'a RunConfig,
-    input: &'a RunInput<'a>,
-    stream: TaskStream,
+    pub(super) config: &'a RunConfig,
+    pub(super) input: &'a RunInput<'a>,
+    pub(super) stream: TaskStream,
     /// What each task is measured on.
-    measured: Vec<Samples>,
-    visits: Vec<Visit>,
-    learner: Box<dyn Learner>,
+    pub(super) measured: Vec<Samples>,
+    pub(super) visits: Vec<Visit>,
+    pub(super) learner: Box<dyn Learner>,
     initial_weights: Option<InitialWeights>,
     optimizer: Box<dyn Optimizer>,
-    method: Box<dyn Method>,
-    progress: Progress,
+    pub(super) method: Box<dyn Method>,
+    pub(super) progress: Progress,
     provenance: Provenance,
     /// When this process began, and the run's seconds before.
     began: (Instant, f64),
@@ -84,6 +87,15 @@ fn seen<'a>(visits: &[Visit], number: usize, tasks: &'a [Task]) -> &'a [Task] {
     let newest = so_far.map(|visit| visit.task(tasks.len())).max();
     let count = newest.map_or(0, |newest| newest + 1);
     tasks.get(..count).unwrap_or(tasks)
+}
+
+/// What comes after a step, and the evaluation after it.
+pub(super) fn next_phase(config: &RunConfig, place: &Place, examples: usize) -> Phase {
+    if place.batch >= config.steps_of(examples) {
+        Phase::EndEpoch
+    } else {
+        Phase::Step
+    }
 }
 
 impl<'a> Run<'a> {
@@ -187,6 +199,16 @@ impl<'a> Run<'a> {
             Schedule::Sequential => place.visit,
             Schedule::Cyclic | Schedule::Joint => 0,
         };
+        let tasks_of_run = tasks.len();
+        let further = Further {
+            within: &progress.within,
+            ..Further::default()
+        };
+        let rows = progress.ahead.iter().enumerate();
+        let odd = |(i, row): (usize, &Vec<f64>)| row.len() + i != tasks_of_run;
+        if further.contradiction(tasks_of_run).is_some() || rows.clone().any(odd) {
+            return Err(contradicts("its further evaluations"));
+        }
         for matrix in [&progress.accuracy, &progress.loss] {
             let sound = TaskMatrix::new(matrix.rows().to_vec()).is_ok();
             if !sound || matrix.rows().len() != evaluated {
@@ -263,9 +285,11 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         match phase {
+            Phase::BeginVisit if self.is_before_training() => self.evaluate_before_training()?,
             Phase::BeginVisit => self.begin_visit(visit)?,
             Phase::BeginEpoch => self.begin_epoch(visit),
             Phase::Step => self.step(visit, observer)?,
+            Phase::Within => self.evaluate_within(visit)?,
             Phase::EndEpoch => self.end_epoch(visit, observer)?,
             Phase::EndVisit => self.end_visit(visit)?,
             Phase::Evaluate => self.evaluate(visit, observer)?,
@@ -273,7 +297,7 @@ impl<'a> Run<'a> {
         }
         let cost = &mut self.progress.cost;
         let seconds = match phase {
-            Phase::Evaluate => &mut cost.eval_s,
+            Phase::Evaluate | Phase::Within => &mut cost.eval_s,
             _ => &mut cost.train_s,
         };
         *seconds += began.elapsed().as_secs_f64();
@@ -372,9 +396,11 @@ impl<'a> Run<'a> {
         place.step = number;
         place.batch += 1;
         place.loss_sum += f64::from(loss);
-        if place.batch >= self.config.steps_of(visit.examples(self.stream.tasks())) {
-            place.phase = Phase::EndEpoch;
-        }
+        place.phase = if self.config.evaluates_after(number) {
+            Phase::Within
+        } else {
+            next_phase(self.config, place, visit.examples(self.stream.tasks()))
+        };
         let event = Event::Step {
             task: t + 1,
             step: cost.steps,
@@ -413,19 +439,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The loss on the task's validation images, where it decides whether training of the task goes on.
-    fn judged_loss(&self, t: usize) -> Result<Option<f64>, RunError> {
-        let task = self.stream.tasks().get(t);
-        let held = task.and_then(|task| task.validation.as_ref());
-        let (Some(held), Some(_)) = (held, self.config.patience) else {
-            return Ok(None);
-        };
-        let threads = self.input.threads;
-        let classifier = self.method.classifier(self.learner.as_ref());
-        let evaluation = evaluate(&*classifier, held, EVALUATION_BATCH, threads)?;
-        Ok(Some(evaluation.loss()))
-    }
-
     fn end_visit(&mut self, visit: Visit) -> Result<(), RunError> {
         if let Visit::Task { t, .. } = visit {
             let tasks = self.stream.tasks();
@@ -445,62 +458,6 @@ impl<'a> Run<'a> {
             self.progress.place = Place::beginning_of(next);
         }
         Ok(())
-    }
-
-    /// Evaluates the next of the tasks up to the present one; after the last the row is complete.
-    fn evaluate(&mut self, visit: Visit, observer: &mut Observer<'_>) -> Result<(), RunError> {
-        let t = visit.task(self.stream.tasks().len());
-        let place = &mut self.progress.place;
-        if let Some(images) = self.measured.get(place.accuracies.len()) {
-            let threads = self.input.threads;
-            let classifier = self.method.classifier(self.learner.as_ref());
-            let evaluation = evaluate(&*classifier, images, EVALUATION_BATCH, threads)?;
-            place.accuracies.push(evaluation.accuracy());
-            place.losses.push(evaluation.loss());
-        }
-        if place.losses.last().is_some_and(|loss| !loss.is_finite()) {
-            return Err(self.test_loss_not_finite(t));
-        }
-        if place.accuracies.len() <= t {
-            return Ok(());
-        }
-        let next = Place::beginning_of(place.visit + 1);
-        let place = std::mem::replace(place, next);
-        if self.progress.place.visit == self.visits.len() {
-            self.progress.place.phase = Phase::Finished;
-        }
-        let (accuracies, losses) = (place.accuracies, place.losses);
-        self.record(&accuracies, &losses)
-            .map_err(|_| self.test_loss_not_finite(t))?;
-        let event = Event::Evaluated {
-            task: t + 1,
-            accuracies,
-            losses,
-        };
-        self.tell(&event, observer)
-    }
-
-    fn record(
-        &mut self,
-        accuracies: &[f64],
-        losses: &[f64],
-    ) -> Result<(), crate::metrics::MatrixError> {
-        if self.config.schedule == Schedule::Sequential {
-            self.progress.accuracy.push(accuracies.to_vec())?;
-            return self.progress.loss.push(losses.to_vec());
-        }
-        self.progress.accuracy = TaskMatrix::only_final(accuracies.to_vec())?;
-        self.progress.loss = TaskMatrix::only_final(losses.to_vec())?;
-        Ok(())
-    }
-
-    fn test_loss_not_finite(&self, t: usize) -> RunError {
-        RunError::NonFinite {
-            task: t + 1,
-            step: 0,
-            what: "the loss on a test set".to_string(),
-            knobs: knobs(self.config, self.config.learning_rate(t)),
-        }
     }
 
     /// The cost so far, over all processes.
@@ -527,7 +484,13 @@ impl<'a> Run<'a> {
         let weights = weights
             .and_then(|file| describe_weights(&file, &about))
             .map_err(LearnerError::from)?;
-        let metrics = Metrics::of(&self.progress.accuracy)
+        let measured_images: Vec<usize> = self.measured.iter().map(Samples::len).collect();
+        let further = Further {
+            images: &measured_images,
+            ahead: &self.progress.ahead,
+            within: &self.progress.within,
+        };
+        let metrics = Metrics::of_all(&self.progress.accuracy, &further)
             .ok_or(RunError::Stream(crate::stream::StreamError::NoTasks))?;
         let result = RunResult {
             schema: SCHEMA,
@@ -536,6 +499,9 @@ impl<'a> Run<'a> {
             metrics,
             accuracy_matrix: self.progress.accuracy,
             loss_matrix: self.progress.loss,
+            measured_images,
+            ahead_matrix: self.progress.ahead,
+            within: self.progress.within,
             initial_weights: self.initial_weights,
             task_classes,
             alpha: self

@@ -35,7 +35,7 @@ pub(in crate::method) static MEMORY_PER_TASK: Setting<Option<usize>> = Setting {
 /// The same in all, in its place.
 pub(in crate::method) static MEMORY_TOTAL: Setting<Option<usize>> = Setting {
     key: "memory_total",
-    doc: "Examples that the memory holds in all, instead of a number a class [200 where a method has no number a class].",
+    doc: "Examples that the memory holds in all, instead of a number a class where the method has one.",
     range: WholeRange::FROM_ONE,
     default: fixed(None),
     only: None,
@@ -45,7 +45,7 @@ pub(in crate::method) static MEMORY_TOTAL: Setting<Option<usize>> = Setting {
 /// The size of a memory that is given in all and in no other way.
 pub(in crate::method) static MEMORY_TOTAL_OF_ALL: Setting<usize> = Setting {
     key: "memory_total",
-    doc: "Examples that the memory holds in all.",
+    doc: "Examples that the memory holds in all, instead of a number a class where the method has one.",
     range: WholeRange::FROM_ONE,
     default: fixed(200),
     only: None,
@@ -65,6 +65,30 @@ pub enum MemoryKind {
 }
 
 crate::choices!(MemoryKind { "reservoir" => Reservoir, "ring" => Ring, "balanced" => Balanced });
+
+/// What all methods say of the setting of a [`MemoryKind`].
+const MEMORY_DOC: &str = "Which examples are remembered: a uniform sample of all (reservoir), the newest of every class (ring), or as \
+                          many of each class (balanced).";
+
+/// The rule, where a method has a reservoir unless told otherwise.
+pub(in crate::method) static MEMORY_RESERVOIR: Setting<MemoryKind> = Setting {
+    key: "memory",
+    doc: MEMORY_DOC,
+    range: (),
+    default: fixed(MemoryKind::Reservoir),
+    only: None,
+    stored: Stored::Unless("reservoir"),
+};
+
+/// The rule, where a method has a ring unless told otherwise.
+pub(in crate::method) static MEMORY_RING: Setting<MemoryKind> = Setting {
+    key: "memory",
+    doc: MEMORY_DOC,
+    range: (),
+    default: fixed(MemoryKind::Ring),
+    only: None,
+    stored: Stored::Unless("ring"),
+};
 
 /// How many examples are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

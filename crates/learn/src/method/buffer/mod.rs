@@ -13,7 +13,10 @@ mod reservoir;
 mod ring;
 
 pub use balanced::Balanced;
-pub(super) use memory::{MEMORY_PER_CLASS, MEMORY_PER_TASK, MEMORY_TOTAL, MEMORY_TOTAL_OF_ALL};
+pub(super) use memory::{
+    MEMORY_PER_CLASS, MEMORY_PER_TASK, MEMORY_RESERVOIR, MEMORY_RING, MEMORY_TOTAL,
+    MEMORY_TOTAL_OF_ALL,
+};
 pub use memory::{Memory, MemoryKind, MemorySize};
 pub(super) use rehearsal::Rehearsal;
 pub use reservoir::{Reservoir, ReservoirRule};
