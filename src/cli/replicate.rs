@@ -15,13 +15,16 @@ use super::printer::Printer;
 use super::run::plan_with_init;
 use super::sweep;
 use crate::experiment::paper::replicate::{
-    PaperStream, ROTATED_MNIST, Replication, Row, all_rows, only, rows,
+    PaperStream, ROTATED_MNIST, Replication, Row, all_rows, neighbours, only, rows,
 };
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::plan::settings::{Plan, PlannedRun};
 use crate::experiment::search::cost::{Costs, Estimate};
 use crate::experiment::search::sweep::{Selection, Sweep};
 use crate::settings::parse_name;
+
+/// What the runs of other programs are called as a whole.
+pub(super) const NEIGHBOURS: &str = "neighbours";
 
 /// A row with its runs.
 struct Planned {
@@ -110,6 +113,14 @@ fn grid_search(args: &ReplicateArgs, rows: &[Row]) -> Result<Option<Sweep>, CliE
 }
 
 fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
+    if args.what == NEIGHBOURS {
+        if args.epochs.is_some() {
+            return Err(CliError::Usage(format!(
+                "--epochs has no effect on {NEIGHBOURS}: it is only for baselines and all; leave it out"
+            )));
+        }
+        return Ok(only(neighbours(args.dataset.as_deref())?, &args.only)?);
+    }
     let dataset = match (args.what.as_str(), &args.dataset) {
         ("rotated-mnist", None) => &ROTATED_MNIST,
         (_, None) => {

@@ -5,6 +5,8 @@
 //! known to disagree between the paper, the released scripts and the logs. A row's settings are those *in force* when
 //! the figure was made, under this program's names; where the paper or the scripts state others, they are `stated`.
 //!
+//! `neighbours.json` has rows of the same form that come from runs of other programs for continual learning, on the same data.
+//!
 //! A run matches a row if its whole configuration, seed aside, is what the `released` profile resolves the row's
 //! settings to: nothing that could matter is left out of the comparison.
 
@@ -56,10 +58,10 @@ pub struct LoggedRun {
     pub seed: u64,
     /// Percent.
     pub accuracy: f64,
-    /// Fraction; the maximum over all times.
-    pub forgetting: f64,
-    /// Percent.
-    pub learning_accuracy: f64,
+    /// Fraction; the maximum over all times; absent where it was not measured.
+    pub forgetting: Option<f64>,
+    /// Percent; absent where it was not measured.
+    pub learning_accuracy: Option<f64>,
     /// Average accuracy after each task, percent; empty where the log is not legible.
     pub curve: Vec<f64>,
 }
@@ -144,7 +146,7 @@ impl Row {
     pub fn values(&self, quantity: Quantity) -> Option<Values> {
         if let Some(log) = &self.log {
             let of = |run: &LoggedRun| match quantity {
-                Quantity::Accuracy => run.accuracy,
+                Quantity::Accuracy => Some(run.accuracy),
                 Quantity::Forgetting => run.forgetting,
                 Quantity::LearningAccuracy => run.learning_accuracy,
             };
@@ -155,7 +157,10 @@ impl Row {
             };
             return match log.runs.len() {
                 0 | 1 => summary.map(|figure| Values::Summary(figure, self.n)),
-                _ => Some(Values::Runs(log.runs.iter().map(of).collect())),
+                _ => {
+                    let all: Option<Vec<f64>> = log.runs.iter().map(of).collect();
+                    all.map(Values::Runs)
+                }
             };
         }
         let printed = self.printed.iter().find_map(|p| match quantity {
@@ -183,6 +188,12 @@ impl Row {
         find(self.settings.get("benchmark")?.as_str()?)
     }
 
+    /// All settings that were in force, by key.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.settings.iter();
+        all.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+    }
+
     /// The setting of this key that was in force.
     #[must_use]
     pub fn setting(&self, key: &str) -> Option<&str> {
@@ -203,7 +214,9 @@ impl Row {
                     settings.set(key, value.as_str()?, origin()).ok()?;
                 }
             }
-            settings.set("profile", "released", origin()).ok()?;
+            if !self.settings.contains_key("profile") {
+                settings.set("profile", "released", origin()).ok()?;
+            }
             settings
                 .plan()
                 .ok()?
@@ -251,21 +264,33 @@ struct Entry {
     clippy::expect_used,
     reason = "the file is compiled in, and a test reads it"
 )]
-fn entries() -> &'static [Entry] {
-    static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
-    ENTRIES.get_or_init(|| {
-        let rows: Vec<Row> =
-            serde_json::from_str(include_str!("rows.json")).expect("rows.json is checked");
-        rows.into_iter()
-            .map(|row| Entry {
-                configs: row.configs(),
-                row,
-            })
-            .collect()
-    })
+fn read(text: &str) -> Vec<Entry> {
+    let rows: Vec<Row> = serde_json::from_str(text).expect("the files are checked");
+    rows.into_iter()
+        .map(|row| Entry {
+            configs: row.configs(),
+            row,
+        })
+        .collect()
 }
 
-/// All published rows.
+fn entries() -> &'static [Entry] {
+    static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
+    ENTRIES.get_or_init(|| read(include_str!("rows.json")))
+}
+
+/// What neighbouring programs gave, of which no paper prints anything.
+fn neighbour_entries() -> &'static [Entry] {
+    static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
+    ENTRIES.get_or_init(|| read(include_str!("neighbours.json")))
+}
+
+/// The rows that come from runs of other programs for continual learning on the same data (`tools/make_neighbours.py`).
+pub fn neighbours() -> impl Iterator<Item = &'static Row> {
+    neighbour_entries().iter().map(|entry| &entry.row)
+}
+
+/// All rows of the paper and of its authors' logs.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     entries().iter().map(|entry| &entry.row)
 }
@@ -282,6 +307,7 @@ pub fn matching(config: &RunConfig) -> Vec<(&'static Row, Agreement)> {
     let config = comparable(config);
     entries()
         .iter()
+        .chain(neighbour_entries())
         .filter_map(|entry| {
             let (in_force, stated) = entry.configs.as_ref()?;
             if *in_force == config {

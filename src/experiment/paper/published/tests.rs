@@ -172,3 +172,24 @@ fn replications_match_the_rows_that_they_replicate() {
     }
     assert!(checked > 40, "{checked}");
 }
+
+/// Rows of other programs are runs of this one, each with an accuracy, and each is found again.
+#[test]
+fn neighbours_are_runs_of_this_program() {
+    let mut count = 0;
+    for entry in neighbour_entries() {
+        let name = format!("{} {}", entry.row.dataset, entry.row.label);
+        let (config, _) = entry.configs.as_ref().unwrap_or_else(|| panic!("{name}"));
+        assert!(
+            matches!(entry.row.values(Quantity::Accuracy), Some(Values::Runs(_))),
+            "{name}"
+        );
+        let found = matching(config);
+        assert!(
+            found.iter().any(|(row, _)| row.label == entry.row.label),
+            "{name}"
+        );
+        count += 1;
+    }
+    assert!(count > 30, "{count}");
+}

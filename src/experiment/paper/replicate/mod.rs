@@ -9,8 +9,9 @@ mod corrections;
 
 use std::collections::BTreeSet;
 
+use crate::experiment::paper::published;
 use crate::experiment::paper::released::{Command, ReleasedGrid, UnknownArgument, commands};
-use crate::experiment::plan::settings::{Origin, Plan, SettingError, Settings};
+use crate::experiment::plan::settings::{self, Origin, Plan, SettingError, Settings};
 use crate::settings::Named;
 
 /// A table or figure of the paper that is replicated.
@@ -259,6 +260,48 @@ pub fn rows(
     let mut rows = (what.rows)(stream, epochs)?;
     for row in &mut rows {
         corrections::correct(row, what, stream, epochs);
+    }
+    Ok(rows)
+}
+
+/// The rows of other programs for continual learning, of the program whose name begins so (without regard to case), or all.
+///
+/// # Errors
+/// [`ReplicateError::NoSuchLabel`] if none does.
+pub fn neighbours(program: Option<&str>) -> Result<Vec<Row>, ReplicateError> {
+    let wanted = program.map(str::to_lowercase);
+    let is_wanted = |dataset: &str| {
+        let dataset = dataset.to_lowercase();
+        wanted
+            .as_ref()
+            .is_none_or(|name| dataset.starts_with(name.as_str()))
+    };
+    let of_program = published::neighbours().filter(|row| is_wanted(&row.dataset));
+    let rows: Vec<Row> = of_program
+        .map(|row| Row {
+            label: format!("{}: {}", row.dataset, row.label),
+            source: row.source(),
+            settings: row
+                .settings()
+                .chain([("seeds", "1-5")])
+                .filter_map(|(key, value)| {
+                    let key = settings::keys().find(|known| *known == key)?;
+                    Some((key, value.to_string()))
+                })
+                .collect(),
+            grid: None,
+            notes: row.notes.iter().map(String::as_str).collect(),
+        })
+        .collect();
+    if rows.is_empty() {
+        let mut known: Vec<&str> = published::neighbours()
+            .map(|row| row.dataset.split(',').next().unwrap_or_default())
+            .collect();
+        known.dedup();
+        return Err(ReplicateError::NoSuchLabel {
+            found: program.unwrap_or_default().to_string(),
+            known: known.join(", "),
+        });
     }
     Ok(rows)
 }
