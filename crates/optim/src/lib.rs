@@ -30,7 +30,7 @@ pub use blocks::{Block, Blocks, Dtype, Entry, read_blocks, write_blocks, write_h
 pub use layout::{Layout, TensorSlot};
 pub use module::floats;
 pub use module::{ModuleOptimizer, layout_of, read_gradients, read_parameters, write_parameters};
-pub use naive::{Naive, NaiveKind, SGD};
+pub use naive::{AdaptiveSettings, Naive, NaiveKind, SGD, SecondMoment};
 pub use spec::{Build, OptimizerSpec};
 pub use state::{OptimError, State};
 pub use tag::{
@@ -67,6 +67,25 @@ pub trait Optimizer: Send {
         gradient: &[f32],
         learning_rate: f32,
     ) -> Result<(), OptimError>;
+
+    /// Whether the optimizer wants to see the batch's own gradient beside the one that it steps along.
+    fn wants_raw_gradient(&self) -> bool {
+        false
+    }
+
+    /// As [`Self::step`], with the batch's own gradient, which an optimizer that does not want it passes over.
+    ///
+    /// # Errors
+    /// Those of [`Self::step`].
+    fn step_beside(
+        &mut self,
+        parameters: &mut [f32],
+        gradient: &[f32],
+        _raw: &[f32],
+        learning_rate: f32,
+    ) -> Result<(), OptimError> {
+        self.step(parameters, gradient, learning_rate)
+    }
 
     /// The task ends. TAG freezes its moments into the knowledge base.
     fn end_task(&mut self);

@@ -5,13 +5,34 @@
 //! begins anew with every task, because the code that had it rebuilt the optimizer there.
 
 use super::{Layout, OptimError, Optimizer, OptimizerSpec, State, check_length};
-use crate::settings::{NoSettings, Own, RealRange, SettingsSpec, Stored, fixed, typed};
+use crate::settings::{Own, RealRange, SettingsSpec, Stored, fixed, typed};
 
 crate::settings! {
     /// SGD's settings.
     pub struct SgdSettings {
         /// SGD's momentum; from rest in every task.
         momentum: f64 = fixed(0.0), range RealRange::UNIT, stored Stored::Unless("0");
+    }
+}
+
+crate::choices!(SecondMoment { "changed" => Changed, "raw" => Raw });
+
+/// Which gradient an adaptive optimizer's second moment sees, where a method changes that of the batch (projects it, adds a
+/// penalty's or that of replayed examples).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecondMoment {
+    /// The one that is stepped along, as everywhere.
+    #[default]
+    Changed,
+    /// The batch's own (arXiv 2604.22407): a method that takes a direction out does not make steps along it longer.
+    Raw,
+}
+
+crate::settings! {
+    /// The settings of optimizers with a second moment.
+    pub struct AdaptiveSettings {
+        /// Which gradient the second moment sees: the one that is stepped along, or the batch's own before the method changed it.
+        second_moment: SecondMoment = fixed(SecondMoment::Changed), stored Stored::Unless("changed");
     }
 }
 
@@ -41,7 +62,7 @@ pub(super) static RMSPROP: OptimizerSpec = OptimizerSpec {
     paper_name: "RMSProp",
     description: "RMSProp with PyTorch's defaults; state kept across tasks.",
     source: "Tieleman and Hinton, 2012",
-    settings: SettingsSpec::inline::<NoSettings>(),
+    settings: SettingsSpec::inline::<AdaptiveSettings>(),
     remembers_tasks: false,
     state_bytes: |_, layout, _| size_of::<f32>() * layout.len(),
     build: |own, layout| naive(NaiveKind::RmsProp, own, layout),
@@ -53,7 +74,7 @@ pub(super) static ADAGRAD: OptimizerSpec = OptimizerSpec {
     paper_name: "Adagrad",
     description: "Adagrad with PyTorch's defaults; state kept across tasks.",
     source: "Duchi et al., JMLR 2011",
-    settings: SettingsSpec::inline::<NoSettings>(),
+    settings: SettingsSpec::inline::<AdaptiveSettings>(),
     remembers_tasks: false,
     state_bytes: |_, layout, _| size_of::<f32>() * layout.len(),
     build: |own, layout| naive(NaiveKind::Adagrad, own, layout),
@@ -65,15 +86,16 @@ pub(super) static ADAM: OptimizerSpec = OptimizerSpec {
     paper_name: "Adam",
     description: "Adam with PyTorch's defaults; state kept across tasks.",
     source: "Kingma and Ba, ICLR 2015",
-    settings: SettingsSpec::inline::<NoSettings>(),
+    settings: SettingsSpec::inline::<AdaptiveSettings>(),
     remembers_tasks: false,
     state_bytes: |_, layout, _| 2 * size_of::<f32>() * layout.len(),
     build: |own, layout| naive(NaiveKind::Adam, own, layout),
 };
 
 fn naive(kind: NaiveKind, own: &Own, layout: &Layout) -> Result<Box<dyn Optimizer>, OptimError> {
-    typed::<NoSettings>(own)?;
-    Ok(Box::new(Naive::new(kind, layout.len())))
+    let mut naive = Naive::new(kind, layout.len());
+    naive.second_moment = typed::<AdaptiveSettings>(own)?.second_moment;
+    Ok(Box::new(naive))
 }
 
 /// Which update, with its hyper-parameters fixed to PyTorch's defaults.
@@ -106,6 +128,7 @@ pub struct Naive {
     kind: NaiveKind,
     parameters: usize,
     momentum: f32,
+    second_moment: SecondMoment,
     steps: usize,
     first: Vec<f32>,
     second: Vec<f32>,
@@ -129,6 +152,7 @@ impl Naive {
             kind,
             parameters,
             momentum: 0.0,
+            second_moment: SecondMoment::Changed,
             steps: 0,
             first,
             second,
@@ -169,8 +193,23 @@ impl Optimizer for Naive {
         gradient: &[f32],
         learning_rate: f32,
     ) -> Result<(), OptimError> {
+        self.step_beside(parameters, gradient, gradient, learning_rate)
+    }
+
+    fn wants_raw_gradient(&self) -> bool {
+        self.second_moment == SecondMoment::Raw
+    }
+
+    fn step_beside(
+        &mut self,
+        parameters: &mut [f32],
+        gradient: &[f32],
+        raw: &[f32],
+        learning_rate: f32,
+    ) -> Result<(), OptimError> {
         check_length("the parameter vector", parameters.len(), self.parameters)?;
         check_length("the gradient", gradient.len(), self.parameters)?;
+        check_length("the batch's gradient", raw.len(), self.parameters)?;
         self.steps += 1;
         let lr = learning_rate;
         let pairs = parameters.iter_mut().zip(gradient);
@@ -187,14 +226,14 @@ impl Optimizer for Naive {
                 }
             }
             NaiveKind::RmsProp => {
-                for ((p, g), v) in pairs.zip(&mut self.second) {
-                    *v = 0.99 * *v + 0.01 * g * g;
+                for (((p, g), r), v) in pairs.zip(raw).zip(&mut self.second) {
+                    *v = 0.99 * *v + 0.01 * r * r;
                     *p -= lr * g / (v.sqrt() + 1e-8);
                 }
             }
             NaiveKind::Adagrad => {
-                for ((p, g), v) in pairs.zip(&mut self.second) {
-                    *v += g * g;
+                for (((p, g), r), v) in pairs.zip(raw).zip(&mut self.second) {
+                    *v += r * r;
                     *p -= lr * g / (v.sqrt() + 1e-10);
                 }
             }
@@ -202,9 +241,10 @@ impl Optimizer for Naive {
                 let exponent = i32::try_from(self.steps).unwrap_or(i32::MAX);
                 let step_size = (f64::from(lr) / (1.0 - 0.9_f64.powi(exponent))) as f32;
                 let root_correction = (1.0 - 0.999_f64.powi(exponent)).sqrt() as f32;
-                for (((p, g), m), v) in pairs.zip(&mut self.first).zip(&mut self.second) {
+                let moments = self.first.iter_mut().zip(&mut self.second);
+                for (((p, g), r), (m, v)) in pairs.zip(raw).zip(moments) {
                     *m = 0.9 * *m + 0.1 * g;
-                    *v = 0.999 * *v + 0.001 * g * g;
+                    *v = 0.999 * *v + 0.001 * r * r;
                     *p -= step_size * *m / (v.sqrt() / root_correction + 1e-8);
                 }
             }
@@ -238,6 +278,33 @@ impl Optimizer for Naive {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// RMSProp's first step by hand: the numerator is the changed gradient's, the root the batch's own.
+    #[test]
+    fn the_second_moment_may_see_the_batch_alone() {
+        for (kind, root) in [(NaiveKind::RmsProp, 0.1_f32), (NaiveKind::Adagrad, 1.0)] {
+            let mut naive = Naive::new(kind, 2);
+            let mut theta = [1.0, 1.0];
+            let (changed, raw) = ([0.5, 0.0], [2.0, 4.0]);
+            naive.step_beside(&mut theta, &changed, &raw, 0.1).unwrap();
+            let first = 1.0 - 0.1 * 0.5 / (root * 2.0);
+            assert!(
+                (theta[0] - first).abs() < 1e-6 && theta[1] == 1.0,
+                "{theta:?}"
+            );
+            assert!((naive.second[1] - (root * 4.0).powi(2)).abs() < 1e-5);
+        }
+        let (mut one, mut other) = ([0.3, -0.2], [0.3, -0.2]);
+        let mut adam = [
+            Naive::new(NaiveKind::Adam, 2),
+            Naive::new(NaiveKind::Adam, 2),
+        ];
+        adam[0].step(&mut one, &[0.5, 0.1], 0.01).unwrap();
+        adam[1]
+            .step_beside(&mut other, &[0.5, 0.1], &[0.5, 0.1], 0.01)
+            .unwrap();
+        assert_eq!(one, other);
+    }
 
     const KINDS: [NaiveKind; 4] = [
         NaiveKind::Sgd,

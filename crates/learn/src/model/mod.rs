@@ -19,6 +19,7 @@ mod resnet;
 mod resnet18;
 mod resnet_kernels;
 mod spec;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -36,6 +37,7 @@ pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
 pub use spec::{DropoutSetting, InitialValues, ModelContext, ModelSpec};
+pub use tap::Tap;
 pub use weights::{
     Fitted, FloatTensor, Weights, WeightsError, describe_weights, fit_weights, read_weights,
 };

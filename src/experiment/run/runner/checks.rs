@@ -59,6 +59,17 @@ pub(super) fn check_batches(
     Ok(())
 }
 
+/// A method that never passes the batch by itself, where an optimizer wants the batch's own gradient.
+pub(super) fn no_raw_gradient(config: &RunConfig) -> SettingError {
+    SettingError::Conflict {
+        key: "second_moment",
+        problem: format!(
+            "{} with these settings has no gradient of the batch alone for the second moment to see: leave it at changed",
+            config.method.name
+        ),
+    }
+}
+
 /// What may be too large in a run that diverges, the likeliest first: weights of the method and TAG's b above their usual
 /// value, then the learning rate, then those that are as usual. A rate so small that it changes nothing is no suspect
 /// while there is another.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::build::{build_method, build_optimizer, start_learner};
-use super::checks::{check_batches, knobs};
+use super::checks::{check_batches, knobs, no_raw_gradient};
 use super::place::{Phase, Place, Visit, visits};
 use super::{Event, Outcome, RunInput};
 use crate::experiment::RunError;
@@ -21,7 +21,7 @@ use crate::experiment::run::result::{
 };
 use crate::method::{Method, Slot, Step, TaskEnd, gather};
 use crate::metrics::{Further, Metrics, TaskMatrix, Within};
-use crate::model::{Learner, LearnerError, describe_weights};
+use crate::model::{Learner, LearnerError, Tap, describe_weights};
 use crate::optim::Optimizer;
 use crate::stream::{Batch, Samples, Task, TaskStream};
 
@@ -70,6 +70,8 @@ pub(super) struct Run<'a> {
     /// The present epoch's order, made anew whenever it is of another place.
     order: Option<((usize, usize), Vec<Slot>)>,
     gradient: Vec<f32>,
+    /// The batch's own gradient, for optimizers that want it.
+    raw: Vec<f32>,
 }
 
 /// The images on which a task's accuracy is measured.
@@ -132,6 +134,7 @@ impl<'a> Run<'a> {
             began,
             order: None,
             gradient: Vec::new(),
+            raw: Vec::new(),
         };
         run.arrive();
         Ok(run)
@@ -372,16 +375,28 @@ impl<'a> Run<'a> {
             batch: &batch,
             learning_rate: lr,
         };
-        let gradient = &mut self.gradient;
-        let loss = self
-            .method
-            .gradient(self.learner.as_mut(), &step, gradient)?;
+        let (gradient, raw) = (&mut self.gradient, &mut self.raw);
+        let loss = if self.optimizer.wants_raw_gradient() {
+            let mut tap = Tap::new(self.learner.as_mut(), &batch, raw);
+            let loss = self.method.gradient(&mut tap, &step, gradient)?;
+            if !tap.heard() {
+                return Err(no_raw_gradient(self.config).into());
+            }
+            loss
+        } else {
+            self.method
+                .gradient(self.learner.as_mut(), &step, gradient)?
+        };
         if !loss.is_finite() {
             return Err(not_finite("the loss".to_string()));
         }
         let optimizer = &mut self.optimizer;
-        self.learner
-            .update(&mut |theta| optimizer.step(theta, gradient, lr as f32))?;
+        self.learner.update(&mut |theta| {
+            if optimizer.wants_raw_gradient() {
+                return optimizer.step_beside(theta, gradient, raw, lr as f32);
+            }
+            optimizer.step(theta, gradient, lr as f32)
+        })?;
         if let Some(slot) = self
             .learner
             .layout()

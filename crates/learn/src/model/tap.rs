@@ -1,0 +1,103 @@
+//! A learner with somebody listening: the batch's own gradient, whatever a method makes of it.
+//!
+//! Owns the one way in which an optimizer hears of the gradient before the method changed it. A method passes batches and
+//! gradients as always; the tap notes the gradient of the first backward pass of the batch in question.
+
+use super::weights::FloatTensor;
+use super::{Classifier, Counters, Learner, LearnerError, Logits, Mode, Wanted};
+use crate::optim::{Layout, OptimError};
+use crate::stream::Batch;
+
+/// Passes everything on to a learner and notes the gradient of one batch.
+pub struct Tap<'a> {
+    inner: &'a mut dyn Learner,
+    /// Where the batch lies that is listened for: methods get it by reference, and nobody else has it.
+    place: usize,
+    open: bool,
+    heard: bool,
+    gradient: &'a mut Vec<f32>,
+}
+
+impl<'a> Tap<'a> {
+    /// Listens for the gradient of `batch`, which replaces what `gradient` held.
+    pub fn new(inner: &'a mut dyn Learner, batch: &Batch, gradient: &'a mut Vec<f32>) -> Self {
+        Self {
+            inner,
+            place: std::ptr::from_ref(batch).addr(),
+            open: false,
+            heard: false,
+            gradient,
+        }
+    }
+
+    /// Whether the batch passed forward and backward by itself.
+    #[must_use]
+    pub fn heard(&self) -> bool {
+        self.heard
+    }
+}
+
+impl Learner for Tap<'_> {
+    fn layout(&self) -> &Layout {
+        self.inner.layout()
+    }
+
+    fn parameters(&self) -> &[f32] {
+        self.inner.parameters()
+    }
+
+    fn update(
+        &mut self,
+        change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
+    ) -> Result<(), LearnerError> {
+        self.inner.update(change)
+    }
+
+    fn forward<'b>(
+        &'b mut self,
+        batch: &'b Batch,
+        mode: Mode,
+        wanted: Wanted,
+    ) -> Result<Logits<'b>, LearnerError> {
+        let own = std::ptr::from_ref(batch).addr() == self.place;
+        self.open = own && mode == Mode::Train && !self.heard;
+        self.inner.forward(batch, mode, wanted)
+    }
+
+    fn features(&mut self) -> Result<&[f32], LearnerError> {
+        self.inner.features()
+    }
+
+    fn backward(&mut self, d_logits: &[f32], gradient: &mut Vec<f32>) -> Result<(), LearnerError> {
+        self.inner.backward(d_logits, gradient)?;
+        if std::mem::take(&mut self.open) {
+            self.gradient.clone_from(gradient);
+            self.heard = true;
+        }
+        Ok(())
+    }
+
+    fn frozen(&self) -> Box<dyn Classifier> {
+        self.inner.frozen()
+    }
+
+    fn tensors(&self) -> Vec<FloatTensor> {
+        self.inner.tensors()
+    }
+
+    fn set_tensors(&mut self, values: Vec<Vec<f32>>) {
+        self.inner.set_tensors(values);
+    }
+
+    fn counters(&self) -> Counters {
+        self.inner.counters()
+    }
+
+    fn set_counters(&mut self, counters: Counters) {
+        self.inner.set_counters(counters);
+    }
+
+    fn idle_norms(&self) -> &'static [(&'static str, usize)] {
+        self.inner.idle_norms()
+    }
+}
