@@ -7,7 +7,7 @@ use tagcl::experiment::plan::config::RunConfig;
 use tagcl::experiment::plan::settings::{Origin, Settings};
 use tagcl::experiment::run::result::RunResult;
 use tagcl::experiment::run::runner::{RunInput, SharedData, train};
-use tagcl::method::{Ewc, EwcConfig, Fisher, Penalty, project};
+use tagcl::method::{Ewc, EwcConfig, Fisher, FisherLabels, Penalty, project};
 use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, Tag, TagConfig};
 use tagcl::seed::Seeds;
 
@@ -51,6 +51,7 @@ fn ewc_charges_as_the_golden_case() {
             lambda: golden["lambda"].as_f64().unwrap(),
             fisher: Fisher::Corrected,
             fisher_samples: 1,
+            fisher_labels: FisherLabels::True,
             penalty,
         };
         let (fisher, anchor) = (floats(&golden["fisher"]), floats(&golden["anchor"]));
@@ -68,6 +69,7 @@ fn the_released_penalty_is_cut_to_the_norm_100() {
         lambda: 1e4,
         fisher: Fisher::Released,
         fisher_samples: 1,
+        fisher_labels: FisherLabels::True,
         penalty,
     };
     let norm = |penalty| {

@@ -7,7 +7,8 @@
 //!
 //! Numbered departures (settings of their own, set by the profile):
 //! 1. [`Fisher::Corrected`] is the empirical Fisher: the true labels' squared gradients, example by example, over
-//!    `fisher_samples` training examples of the task, in evaluation mode. Kirkpatrick et al. draw labels from the model.
+//!    `fisher_samples` training examples of the task, in evaluation mode. Kirkpatrick et al. draw labels from the model:
+//!    `fisher_labels = sampled`.
 //! 2. [`Fisher::Released`] is what the released TAG code computes: the square of the *mean* gradient over one batch,
 //!    with the *next* task's head competing against labels outside of it, and the running average
 //!    `F ← (F + t f) / (t + 1)` (t = 1, 2, ...) around the newest parameters only.
@@ -16,12 +17,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fisher::{Estimate, FISHER_LABELS, FISHER_SAMPLES, FisherLabels};
+use super::quadratic::Quadratic;
 use super::{Method, MethodSpec, Passes, Step, TaskEnd, batch_gradient, dot};
-use crate::model::{Learner, LearnerError, Mode, Wanted, competing_cross_entropy};
+use crate::model::{Learner, LearnerError};
 use crate::optim::State;
 use crate::seed::Seeds;
-use crate::settings::{RealRange, SettingsSpec, WholeRange, by_profile, fixed, typed};
-use crate::stream::{Batch, Classes, Task};
+use crate::settings::{RealRange, Setting, SettingsSpec, Stored, by_profile, fixed, typed};
+use crate::stream::Task;
 
 /// How the importance of parameters is estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,15 +51,27 @@ pub enum Penalty {
 crate::choices!(Fisher { "corrected" => Corrected, "released" => Released });
 crate::choices!(Penalty { "half" => Half, "released" => Released });
 
+/// The weight of EWC's penalty, online or not.
+pub(super) static LAMBDA: Setting<f64> = Setting {
+    key: "lambda",
+    doc: "EWC's weight of the penalty, λ.",
+    range: RealRange::FROM_ZERO,
+    default: fixed(1.0),
+    only: None,
+    stored: Stored::Plain,
+};
+
 crate::settings! {
     /// EWC's settings.
     pub struct EwcConfig {
         /// EWC's weight of the penalty, λ.
-        lambda: f64 = fixed(1.0), range RealRange::FROM_ZERO;
+        lambda: f64 as LAMBDA;
         /// EWC's estimate of importance: mended, or as released.
         fisher: Fisher = by_profile(Fisher::Corrected, Fisher::Released);
         /// Training examples of a task that EWC's estimate uses (all, if it has fewer).
-        fisher_samples: usize = fixed(200), range WholeRange::FROM_ONE;
+        fisher_samples: usize as FISHER_SAMPLES;
+        /// Labels of the estimate.
+        fisher_labels: FisherLabels as FISHER_LABELS;
         /// EWC's penalty: half (½λ, as published), released (λ, gradient cut to norm 100).
         penalty: Penalty = by_profile(Penalty::Half, Penalty::Released);
     }
@@ -80,18 +95,14 @@ pub(super) static EWC: MethodSpec = MethodSpec {
 
 /// Largest norm of the released penalty's gradient.
 const CLIP: f64 = 100.0;
-/// Examples that the released Fisher's gradient passes through the network at a time; the mean does not depend on it.
-const CHUNK: usize = 20;
 
 /// The method.
 #[derive(Clone, Debug)]
 pub struct Ewc {
     config: EwcConfig,
     seeds: Seeds,
-    /// Importance of every parameter; empty until a task has ended.
-    fisher: Vec<f32>,
-    /// The parameters to stay near; empty until a task has ended.
-    anchor: Vec<f32>,
+    /// Empty until a task has ended.
+    past: Quadratic,
 }
 
 impl Ewc {
@@ -101,8 +112,7 @@ impl Ewc {
         Self {
             config,
             seeds,
-            fisher: Vec::new(),
-            anchor: Vec::new(),
+            past: Quadratic::default(),
         }
     }
 
@@ -112,35 +122,29 @@ impl Ewc {
         Self {
             config,
             seeds,
-            fisher,
-            anchor,
+            past: Quadratic {
+                importance: fisher,
+                anchor,
+            },
         }
     }
 
     /// Importance of every parameter; empty until a task has ended.
     #[must_use]
     pub fn fisher(&self) -> &[f32] {
-        &self.fisher
+        &self.past.importance
     }
 
     /// The penalty at these parameters, up to a constant where several tasks are summed; 0 before a task has ended.
     #[must_use]
     pub fn penalty(&self, parameters: &[f32]) -> f64 {
-        let terms = parameters.iter().zip(&self.anchor).zip(&self.fisher);
-        let sum: f64 = terms
-            .map(|((x, a), f)| f64::from(*f) * (f64::from(*x) - f64::from(*a)).powi(2))
-            .sum();
-        0.5 * self.slope() * sum
+        self.past.value(self.slope(), parameters)
     }
 
     /// Gradient of the penalty, as it is added to the batch's; empty before a task has ended.
     #[must_use]
     pub fn penalty_gradient(&self, parameters: &[f32]) -> Vec<f32> {
-        let slope = self.slope();
-        let terms = parameters.iter().zip(&self.anchor).zip(&self.fisher);
-        let mut gradient: Vec<f32> = terms
-            .map(|((x, a), f)| (slope * f64::from(*f) * (f64::from(*x) - f64::from(*a))) as f32)
-            .collect();
+        let mut gradient = self.past.gradient(self.slope(), parameters);
         if self.config.penalty == Penalty::Released {
             // `clip_grad_norm_` of PyTorch, with its 1e-6.
             let factor = CLIP / (dot(&gradient, &gradient).sqrt() + 1e-6);
@@ -161,71 +165,13 @@ impl Ewc {
         }
     }
 
-    /// Positions of the training examples that task `t`'s importance is estimated from.
-    fn sample(&self, t: usize, task: &Task) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..task.train.len()).collect();
-        self.seeds
-            .stream(&format!("fisher/{t}"))
-            .shuffle(&mut order);
-        order.truncate(self.config.fisher_samples);
-        order
-    }
-
-    /// Squared gradient of the mean loss with the next task's classes competing.
-    fn released_fisher(
-        &self,
-        t: usize,
-        task: &Task,
-        next: &Classes,
-        learner: &mut dyn Learner,
-    ) -> Result<Vec<f32>, LearnerError> {
-        let sample = self.sample(t, task);
-        let mut mean = vec![0.0_f64; learner.layout().len()];
-        let (all, mut gradient) = (sample.len() as f64, Vec::new());
-        for positions in sample.chunks(CHUNK) {
-            let batch = task.train.batch(positions);
-            let competing = vec![next.clone(); batch.len()];
-            evaluation_gradient(learner, &batch, &competing, &mut gradient)?;
-            let share = batch.len() as f64 / all;
-            for (mean, g) in mean.iter_mut().zip(&gradient) {
-                *mean += share * f64::from(*g);
-            }
+    fn estimate(&self) -> Estimate {
+        Estimate {
+            samples: self.config.fisher_samples,
+            labels: self.config.fisher_labels,
+            seeds: self.seeds,
         }
-        Ok(mean.into_iter().map(|g| (g * g) as f32).collect())
     }
-
-    /// Mean over examples of the squared gradient, with the task's own classes competing.
-    fn corrected_fisher(
-        &self,
-        t: usize,
-        task: &Task,
-        learner: &mut dyn Learner,
-    ) -> Result<Vec<f32>, LearnerError> {
-        let sample = self.sample(t, task);
-        let mut sum = vec![0.0_f64; learner.layout().len()];
-        let mut gradient = Vec::new();
-        for &position in &sample {
-            let batch = task.train.batch(&[position]);
-            evaluation_gradient(learner, &batch, &batch.competing, &mut gradient)?;
-            for (sum, g) in sum.iter_mut().zip(&gradient) {
-                *sum += f64::from(*g).powi(2);
-            }
-        }
-        let all = sample.len().max(1) as f64;
-        Ok(sum.into_iter().map(|s| (s / all) as f32).collect())
-    }
-}
-
-/// Gradient of a batch's mean cross-entropy in evaluation mode among these classes, which labels may lie outside of.
-fn evaluation_gradient(
-    learner: &mut dyn Learner,
-    batch: &Batch,
-    competing: &[Classes],
-    gradient: &mut Vec<f32>,
-) -> Result<(), LearnerError> {
-    let logits = learner.forward(batch, Mode::Evaluate, Wanted::All)?;
-    let (_, d_logits) = competing_cross_entropy(logits, &batch.labels, competing)?;
-    learner.backward(&d_logits, gradient)
 }
 
 impl Method for Ewc {
@@ -254,36 +200,32 @@ impl Method for Ewc {
             return Ok(());
         };
         let new = match self.config.fisher {
-            Fisher::Released => self.released_fisher(t, task, next, learner)?,
-            Fisher::Corrected => self.corrected_fisher(t, task, learner)?,
+            Fisher::Released => self.estimate().as_released(t, task, next, learner)?,
+            Fisher::Corrected => self.estimate().of_examples(t, task, learner)?,
         };
         let parameters = learner.parameters();
-        if self.fisher.is_empty() {
-            self.fisher = vec![0.0; new.len()];
-            self.anchor = parameters.to_vec();
+        if self.past.importance.is_empty() {
+            self.past.put(vec![0.0; new.len()], parameters);
         }
         let number = (t + 1) as f64;
-        for (i, new) in new.into_iter().enumerate() {
-            let (old, new) = (f64::from(self.fisher[i]), f64::from(new));
-            let (anchor, here) = (f64::from(self.anchor[i]), f64::from(parameters[i]));
-            let (fisher, anchor) = match self.config.fisher {
+        let past = self.past.importance.iter_mut().zip(&mut self.past.anchor);
+        for (((fisher, anchor), new), here) in past.zip(new).zip(parameters) {
+            let (old, new) = (f64::from(*fisher), f64::from(new));
+            let (there, here) = (f64::from(*anchor), f64::from(*here));
+            let (sum, middle) = match self.config.fisher {
                 Fisher::Released => ((old + number * new) / (number + 1.0), here),
                 Fisher::Corrected if old + new > 0.0 => {
-                    (old + new, (old * anchor + new * here) / (old + new))
+                    (old + new, (old * there + new * here) / (old + new))
                 }
                 Fisher::Corrected => (0.0, here),
             };
-            self.fisher[i] = fisher as f32;
-            self.anchor[i] = anchor as f32;
+            (*fisher, *anchor) = (sum as f32, middle as f32);
         }
         Ok(())
     }
 
     fn state(&self) -> State<'_> {
-        let mut state = State::new("ewc").with_counter("values", self.fisher.len());
-        state.put("fisher", self.fisher.as_slice());
-        state.put("anchor", self.anchor.as_slice());
-        state
+        self.past.with_state(State::new("ewc"), "fisher")
     }
 
     fn restore(
@@ -293,17 +235,11 @@ impl Method for Ewc {
         learner: &mut dyn Learner,
     ) -> Result<(), LearnerError> {
         state.expect_kind("ewc")?;
-        // Empty until a task has ended.
-        let len = match state.counter("values")? {
-            0 => 0,
-            _ => learner.layout().len(),
-        };
-        let (fisher, anchor) = (state.take("fisher", len)?, state.take("anchor", len)?);
-        (self.fisher, self.anchor) = (fisher, anchor);
+        self.past = Quadratic::restored(&mut state, "fisher", learner.layout().len())?;
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        (self.fisher.capacity() + self.anchor.capacity()) * size_of::<f32>()
+        self.past.bytes()
     }
 }

@@ -9,6 +9,8 @@
 //! |---|---|---|
 //! | [`Plain`] | of the batch | |
 //! | [`Ewc`] | of the batch plus a quadratic penalty around the earlier tasks' parameters | Kirkpatrick et al. 2017 |
+//! | [`OnlineEwc`] | as EWC, with one running importance and one anchor | Schwarz et al. 2018 |
+//! | [`Si`] | of the batch plus a quadratic penalty for what made the loss fall | Zenke et al. 2017 |
 //! | [`Agem`] | of the batch, projected where it opposes that of remembered examples | Chaudhry et al. 2019a |
 //! | [`Er`] | of the batch plus that of replayed examples | Chaudhry et al. 2019b |
 //! | [`Der`] | of the batch plus those of the distance to remembered logits and of remembered labels | Buzzega et al. 2020 |
@@ -27,12 +29,19 @@ mod der;
 mod er;
 mod er_ace;
 mod ewc;
+mod fisher;
 mod gdumb;
 mod gem;
 mod icarl;
 mod mir;
+mod online_ewc;
+mod path;
 mod plain;
+mod quadratic;
+mod si;
 mod spec;
+#[cfg(test)]
+mod testing;
 
 pub use agem::{Agem, AgemConfig, project};
 pub use buffer::{
@@ -42,17 +51,22 @@ pub use der::{Der, DerConfig};
 pub use er::{Er, ErConfig, ReplayLoss};
 pub use er_ace::{ErAce, ErAceConfig};
 pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
+pub use fisher::FisherLabels;
 pub use gdumb::{Gdumb, GdumbConfig};
 pub use gem::{Gem, GemConfig, project_onto_all};
 pub use icarl::{Icarl, IcarlConfig};
 pub use mir::{Mir, MirConfig};
+pub use online_ewc::{OnlineEwc, OnlineEwcConfig};
 pub use plain::{PLAIN, Plain, batch_gradient};
+pub use si::{Si, SiConfig};
 pub use spec::{Build, MethodContext, MethodSpec, Passes};
 
 /// Every method of the program, in the order in which they are listed.
 pub static METHODS: &[&MethodSpec] = &[
     &plain::PLAIN,
     &ewc::EWC,
+    &online_ewc::ONLINE_EWC,
+    &si::SI,
     &agem::AGEM,
     &er::ER,
     &der::DER,

@@ -52,25 +52,37 @@ fn outside_mask(classes: usize, competing: &[Classes], device: &Device) -> Tenso
     Tensor::from_data(TensorData::new(mask, [competing.len(), classes]), device)
 }
 
+/// The competing class with the highest logit; `None` without classes, or with some that `logits` does not have.
+///
+/// Ties go to the lower class, as `argmax` does in PyTorch.
+#[must_use]
+pub fn likeliest(logits: &[f32], competing: &Classes) -> Option<usize> {
+    if competing.end() > logits.len() {
+        return None;
+    }
+    let mut classes = competing.iter();
+    let mut best = classes.next()?;
+    for class in classes {
+        if logits[class] > logits[best] {
+            best = class;
+        }
+    }
+    Some(best)
+}
+
 /// Cross-entropy of one example and whether its label has the highest logit of the competing classes.
 ///
-/// Ties go to the lower class, as `argmax` does in PyTorch. A label that does not compete, or classes that `logits` does
-/// not have, count as wrong, at an infinite loss.
+/// Ties are broken as by [`likeliest`]. A label that does not compete, or classes that `logits` does not have, count as
+/// wrong, at an infinite loss.
 #[must_use]
 pub fn judge(logits: &[f32], label: usize, competing: &Classes) -> (f64, bool) {
     let wrong = (f64::INFINITY, false);
     if competing.end() > logits.len() || !competing.contains(label) {
         return wrong;
     }
-    let mut classes = competing.iter();
-    let Some(mut best) = classes.next() else {
+    let Some(best) = likeliest(logits, competing) else {
         return wrong;
     };
-    for class in classes {
-        if logits[class] > logits[best] {
-            best = class;
-        }
-    }
     let max = f64::from(logits[best]);
     let powers = competing.iter().map(|c| (f64::from(logits[c]) - max).exp());
     let sum: f64 = powers.sum();

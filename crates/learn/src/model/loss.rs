@@ -144,6 +144,73 @@ fn mean_over_classes(
     Ok(((sum / count.max(1) as f64) as f32, gradient))
 }
 
+/// Mean squared length of the vectors of the competing classes' logits, and its gradient at the logits.
+///
+/// # Shapes
+/// `competing`: one an example; output: a number, `[batch, classes]`.
+///
+/// # Errors
+/// [`LearnerError::Length`], [`LearnerError::Classes`] and [`LearnerError::NotWanted`] for what does not fit the logits.
+pub fn squared_length(
+    logits: Logits<'_>,
+    competing: &[Classes],
+) -> Result<(f32, Vec<f32>), LearnerError> {
+    check(logits, competing)?;
+    let mut gradient = vec![0.0; logits.values().len()];
+    let mut sum = 0.0_f64;
+    let all = competing.len().max(1);
+    let slope = 2.0 / all as f32;
+    let rows = gradient.chunks_exact_mut(logits.classes().max(1));
+    for ((row, gradient), classes) in logits.rows().zip(rows).zip(competing) {
+        for class in classes.iter() {
+            sum += f64::from(row[class]).powi(2);
+            gradient[class] = slope * row[class];
+        }
+    }
+    Ok(((sum / all as f64) as f32, gradient))
+}
+
+/// Mean cross-entropy between the softmax of a teacher's logits and that of the logits, both divided by the temperature T and
+/// each example's among its competing classes, in nats, and its gradient at the logits: the difference of the two softmaxes,
+/// over T and the number of examples.
+///
+/// # Shapes
+/// `teacher`: as the logits; `competing`: one an example; output: a number, `[batch, classes]`.
+///
+/// # Errors
+/// [`LearnerError::Length`], [`LearnerError::Classes`] and [`LearnerError::NotWanted`] for what does not fit the logits or the
+/// teacher's.
+pub fn distillation(
+    logits: Logits<'_>,
+    teacher: Logits<'_>,
+    competing: &[Classes],
+    temperature: f32,
+) -> Result<(f32, Vec<f32>), LearnerError> {
+    one_each("a teacher's rows", teacher.rows().len(), logits)?;
+    check(logits, competing)?;
+    check(teacher, competing)?;
+    let mut gradient = vec![0.0; logits.values().len()];
+    let mut target = vec![0.0; teacher.classes()];
+    let mut loss = 0.0_f64;
+    let all = competing.len().max(1) as f32;
+    let scale = 1.0 / (temperature * all);
+    let rows = gradient.chunks_exact_mut(logits.classes().max(1));
+    let rows = logits.rows().zip(teacher.rows()).zip(rows).zip(competing);
+    for (((row, teacher), gradient), classes) in rows {
+        let [row, teacher] = [row, teacher].map(|row| -> Vec<f32> {
+            // Of the other classes nothing is known: their places may hold anything.
+            row.iter().map(|z| z / temperature).collect()
+        });
+        log_softmax(&teacher, 0.0, classes, &mut target);
+        loss -= f64::from(log_softmax(&row, 0.0, classes, gradient));
+        for class in classes.iter() {
+            loss -= f64::from(target[class] * row[class]);
+            gradient[class] = (gradient[class] - target[class]) * scale;
+        }
+    }
+    Ok(((loss / f64::from(all)) as f32, gradient))
+}
+
 fn one_hot(class: usize, label: usize) -> f32 {
     if class == label { 1.0 } else { 0.0 }
 }
@@ -309,6 +376,45 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn squared_length_is_its_formula(batch in 1_usize..6, classes in 1_usize..9, seed in 0_usize..1000) {
+            let (values, _, sets) = case(batch, classes, seed);
+            let found = squared_length(Logits::new(&values, classes), &sets).unwrap();
+            let mean = |z: &[f64]| {
+                let rows = z.chunks(classes).zip(&sets);
+                rows.map(|(z, set)| set.iter().map(|c| z[c].powi(2)).sum::<f64>()).sum::<f64>() / batch as f64
+            };
+            agrees(&values, classes, &found, mean);
+        }
+
+        #[test]
+        fn distillation_is_its_formula(
+            batch in 1_usize..6, classes in 1_usize..9, seed in 0_usize..1000, temperature in 0.5_f32..4.0,
+        ) {
+            let (values, _, sets) = case(batch, classes, seed);
+            let (teacher, _, _) = case(batch, classes, seed + 1);
+            let t = f64::from(temperature);
+            let logits = Logits::new(&values, classes);
+            let found = distillation(logits, Logits::new(&teacher, classes), &sets, temperature).unwrap();
+            let mean = |z: &[f64]| {
+                let rows = z.chunks(classes).zip(teacher.chunks(classes)).zip(&sets);
+                let losses = rows.map(|((z, teacher), set)| {
+                    let power = |c: usize| (f64::from(teacher[c]) / t).exp();
+                    let sum: f64 = set.iter().map(power).sum();
+                    let scaled: Vec<f64> = z.iter().map(|z| z / t).collect();
+                    set.iter().map(|c| power(c) / sum * formula(&scaled, c, set)).sum::<f64>()
+                });
+                losses.sum::<f64>() / batch as f64
+            };
+            agrees(&values, classes, &found, mean);
+            // A teacher that is the student teaches nothing.
+            let own = distillation(logits, logits, &sets, temperature).unwrap().1;
+            prop_assert!(own.iter().all(|d| *d == 0.0));
+        }
+    }
+
     #[test]
     fn binary_cross_entropy_is_its_formula() {
         let values = [0.5_f32, -30.0, 2.0, 90.0, 0.0, -0.25];
@@ -349,6 +455,15 @@ mod tests {
         assert!(error.contains("7..8"), "{error}");
         let error = text(squared_error(logits, &[&[0.0, 1.0], &[0.0]], &two));
         assert!(error.contains("targets"), "{error}");
+        let error = text(distillation(
+            logits,
+            Logits::new(&values[..4], 4),
+            &two,
+            2.0,
+        ));
+        assert!(error.contains("teacher"), "{error}");
+        let error = text(squared_length(logits, &wide));
+        assert!(error.contains("2..5"), "{error}");
         let none = [Classes::from(0..0), Classes::from(0..2)];
         let error = text(competing_cross_entropy(logits, &[0, 1], &none));
         assert!(error.contains("none"), "{error}");

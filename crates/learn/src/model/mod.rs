@@ -29,7 +29,10 @@ pub use classifier::{Classifier, Evaluation, evaluate};
 pub use layers::{BiasConv, Conv, Dropout, Linear, Norm};
 pub use learner::{Counters, Learner, LearnerError, Logits, Mode, Wanted};
 pub use lenet::{LeNet, LeNetConfig};
-pub use loss::{binary_cross_entropy, competing_cross_entropy, cross_entropy, squared_error};
+pub use loss::{
+    binary_cross_entropy, competing_cross_entropy, cross_entropy, distillation, squared_error,
+    squared_length,
+};
 pub use mlp::{MLP, Mlp, MlpConfig};
 pub use mlp_kernels::KernelMlp;
 pub use network::NetworkLearner;

@@ -179,7 +179,7 @@ fn bad_values_name_key_value_and_range() {
         ("out", "", "path of a folder"),
         ("epochs", "1e9", "from 1 to 1000000"),
         ("data", "embedded", "only MNIST"),
-        ("lambda", "1", "only for the ewc method"),
+        ("lambda", "1", "only for the ewc and online-ewc methods"),
         ("memory_per_class", "1", "only for the agem and er methods"),
         ("reservoir", "batch", "only for the er method"),
         ("stored_gradients", "2", "only for"),
