@@ -282,33 +282,7 @@ mod tests {
 
     use super::*;
     use crate::method::Plain;
-    use crate::model::{Dropout, KernelMlp, MlpConfig};
-    use crate::stream::{ClassOrder, Protocol, Scaling, StreamKind, StreamSpec, TaskStream};
-
-    fn stream() -> TaskStream {
-        let spec = StreamSpec {
-            kind: StreamKind::Split(ClassOrder::Fixed),
-            tasks: 5,
-            first_tasks: None,
-            validation: 0.0,
-            fraction: 0.01,
-            samples_per_task: None,
-            scaling: Scaling::Unit,
-            protocol: Protocol::default(),
-        };
-        let data = crate::data::embedded::mnist_sample().unwrap();
-        let (train, test) = (data.train.into(), data.test.into());
-        TaskStream::from_sets(&spec, &train, &test, Seeds::new(1)).unwrap()
-    }
-
-    fn learner() -> KernelMlp {
-        let config = MlpConfig {
-            inputs: 784,
-            hidden: 6,
-            classes: 10,
-        };
-        KernelMlp::new(&config, &mut Seeds::new(1).stream("init"), Dropout::off())
-    }
+    use crate::method::testing::{learner, stream};
 
     fn config(distillation: f64, replay_weight: f64, memory_total: usize) -> DerConfig {
         DerConfig {

@@ -11,6 +11,9 @@
 //! | [`Ewc`] | of the batch plus a quadratic penalty around the earlier tasks' parameters | Kirkpatrick et al. 2017 |
 //! | [`OnlineEwc`] | as EWC, with one running importance and one anchor | Schwarz et al. 2018 |
 //! | [`Si`] | of the batch plus a quadratic penalty for what made the loss fall | Zenke et al. 2017 |
+//! | [`Mas`] | of the batch plus a quadratic penalty for what the answers depend on | Aljundi et al. 2018 |
+//! | [`Rwalk`] | of the batch plus a quadratic penalty by a running Fisher information and the loss's fall | Chaudhry et al. 2018 |
+//! | [`Lwf`] | of the batch plus that of the distance to the answers of a frozen copy | Li and Hoiem 2016 |
 //! | [`Agem`] | of the batch, projected where it opposes that of remembered examples | Chaudhry et al. 2019a |
 //! | [`Er`] | of the batch plus that of replayed examples | Chaudhry et al. 2019b |
 //! | [`Der`] | of the batch plus those of the distance to remembered logits and of remembered labels | Buzzega et al. 2020 |
@@ -33,11 +36,14 @@ mod fisher;
 mod gdumb;
 mod gem;
 mod icarl;
+mod lwf;
+mod mas;
 mod mir;
 mod online_ewc;
 mod path;
 mod plain;
 mod quadratic;
+mod rwalk;
 mod si;
 mod spec;
 #[cfg(test)]
@@ -55,9 +61,12 @@ pub use fisher::FisherLabels;
 pub use gdumb::{Gdumb, GdumbConfig};
 pub use gem::{Gem, GemConfig, project_onto_all};
 pub use icarl::{Icarl, IcarlConfig};
+pub use lwf::{Lwf, LwfConfig};
+pub use mas::{Mas, MasConfig};
 pub use mir::{Mir, MirConfig};
 pub use online_ewc::{OnlineEwc, OnlineEwcConfig};
 pub use plain::{PLAIN, Plain, batch_gradient};
+pub use rwalk::{Rwalk, RwalkConfig};
 pub use si::{Si, SiConfig};
 pub use spec::{Build, MethodContext, MethodSpec, Passes};
 
@@ -67,6 +76,9 @@ pub static METHODS: &[&MethodSpec] = &[
     &ewc::EWC,
     &online_ewc::ONLINE_EWC,
     &si::SI,
+    &mas::MAS,
+    &rwalk::RWALK,
+    &lwf::LWF,
     &agem::AGEM,
     &er::ER,
     &der::DER,

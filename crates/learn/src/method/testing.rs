@@ -4,22 +4,38 @@ use super::{Method, Step, TaskEnd};
 use crate::model::{Dropout, KernelMlp, Learner as _, MlpConfig};
 use crate::optim::{Block, State};
 use crate::seed::Seeds;
-use crate::stream::{ClassOrder, Scaling, StreamKind, StreamSpec, Task, TaskStream};
+use crate::stream::{
+    ClassOrder, Protocol, Scaling, Scenario, StreamKind, StreamSpec, Task, TaskStream,
+};
 
 /// Five tasks of two digits each.
-pub(super) fn tasks() -> Vec<Task> {
+pub(super) fn stream_of(scenario: Scenario) -> TaskStream {
     let spec = StreamSpec {
         kind: StreamKind::Split(ClassOrder::Fixed),
         tasks: 5,
         first_tasks: None,
         validation: 0.0,
         fraction: 0.01,
+        samples_per_task: None,
         scaling: Scaling::Unit,
+        protocol: Protocol {
+            scenario,
+            ..Protocol::default()
+        },
     };
     let data = crate::data::embedded::mnist_sample().unwrap();
     let (train, test) = (data.train.into(), data.test.into());
-    let stream = TaskStream::from_sets(&spec, &train, &test, Seeds::new(1)).unwrap();
-    stream.tasks().to_vec()
+    TaskStream::from_sets(&spec, &train, &test, Seeds::new(1)).unwrap()
+}
+
+/// [`stream_of`] known tasks.
+pub(super) fn stream() -> TaskStream {
+    stream_of(Scenario::Task)
+}
+
+/// Its tasks.
+pub(super) fn tasks() -> Vec<Task> {
+    stream().tasks().to_vec()
 }
 
 /// A network for them.
@@ -38,10 +54,21 @@ pub(super) fn walk(
     tasks: usize,
     steps: usize,
 ) -> (Vec<Vec<f32>>, Vec<f32>) {
-    let (all, mut learner) = (self::tasks(), learner());
+    walk_in(stream(), method, tasks, steps)
+}
+
+/// [`walk`] in this stream.
+pub(super) fn walk_in(
+    mut stream: TaskStream,
+    method: &mut dyn Method,
+    tasks: usize,
+    steps: usize,
+) -> (Vec<Vec<f32>>, Vec<f32>) {
+    let mut learner = learner();
     let mut gradients = Vec::new();
     for t in 0..tasks {
-        let tasks = &all[..=t];
+        stream.arrive(Some(t), t + 1);
+        let tasks = &stream.tasks()[..=t];
         method.begin_task(t, tasks, &mut learner).unwrap();
         for number in 0..steps {
             let positions: Vec<usize> = (4 * number..4 * number + 4).collect();
@@ -66,10 +93,11 @@ pub(super) fn walk(
             method.after_update(&mut learner, &step).unwrap();
             gradients.push(gradient);
         }
+        let next = stream.tasks().get(t + 1);
         let end = TaskEnd {
             tasks,
             t,
-            next_classes: all.get(t + 1).map(|next| next.train.classes().into()),
+            next_classes: next.map(|next| next.train.classes().into()),
         };
         method.end_task(&end, &mut learner).unwrap();
     }
