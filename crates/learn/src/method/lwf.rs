@@ -379,7 +379,7 @@ mod tests {
             let least = distillation(before, before, &sets, 2.0).unwrap().0;
             distillation(after, before, &sets, 2.0).unwrap().0 - least
         };
-        let (without, with) = (moved(0.0), moved(3.0));
+        let (without, with) = (moved(0.0), moved(10.0));
         assert!(with < 0.5 * without, "{with} {without}");
     }
 
