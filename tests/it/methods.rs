@@ -115,6 +115,11 @@ fn methods_without_effect_equal_plain_training_to_the_last_bit() {
     for profile in ["released", "corrected"] {
         for (method, key) in [
             ("ewc", "lambda"),
+            ("online-ewc", "lambda"),
+            ("si", "si_strength"),
+            ("mas", "mas_strength"),
+            ("rwalk", "rwalk_strength"),
+            ("lwf", "lwf_weight"),
             ("er", "memory_per_class"),
             ("agem", "memory_per_class"),
         ] {
@@ -134,23 +139,24 @@ fn methods_without_effect_equal_plain_training_to_the_last_bit() {
 fn methods_with_effect_change_training_and_say_what_they_hold() {
     let plain = run(&[]).1;
     for profile in ["released", "corrected"] {
-        for (method, key) in [
-            ("ewc", "lambda"),
-            ("er", "memory_per_class"),
-            ("agem", "memory_per_class"),
+        // The MLP's 784·16 + 16·16 + 16·30 weights and 16 + 16 + 30 biases, as often as the method keeps them.
+        let parameters = 784 * 16 + 16 + 16 * 16 + 16 + 16 * 30 + 30;
+        for (method, key, value, bytes) in [
+            ("ewc", "lambda", "2", 2 * 4 * parameters),
+            ("online-ewc", "lambda", "2", 2 * 4 * parameters),
+            ("si", "si_strength", "2", 5 * 4 * parameters),
+            ("mas", "mas_strength", "0.1", 2 * 4 * parameters),
+            ("rwalk", "rwalk_strength", "1", 10 * 4 * parameters),
+            ("lwf", "lwf_weight", "1", 2 * 4 * parameters),
+            ("er", "memory_per_class", "2", 8 * 2 * 10),
+            ("agem", "memory_per_class", "2", 8 * 2 * 30),
         ] {
-            let pairs = [("method", method), (key, "2"), ("profile", profile)];
+            let pairs = [("method", method), (key, value), ("profile", profile)];
             let (result, weights) = run(&pairs);
             assert_ne!(weights, plain, "{method}");
-            // The MLP's 784·16 + 16·16 + 16·30 weights and 16 + 16 + 30 biases, twice.
-            let parameters = 784 * 16 + 16 + 16 * 16 + 16 + 16 * 30 + 30;
-            let expected = match method {
-                "ewc" => 2 * 4 * parameters,
-                "er" => 8 * 2 * 10,
-                _ => 8 * 2 * 30,
-            };
-            assert_eq!(result.cost.replay_bytes, expected, "{method}");
-            assert_eq!(result.cost.replayed_samples > 0, method != "ewc");
+            assert_eq!(result.cost.replay_bytes, bytes, "{method}");
+            let replays = key == "memory_per_class";
+            assert_eq!(result.cost.replayed_samples > 0, replays, "{method}");
         }
     }
 }

@@ -201,9 +201,10 @@ mod tests {
                 };
                 logit(2).powi(2) + logit(3).powi(2)
             };
-            for i in weight.range.start..bias.range.end {
+            let head = weight.range.start..bias.range.end;
+            for (i, expected) in head.clone().zip(&mut expected[head]) {
                 let at = |h: f64| length(&|j| f64::from(theta[j]) + if i == j { h } else { 0.0 });
-                expected[i] += ((at(1e-4) - at(-1e-4)) / 2e-4).abs() / 4.0;
+                *expected += ((at(1e-4) - at(-1e-4)) / 2e-4).abs() / 4.0;
             }
         }
         let mut positive = 0;

@@ -150,9 +150,12 @@ fn normalised(values: &[f32]) -> impl Iterator<Item = f64> {
     let least = f64::from(values.iter().copied().fold(f32::INFINITY, f32::min));
     let greatest = f64::from(values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let range = greatest - least;
-    let place = move |x: &f32| match range > 0.0 {
-        true => (f64::from(*x) - least) / range,
-        false => 0.0,
+    let place = move |x: &f32| {
+        if range > 0.0 {
+            (f64::from(*x) - least) / range
+        } else {
+            0.0
+        }
     };
     values.iter().map(place)
 }
@@ -347,7 +350,7 @@ mod tests {
                 score[i] = if t == 0 {
                     of_task[i]
                 } else {
-                    (score[i] + of_task[i]) / 2.0
+                    f64::midpoint(score[i], of_task[i])
                 };
             }
         }
