@@ -25,7 +25,7 @@ use crate::optim::floats;
 use crate::seed::SeedStream;
 
 /// Side of the average pooling before the head.
-const POOL: usize = 4;
+pub(super) const POOL: usize = 4;
 
 /// Sizes of a [`ReducedResNet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,12 +151,12 @@ impl ReducedResNetConfig {
 }
 
 /// Side of the pooled plane: three halvings (rounded up), then windows of four.
-fn pooled(side: usize) -> usize {
+pub(super) fn pooled(side: usize) -> usize {
     eighth(side) / POOL
 }
 
 /// Side of the last stage's planes: three halvings, rounded up.
-fn eighth(side: usize) -> usize {
+pub(super) fn eighth(side: usize) -> usize {
     side.div_ceil(2).div_ceil(2).div_ceil(2)
 }
 
