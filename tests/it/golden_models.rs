@@ -9,7 +9,7 @@ use tagcl::data::{ImageSet, ImageShape};
 use tagcl::method::batch_gradient;
 use tagcl::model::{
     AlexNetConfig, Dropout, LeNetConfig, Learner, MlpConfig, Mode, Network, NetworkLearner,
-    ReducedResNetConfig, ResNet18Config, SlimResNetConfig, Wanted, read_weights,
+    ReducedResNetConfig, ResNet18Config, SlimResNetConfig, TrunkConfig, Wanted, read_weights,
 };
 use tagcl::seed::Seeds;
 use tagcl::stream::Batch;
@@ -404,20 +404,15 @@ fn resnet(name: &str, side: usize) {
 }
 
 /// The CPU kernels against the golden file, and in evaluation mode against the Burn module with the same weights.
-fn resnet_kernels(name: &str, side: usize) {
+fn kernels<C: TrunkConfig>(name: &str, config: &C, stock: fn(C::Network) -> C::Network) {
     use std::sync::Arc;
     use tagcl::model::KernelResNet;
     use tagcl::stream::{ClassOrder, Protocol, Scaling, StreamKind, StreamSpec, TaskStream};
-    let config = ReducedResNetConfig {
-        image: ImageShape::new(3, side, side),
-        width: 20,
-        classes: 100,
-    };
-    let mut stream = Seeds::new(1).stream("init");
-    let mut kernels = KernelResNet::new(&config, &mut stream, Dropout::off(), 1).unwrap();
+    let side = config.image().height;
+    let init = || Seeds::new(1).stream("init");
+    let mut kernels = KernelResNet::new(config, &mut init(), Dropout::off(), 1).unwrap();
     let device = Device::flex().autodiff();
-    let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
-    network.stock = true;
+    let network = stock(config.network(&mut init(), &device));
     let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
     assert_eq!(kernels.parameters(), stock.parameters(), "initial values");
     check_training(name, &golden(name), &mut kernels);
@@ -455,6 +450,18 @@ fn resnet_kernels(name: &str, side: usize) {
     assert!((a.loss() - b.loss()).abs() < 1e-4 * b.loss(), "{a:?} {b:?}");
 }
 
+fn resnet_kernels(name: &str, side: usize) {
+    let config = ReducedResNetConfig {
+        image: ImageShape::new(3, side, side),
+        width: 20,
+        classes: 100,
+    };
+    kernels(name, &config, |mut network| {
+        network.stock = true;
+        network
+    });
+}
+
 #[test]
 fn reduced_resnet_kernels_for_32_pixels() {
     resnet_kernels("reduced-resnet18-32", 32);
@@ -483,14 +490,25 @@ fn slim(side: usize) -> SlimResNetConfig {
     }
 }
 
-/// The Burn module on Burn's own operations.
+/// The Burn module on its kernels and on Burn's own operations, and the learner on the kernels.
 fn slim_resnet(side: usize) {
-    let device = Device::flex().autodiff();
+    use tagcl::model::KernelResNet;
+    let (device, config) = (Device::flex().autodiff(), slim(side));
     let name = format!("{SLIM}{side}");
-    let network = || slim(side).init(&mut Seeds::new(1).stream("init"), &device);
-    check(&name, network(), &device);
-    let mut learner = NetworkLearner::new(network(), Dropout::off(), &device);
-    check_train_logits(&name, &golden(&name), &mut learner);
+    let init = || Seeds::new(1).stream("init");
+    for stock in [false, true] {
+        let mut network = config.init(&mut init(), &device);
+        network.stock = stock;
+        check(&name, network.clone(), &device);
+        let mut learner = NetworkLearner::new(network, Dropout::off(), &device);
+        check_train_logits(&name, &golden(&name), &mut learner);
+    }
+    kernels(&name, &config, |mut network| {
+        network.stock = true;
+        network
+    });
+    let mut kernels = KernelResNet::new(&config, &mut init(), Dropout::off(), 1).unwrap();
+    check_train_logits(&name, &golden(&name), &mut kernels);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod slim_resnet;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod trunk;
 mod weights;
 
 pub use alexnet::{AlexNet, AlexNetConfig};
@@ -34,11 +35,12 @@ pub use loss::{binary_cross_entropy, competing_cross_entropy, cross_entropy, squ
 pub use mlp::{MLP, Mlp, MlpConfig};
 pub use mlp_kernels::KernelMlp;
 pub use network::NetworkLearner;
-pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
+pub use resnet::{Block, ReducedResNet, ReducedResNetConfig};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
 pub use slim_resnet::{SlimResNet, SlimResNetConfig};
 pub use spec::{DropoutSetting, InitialValues, ModelContext, ModelSpec};
+pub use trunk::{TrunkConfig, stock_kernels};
 pub use weights::{
     Fitted, FloatTensor, Weights, WeightsError, describe_weights, fit_weights, read_weights,
 };

@@ -12,16 +12,15 @@
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
-use burn::tensor::module::avg_pool2d;
-use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::resnet::{POOL, eighth, pooled};
+use super::trunk::{Layer, Trunk, TrunkConfig, last_positions, pool, stock_kernels};
 use super::{
-    BasicBlock, Conv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec,
-    Network, Norm,
+    BasicBlock, Conv, Dropout, DropoutSetting, KernelResNet, LearnerError, Linear, ModelContext,
+    ModelSpec, Network, Norm,
 };
 use crate::data::ImageShape;
+use crate::kernels::resnet::BlockKind;
 use crate::seed::SeedStream;
 
 /// Sizes of a [`SlimResNet`].
@@ -52,6 +51,8 @@ pub struct SlimResNet {
     pub layer4: Vec<BasicBlock>,
     /// Head.
     pub linear: Linear,
+    /// True where the trunk always takes Burn's own operations; a new network asks [`stock_kernels`].
+    pub stock: bool,
 }
 
 impl SlimResNetConfig {
@@ -60,13 +61,7 @@ impl SlimResNetConfig {
     /// # Errors
     /// [`LearnerError::Size`].
     pub fn validate(&self) -> Result<(), LearnerError> {
-        if pooled(self.image.height) == 0 || pooled(self.image.width) == 0 {
-            return Err(LearnerError::Size(format!(
-                "slim-resnet18 takes images of at least 25x25 pixels, not {}",
-                self.image
-            )));
-        }
-        Ok(())
+        self.check_image()
     }
 
     /// A network with PyTorch's default initial values.
@@ -79,7 +74,6 @@ impl SlimResNetConfig {
         };
         let (layer1, layer2) = (stage(w, w, 1), stage(w, 2 * w, 2));
         let (layer3, layer4) = (stage(2 * w, 4 * w, 2), stage(4 * w, 8 * w, 2));
-        let features = 8 * w * pooled(self.image.height) * pooled(self.image.width);
         SlimResNet {
             conv1,
             bn1: Norm::new(w, device),
@@ -87,8 +81,31 @@ impl SlimResNetConfig {
             layer2,
             layer3,
             layer4,
-            linear: Linear::new(features, self.classes, stream, device),
+            linear: Linear::new(self.features(), self.classes, stream, device),
+            stock: stock_kernels(),
         }
+    }
+}
+
+impl TrunkConfig for SlimResNetConfig {
+    type Network = SlimResNet;
+    const KIND: BlockKind = BlockKind::Two;
+    const NAME: &'static str = NAME;
+
+    fn image(&self) -> ImageShape {
+        self.image
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn network(&self, stream: &mut SeedStream, device: &Device) -> SlimResNet {
+        self.init(stream, device)
     }
 }
 
@@ -98,16 +115,37 @@ impl SlimResNet {
             .into_iter()
             .flatten()
     }
-}
 
-impl Network for SlimResNet {
-    fn features(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
+    fn trunk(&self) -> Trunk<'_> {
+        let mut layers = vec![Layer::Conv(&self.conv1), Layer::Norm(&self.bn1)];
+        for block in self.blocks() {
+            layers.extend([Layer::Conv(&block.conv1), Layer::Norm(&block.bn1)]);
+            layers.extend([Layer::Conv(&block.conv2), Layer::Norm(&block.bn2)]);
+            if let Some(shortcut) = &block.downsample {
+                layers.extend([Layer::Conv(&shortcut.conv), Layer::Norm(&shortcut.norm)]);
+            }
+        }
+        let kind = SlimResNetConfig::KIND;
+        Trunk { kind, layers }
+    }
+
+    /// The trunk on Burn's own operations.
+    fn stock_features(&self, images: Tensor<4>) -> Tensor<2> {
         let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
         for block in self.blocks() {
             x = block.forward(x);
         }
-        let pooled = avg_pool2d(x, AvgPoolOptions::new([POOL; 2]).with_stride([POOL; 2]));
-        pooled.flatten(1, 3)
+        pool(x)
+    }
+}
+
+impl Network for SlimResNet {
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        let on_kernels = (!self.stock).then(|| self.trunk().features(&images, dropout));
+        match on_kernels.flatten() {
+            Some(features) => features,
+            None => self.stock_features(images),
+        }
     }
 
     fn head(&self) -> &Linear {
@@ -129,7 +167,7 @@ impl Network for SlimResNet {
     }
 
     fn norm_positions(image: ImageShape) -> Option<usize> {
-        Some(eighth(image.height) * eighth(image.width))
+        Some(last_positions(image))
     }
 
     fn released_name(path: &str) -> String {
@@ -141,9 +179,11 @@ impl Network for SlimResNet {
 /// Channels of the first stage in the papers.
 const WIDTH: usize = 20;
 
+const NAME: &str = "slim-resnet18";
+
 /// The network as the program knows it.
 pub(super) static SLIM_RESNET18: ModelSpec = ModelSpec {
-    name: "slim-resnet18",
+    name: NAME,
     description: "The ResNet-18 of GEM, A-GEM, MIR and DER: a fifth of the channels, two convolutions a block.",
     head: "linear",
     dropout: DropoutSetting::None,
@@ -154,9 +194,15 @@ pub(super) static SLIM_RESNET18: ModelSpec = ModelSpec {
     check: |image| of(image, 1).validate(),
     build: |context| {
         let config = of(context.image, context.classes);
-        config.validate()?;
-        let network = config.init(&mut context.init(), &ModelContext::device());
-        Ok(ModelContext::learner(network, Dropout::off()))
+        let mut init = context.init();
+        if stock_kernels() {
+            let network = config.init(&mut init, &ModelContext::device());
+            return Ok(ModelContext::learner(network, Dropout::off()));
+        }
+        let (dropout, threads) = (Dropout::off(), context.threads);
+        Ok(Box::new(KernelResNet::new(
+            &config, &mut init, dropout, threads,
+        )?))
     },
 };
 
