@@ -161,11 +161,14 @@ fn gradients_match_differences_tensor_by_tensor() {
             let norm = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
             let (theta, all) = (learner.parameters().to_vec(), norm(&g));
             let mut checked = 0;
+            // Through two convolutions a block, the kinks of a norm's small slope are as large as its rounding. Smaller
+            // slopes show in double precision (`kernels::resnet`, tools/make_golden_slim_resnet.py).
+            let least = if name.starts_with("slim") { 0.1 } else { 1e-2 };
             for slot in learner.layout().slots().to_vec() {
                 let own = &g[slot.range.clone()];
                 let slope = norm(own);
                 // Convolutions before a norm have biases without influence; rounding would be all there is to see.
-                if slope < 1e-2 * all {
+                if slope < least * all {
                     continue;
                 }
                 checked += 1;
