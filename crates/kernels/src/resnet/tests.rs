@@ -192,10 +192,10 @@ fn spec(batch: usize, in_channels: usize, size: usize, widths: [usize; 4]) -> Tr
 }
 
 /// The same with two convolutions a block.
-fn two(spec: TrunkSpec) -> TrunkSpec {
+fn two(spec: &TrunkSpec) -> TrunkSpec {
     TrunkSpec {
         kind: BlockKind::Two,
-        ..spec
+        ..spec.clone()
     }
 }
 
@@ -204,7 +204,7 @@ fn interpreted(batch: usize) -> [Case; 2] {
     let spec = spec(batch, 1, 9, [4, 4, 4, 4]);
     [
         Case::new(spec.clone(), true, 14),
-        Case::new(two(spec), false, 15),
+        Case::new(two(&spec), false, 15),
     ]
 }
 
@@ -223,12 +223,12 @@ fn cases() -> Vec<Case> {
         Case::new(spec(2, 2, 33, [8, 4, 20, 12]), true, 4),
         Case::new(spec(7, 3, 16, [4, 4, 4, 4]), false, 5),
         Case::new(spec(3, 3, 32, [20, 40, 80, 160]), false, 6),
-        Case::new(two(spec(3, 3, 9, [4, 8, 12, 16])), false, 21),
-        Case::new(two(spec(11, 1, 8, [12, 20, 36, 52])), false, 22),
-        Case::new(two(spec(1, 3, 37, [20, 40, 80, 160])), false, 23),
-        Case::new(two(spec(2, 2, 33, [8, 4, 20, 12])), false, 24),
-        Case::new(two(spec(7, 3, 16, [4, 4, 4, 4])), false, 25),
-        Case::new(two(spec(3, 3, 32, [20, 40, 80, 160])), false, 26),
+        Case::new(two(&spec(3, 3, 9, [4, 8, 12, 16])), false, 21),
+        Case::new(two(&spec(11, 1, 8, [12, 20, 36, 52])), false, 22),
+        Case::new(two(&spec(1, 3, 37, [20, 40, 80, 160])), false, 23),
+        Case::new(two(&spec(2, 2, 33, [8, 4, 20, 12])), false, 24),
+        Case::new(two(&spec(7, 3, 16, [4, 4, 4, 4])), false, 25),
+        Case::new(two(&spec(3, 3, 32, [20, 40, 80, 160])), false, 26),
     ]
 }
 
@@ -349,7 +349,7 @@ fn reference_gradient_matches_finite_differences() {
     let running = case().running();
     reference_differences(case(), None);
     reference_differences(case(), Some(&running));
-    let case = || Case::new(two(spec(3, 2, 8, [4, 4, 4, 4])), false, 17);
+    let case = || Case::new(two(&spec(3, 2, 8, [4, 4, 4, 4])), false, 17);
     let running = case().running();
     reference_differences(case(), None);
     reference_differences(case(), Some(&running));
@@ -397,7 +397,7 @@ fn threads_do_not_change_a_bit() {
     let wide = spec(5, 3, 32, [20, 40, 80, 160]);
     for case in [
         Case::new(wide.clone(), true, 8),
-        Case::new(two(wide), false, 18),
+        Case::new(two(&wide), false, 18),
     ] {
         for level in Level::available_levels() {
             let run = |threads| {
@@ -413,7 +413,7 @@ fn threads_do_not_change_a_bit() {
     let many = spec(37, 3, 8, [4, 8, 12, 16]);
     for case in [
         Case::new(many.clone(), false, 9),
-        Case::new(two(many), false, 19),
+        Case::new(two(&many), false, 19),
     ] {
         let running: Vec<_> = case
             .spec
@@ -434,7 +434,7 @@ fn threads_do_not_change_a_bit() {
 )]
 fn buffers_remember_nothing() {
     let of_one = spec(4, 3, 21, [8, 12, 20, 24]);
-    let of_two = two(of_one.clone());
+    let of_two = two(&of_one);
     for (first, second) in [
         (
             Case::new(of_one.clone(), true, 10),

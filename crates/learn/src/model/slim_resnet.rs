@@ -8,7 +8,7 @@
 //! Before the head there is GEM's average pooling over 4×4 windows, whose results are flattened: at 32×32 pixels that is
 //! the mean over the plane, as other releases have it; at 84×84 it gives four features a channel.
 //!
-//! Source: Lopez-Paz & Ranzato, NeurIPS 2017; `model/common.py` of its release.
+//! Source: Lopez-Paz & Ranzato, NIPS 2017; `model/common.py` of its release.
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
