@@ -3,8 +3,8 @@
 //! ```text
 //! cargo bench --bench step                       all rows, one thread
 //! cargo bench --bench step -- --threads 2        threads inside a step (kernels)
-//! cargo bench --bench step -- --only 10x32       only these cases (with commas): 10x32, 64x32, 10x84, mlp, alexnet,
-//!                                                resnet18, tag, memory, evaluation
+//! cargo bench --bench step -- --only 10x32       only these cases (with commas): 10x32, 64x32, 10x84, slim, mlp,
+//!                                                alexnet, resnet18, tag, memory, evaluation
 //! cargo bench --bench step -- --no-stock         without Burn's own operations, which take most of the time
 //! cargo bench --bench step -- --cpu-time         processor time of the process, for a machine that others use (Linux)
 //! cargo bench --bench step -- --json             one JSON object, for scripts that compare (tools/peer)
@@ -34,7 +34,7 @@ use tagcl::method::batch_gradient;
 use tagcl::model::head::task_loss;
 use tagcl::model::{
     AlexNetConfig, Dropout, KernelMlp, KernelResNet, Learner, MlpConfig, Network, NetworkLearner,
-    ReducedResNetConfig, ResNet18Config,
+    ReducedResNet, ReducedResNetConfig, ResNet18Config, SlimResNet, SlimResNetConfig, TrunkConfig,
 };
 use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, PastMoments, Tag, TagConfig, TagMemory};
 use tagcl::seed::Seeds;
@@ -264,23 +264,66 @@ fn tag_of(config: TagConfig, past: usize, layout: &Layout) -> Tag {
 /// What is measured of a network: batch size, side of the images, repetitions.
 type Case = (usize, usize, usize);
 
-fn resnet(times: &mut Times, arguments: &Arguments, (size, side, repeats): Case) {
-    let threads = arguments.threads;
-    let image = ImageShape::new(3, side, side);
+/// A network that can be told to take Burn's own operations.
+trait Stock: Network {
+    fn stock(self) -> Self;
+}
+
+impl Stock for ReducedResNet {
+    fn stock(self) -> Self {
+        Self {
+            stock: true,
+            ..self
+        }
+    }
+}
+
+impl Stock for SlimResNet {
+    fn stock(self) -> Self {
+        Self {
+            stock: true,
+            ..self
+        }
+    }
+}
+
+fn reduced(times: &mut Times, arguments: &Arguments, case: Case) {
     let config = ReducedResNetConfig {
-        image,
+        image: ImageShape::new(3, case.1, case.1),
         width: 20,
         classes: 100,
     };
+    resnet(times, arguments, case, ("reduced ResNet-18", &config));
+}
+
+fn slim(times: &mut Times, arguments: &Arguments, case: Case) {
+    let config = SlimResNetConfig {
+        image: ImageShape::new(3, case.1, case.1),
+        width: 20,
+        classes: 100,
+    };
+    resnet(times, arguments, case, ("slim ResNet-18", &config));
+}
+
+fn resnet<C: TrunkConfig<Network: Stock>>(
+    times: &mut Times,
+    arguments: &Arguments,
+    (size, side, repeats): Case,
+    (network_name, config): (&str, &C),
+) {
+    let threads = arguments.threads;
+    let image = config.image();
     let device = Device::flex().autodiff();
     let stream = || Seeds::new(1).stream("init");
     let batch = batch(size, image, 5);
-    let network = config.init(&mut stream(), &device);
-    let mut reference = network.clone();
-    reference.stock = true;
+    let network = config.network(&mut stream(), &device);
+    let reference = network.clone().stock();
     let mut stock_learner = NetworkLearner::new(reference.clone(), Dropout::off(), &device);
-    let mut fast = KernelResNet::new(&config, &mut stream(), Dropout::off(), threads).unwrap();
-    let spec = TrunkSpec::reduced(size, side);
+    let mut fast = KernelResNet::new(config, &mut stream(), Dropout::off(), threads).unwrap();
+    let spec = TrunkSpec {
+        batch: size,
+        ..config.trunk()
+    };
     let mut trunk = Trunk::new(spec, threads).unwrap();
     let slots = fast.layout().slots().to_vec();
     let parameters: Vec<Vec<f32>> = slots[..slots.len() - 2]
@@ -294,7 +337,7 @@ fn resnet(times: &mut Times, arguments: &Arguments, (size, side, repeats): Case)
         .filter(|_| (size, side) == (10, 32))
         .map(|(past, phases)| (tag_with(*past, fast.layout(), PastMoments::F32), *phases))
         .collect();
-    let name = |engine: &str| format!("reduced ResNet-18, {size}x{side}, {engine}");
+    let name = |engine: &str| format!("{network_name}, {size}x{side}, {engine}");
     for round in 0..=repeats {
         let mut warm_up = Times::new();
         let times = if round == 0 {
@@ -644,8 +687,11 @@ fn main() {
     let mut times = Times::new();
     for case in [(10, 32, 20), (64, 32, 6), (10, 84, 6)] {
         if wanted(&format!("{}x{}", case.0, case.1)) {
-            resnet(&mut times, &arguments, case);
+            reduced(&mut times, &arguments, case);
         }
+    }
+    if wanted("slim") {
+        slim(&mut times, &arguments, (10, 32, 12));
     }
     if wanted("mlp") {
         mlp(&mut times, arguments.stock, 60);

@@ -36,13 +36,15 @@ class Block(nn.Module):
 
 
 class ReducedResNet18(nn.Module):
+    block = Block
+
     def __init__(self, classes, width=20):
         super().__init__()
         self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         inputs = width
         for i, (outputs, stride) in enumerate([(width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)], 1):
-            stage = nn.Sequential(Block(inputs, outputs, stride), Block(outputs, outputs, 1))
+            stage = nn.Sequential(self.block(inputs, outputs, stride), self.block(outputs, outputs, 1))
             setattr(self, f"layer{i}", stage)
             inputs = outputs
         self.linear = nn.Linear(inputs, classes)
@@ -51,6 +53,29 @@ class ReducedResNet18(nn.Module):
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.linear(F.avg_pool2d(x, 4).flatten(1))
+
+
+class SlimBlock(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            side = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(side, nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class SlimResNet18(ReducedResNet18):
+    """GEM's: other blocks in the same places."""
+
+    block = SlimBlock
 
 
 class AlexNet(nn.Module):
@@ -87,7 +112,7 @@ def network(model):
         import torchvision
 
         return torchvision.models.resnet18(num_classes=100)
-    networks = {"reduced-resnet18": ReducedResNet18, "alexnet": AlexNet, "lenet": LeNet}
+    networks = {"reduced-resnet18": ReducedResNet18, "slim-resnet18": SlimResNet18, "alexnet": AlexNet, "lenet": LeNet}
     if model not in networks:
         sys.exit(f"no network for the model {model}")
     return networks[model](100)

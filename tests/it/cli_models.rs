@@ -16,7 +16,14 @@ fn networks_are_listed() {
     let value: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let rows = value.as_array().unwrap();
     let names: Vec<_> = rows.iter().map(|m| m["name"].as_str().unwrap()).collect();
-    let all = ["mlp", "reduced-resnet18", "resnet18", "alexnet", "lenet"];
+    let all = [
+        "mlp",
+        "reduced-resnet18",
+        "slim-resnet18",
+        "resnet18",
+        "alexnet",
+        "lenet",
+    ];
     assert_eq!(names, all);
 }
 

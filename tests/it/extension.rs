@@ -5,7 +5,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use tagcl::data::ImageShape;
 use tagcl::model::head::task_loss;
-use tagcl::model::{Dropout, Network, ReducedResNet, ReducedResNetConfig, ResNet18Config};
+use tagcl::model::{
+    Dropout, Network, ReducedResNet, ReducedResNetConfig, ResNet18Config, SlimResNetConfig,
+};
 use tagcl::optim::{layout_of, read_gradients};
 use tagcl::seed::Seeds;
 
@@ -182,6 +184,39 @@ fn what_the_kernels_do_not_take_falls_back() {
         values(wanted.grad(&loss.backward()).unwrap())
     });
     assert_eq!(a, b);
+}
+
+#[test]
+fn the_slim_resnet18_agrees_with_the_stock_operations() {
+    let device = Device::flex().autodiff();
+    for (batch, side, width) in [(4, 32, 20), (1, 28, 8), (2, 37, 4)] {
+        let what = format!("{batch} images of side {side}, width {width}, two convolutions");
+        let config = SlimResNetConfig {
+            image: ImageShape::new(3, side, side),
+            width,
+            classes: CLASSES,
+        };
+        let found = [false, true].map(|stock| {
+            let mut network = config.init(&mut Seeds::new(3).stream("init"), &device);
+            network.stock = stock;
+            let images = images([batch, 3, side, side], &what, &device);
+            let loss = loss(&network, images.clone(), &mut Dropout::off());
+            let gradients = gradient(&network, &loss);
+            let shortcut = network.layer3[0].downsample.as_ref().unwrap();
+            let statistics = [
+                values(network.bn1.running_mean.value_sync()),
+                values(shortcut.norm.running_mean.value_sync()),
+                values(network.layer4[1].bn2.running_var.value_sync()),
+            ];
+            let logits = network.valid().forward(images.inner(), &mut Dropout::off());
+            (network, statistics, values(loss), values(logits), gradients)
+        });
+        let [kernels, stock] = &found;
+        close_statistics(&kernels.1, &stock.1, &what);
+        close(&kernels.2, &stock.2, VALUES, &format!("loss of {what}"));
+        close(&kernels.3, &stock.3, VALUES, &format!("logits of {what}"));
+        close_gradients(&stock.0, &kernels.4, &stock.4, &what);
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use serde_json::Value;
 use tagcl::data::{ImageSet, ImageShape};
 use tagcl::method::batch_gradient;
 use tagcl::model::{
-    AlexNetConfig, Dropout, LeNetConfig, Learner, MlpConfig, Network, NetworkLearner,
-    ReducedResNetConfig, ResNet18Config, read_weights,
+    AlexNetConfig, Dropout, LeNetConfig, Learner, MlpConfig, Mode, Network, NetworkLearner,
+    ReducedResNetConfig, ResNet18Config, SlimResNetConfig, TrunkConfig, Wanted, read_weights,
 };
 use tagcl::seed::Seeds;
 use tagcl::stream::Batch;
@@ -21,9 +21,18 @@ fn read(file: &str) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap()
 }
 
+/// What the names of the slim ResNet-18's cases begin with.
+const SLIM: &str = "slim-resnet18-";
+
+/// Whether the weights and images of the model's script are hashed noise; else they are sines.
+fn is_noise(model: &str) -> bool {
+    model == "resnet18-64" || model.starts_with(SLIM)
+}
+
 fn golden(model: &str) -> Value {
     match model {
         "resnet18-64" => read("resnet18.json"),
+        _ if model.starts_with(SLIM) => read("slim_resnet18.json")[model].clone(),
         _ => read("models.json")["models"][model].clone(),
     }
 }
@@ -65,9 +74,9 @@ fn noise(len: usize, salt: u64, scale: f64) -> Vec<f32> {
 fn parameter(model: &str, i: usize, shape: &[usize]) -> Vec<f32> {
     let len = shape.iter().product();
     let fan_in = shape.iter().skip(1).product::<usize>() as f64;
-    match (model, shape.len()) {
-        ("resnet18-64", 1) => noise(len, i as u64 + 1, 0.1),
-        ("resnet18-64", _) => noise(len, i as u64 + 1, (3.0 / fan_in).sqrt()),
+    match (is_noise(model), shape.len()) {
+        (true, 1) => noise(len, i as u64 + 1, 0.1),
+        (true, _) => noise(len, i as u64 + 1, (3.0 / fan_in).sqrt()),
         (_, 1) => fill(len, i as f64, 0.1),
         _ => fill(len, i as f64, 1.0 / fan_in.sqrt()),
     }
@@ -77,6 +86,7 @@ fn parameter(model: &str, i: usize, shape: &[usize]) -> Vec<f32> {
 fn released(model: &str, name: &str) -> String {
     let renamed: &[(&str, &str)] = match model {
         "resnet18-224" | "resnet18-64" => &[],
+        _ if model.starts_with(SLIM) => &[],
         "alexnet-32" => &[
             ("c1.", "conv1."),
             ("c2.", "conv2."),
@@ -174,36 +184,66 @@ fn check<N: Network>(name: &str, network: N, device: &Device) {
         .network()
         .valid()
         .forward(images, &mut Dropout::off());
-    let rows = golden["eval_logits_task_slice_after_sgd_step"]
-        .as_array()
-        .unwrap();
     let found = logits
         .narrow(1, per_task, per_task)
         .into_data()
         .try_into_vec::<f32>()
         .unwrap();
-    let expected: Vec<f64> = rows
-        .iter()
-        .flat_map(|r| serde_json::from_value::<Vec<f64>>(r.clone()).unwrap())
-        .collect();
-    let scale = expected.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    for (found, expected) in found.iter().zip(expected) {
-        close(
-            f64::from(*found),
-            expected,
-            scale,
-            "logit in evaluation mode",
-        );
-    }
+    let expected = logits_of(&golden, "eval_logits_task_slice_after_sgd_step");
+    close_logits(&found, &expected, "logit in evaluation mode");
 }
 
 fn pixels(model: &str, golden: &Value) -> Vec<f32> {
     let shape: Vec<usize> = serde_json::from_value(golden["input_shape"].clone()).unwrap();
     let len = shape.iter().product();
-    if model == "resnet18-64" {
+    if is_noise(model) {
         return noise(len, 1000, 1.0);
     }
     fill(len, 50.0, 0.5).into_iter().map(|x| x + 0.5).collect()
+}
+
+fn batch(model: &str, golden: &Value) -> Batch {
+    let shape: Vec<usize> = serde_json::from_value(golden["input_shape"].clone()).unwrap();
+    let per_task = golden["classes_per_task"].as_u64().unwrap() as usize;
+    Batch {
+        pixels: pixels(model, golden),
+        shape: ImageShape::new(shape[1], shape[2], shape[3]),
+        labels: serde_json::from_value(golden["labels"].clone()).unwrap(),
+        competing: vec![(per_task..2 * per_task).into(); shape[0]],
+    }
+}
+
+/// The logits of task 2 that a file has, row by row.
+fn logits_of(golden: &Value, which: &str) -> Vec<f64> {
+    let rows = golden[which].as_array().unwrap();
+    let rows = rows
+        .iter()
+        .map(|r| serde_json::from_value::<Vec<f64>>(r.clone()).unwrap());
+    rows.flatten().collect()
+}
+
+fn close_logits(found: &[f32], expected: &[f64], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+    for (found, expected) in found.iter().zip(expected) {
+        close(f64::from(*found), *expected, scale, what);
+    }
+}
+
+/// The logits of a pass with batch statistics, from the script's weights.
+fn check_train_logits(model: &str, golden: &Value, learner: &mut dyn Learner) {
+    let file = weights(model, golden, &learner.weights().unwrap());
+    learner.load(&file).unwrap();
+    let per_task = golden["classes_per_task"].as_u64().unwrap() as usize;
+    let batch = batch(model, golden);
+    let logits = learner.forward(&batch, Mode::Observe, Wanted::All).unwrap();
+    let rows = logits.values().chunks_exact(logits.classes());
+    let found: Vec<f32> = rows
+        .flat_map(|row| &row[per_task..2 * per_task])
+        .copied()
+        .collect();
+    let expected = logits_of(golden, "train_logits_task_slice");
+    close_logits(&found, &expected, "logit in training mode");
 }
 
 /// Loss, gradients, one SGD step and running statistics against the golden ones.
@@ -215,14 +255,7 @@ fn check_training(model: &str, golden: &Value, learner: &mut dyn Learner) {
     let file = weights(model, golden, &learner.weights().unwrap());
     learner.load(&file).unwrap();
 
-    let shape: Vec<usize> = serde_json::from_value(golden["input_shape"].clone()).unwrap();
-    let per_task = golden["classes_per_task"].as_u64().unwrap() as usize;
-    let batch = Batch {
-        pixels: pixels(model, golden),
-        shape: ImageShape::new(shape[1], shape[2], shape[3]),
-        labels: serde_json::from_value(golden["labels"].clone()).unwrap(),
-        competing: vec![(per_task..2 * per_task).into(); shape[0]],
-    };
+    let batch = batch(model, golden);
     let mut gradient = Vec::new();
     let loss = batch_gradient(learner, &batch, &mut gradient).unwrap();
     close(
@@ -371,20 +404,15 @@ fn resnet(name: &str, side: usize) {
 }
 
 /// The CPU kernels against the golden file, and in evaluation mode against the Burn module with the same weights.
-fn resnet_kernels(name: &str, side: usize) {
+fn kernels<C: TrunkConfig>(name: &str, config: &C, stock: fn(C::Network) -> C::Network) {
     use std::sync::Arc;
     use tagcl::model::KernelResNet;
     use tagcl::stream::{ClassOrder, Protocol, Scaling, StreamKind, StreamSpec, TaskStream};
-    let config = ReducedResNetConfig {
-        image: ImageShape::new(3, side, side),
-        width: 20,
-        classes: 100,
-    };
-    let mut stream = Seeds::new(1).stream("init");
-    let mut kernels = KernelResNet::new(&config, &mut stream, Dropout::off(), 1).unwrap();
+    let side = config.image().height;
+    let init = || Seeds::new(1).stream("init");
+    let mut kernels = KernelResNet::new(config, &mut init(), Dropout::off(), 1).unwrap();
     let device = Device::flex().autodiff();
-    let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
-    network.stock = true;
+    let network = stock(config.network(&mut init(), &device));
     let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
     assert_eq!(kernels.parameters(), stock.parameters(), "initial values");
     check_training(name, &golden(name), &mut kernels);
@@ -422,6 +450,18 @@ fn resnet_kernels(name: &str, side: usize) {
     assert!((a.loss() - b.loss()).abs() < 1e-4 * b.loss(), "{a:?} {b:?}");
 }
 
+fn resnet_kernels(name: &str, side: usize) {
+    let config = ReducedResNetConfig {
+        image: ImageShape::new(3, side, side),
+        width: 20,
+        classes: 100,
+    };
+    kernels(name, &config, |mut network| {
+        network.stock = true;
+        network
+    });
+}
+
 #[test]
 fn reduced_resnet_kernels_for_32_pixels() {
     resnet_kernels("reduced-resnet18-32", 32);
@@ -440,6 +480,63 @@ fn reduced_resnet_for_32_pixels() {
 #[test]
 fn reduced_resnet_for_84_pixels() {
     resnet("reduced-resnet18-84", 84);
+}
+
+fn slim(side: usize) -> SlimResNetConfig {
+    SlimResNetConfig {
+        image: ImageShape::new(3, side, side),
+        width: 20,
+        classes: 100,
+    }
+}
+
+/// The Burn module on its kernels and on Burn's own operations, and the learner on the kernels.
+fn slim_resnet(side: usize) {
+    use tagcl::model::KernelResNet;
+    let (device, config) = (Device::flex().autodiff(), slim(side));
+    let name = format!("{SLIM}{side}");
+    let init = || Seeds::new(1).stream("init");
+    for stock in [false, true] {
+        let mut network = config.init(&mut init(), &device);
+        network.stock = stock;
+        check(&name, network.clone(), &device);
+        let mut learner = NetworkLearner::new(network, Dropout::off(), &device);
+        check_train_logits(&name, &golden(&name), &mut learner);
+    }
+    kernels(&name, &config, |mut network| {
+        network.stock = true;
+        network
+    });
+    let mut kernels = KernelResNet::new(&config, &mut init(), Dropout::off(), 1).unwrap();
+    check_train_logits(&name, &golden(&name), &mut kernels);
+}
+
+#[test]
+fn slim_resnet_for_32_pixels() {
+    slim_resnet(32);
+}
+
+#[test]
+fn slim_resnet_for_84_pixels() {
+    slim_resnet(84);
+}
+
+#[test]
+fn the_slim_resnet_has_the_parameters_of_the_release() {
+    let device = Device::flex().autodiff();
+    let network = slim(32).init(&mut Seeds::new(1).stream("init"), &device);
+    let learner = NetworkLearner::new(network, Dropout::off(), &device);
+    let slots = learner.layout().slots();
+    assert_eq!(learner.layout().len(), 1_109_240);
+    // Their names and order, as the release's `state_dict` has them.
+    let golden = golden("slim-resnet18-32");
+    let rows = golden["gradients"].as_array().unwrap();
+    let expected = rows.iter().map(|row| row["parameter"].as_str().unwrap());
+    assert!(slots.iter().map(|slot| slot.name.as_str()).eq(expected));
+    let shortcuts = ["layer2.0.shortcut.0.weight", "layer4.0.shortcut.1.bias"];
+    for name in shortcuts {
+        assert!(slots.iter().any(|slot| slot.name == name), "{name}");
+    }
 }
 
 #[test]

@@ -242,6 +242,15 @@ pub(crate) struct Affine {
     pub dropout: *const f32,
 }
 
+impl Affine {
+    /// No norm, for [`join`].
+    pub(crate) const NONE: Self = Self {
+        a: std::ptr::null(),
+        b: std::ptr::null(),
+        dropout: std::ptr::null(),
+    };
+}
+
 #[inline(always)]
 unsafe fn residual_in<S: Simd, const LAST: bool, const DROP: bool>(
     s: &Strips,
@@ -356,6 +365,49 @@ dispatch! {
     /// # Safety
     /// As for [`residual`].
     apply = apply_in[s.last, !n.dropout.is_null()](s: &Strips, n: &Affine, relu: bool, x: *const f32, y: *mut f32)
+}
+
+#[inline(always)]
+unsafe fn join_in<S: Simd, const LAST: bool, const NORMED: bool>(
+    s: &Strips,
+    n: [&Affine; 2],
+    x: *const f32,
+    shortcut: *const f32,
+    y: *mut f32,
+) {
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; all images are of that shape by contract, and all per-channel arrays that are looked at of `stored`. A step
+    // is read before it is written, so `y` may be one of the others.
+    unsafe {
+        for g in 0..s.count::<S, LAST>() {
+            let (at, steps, stride) = s.strip::<S, LAST>(g);
+            let (a, b) = (get::<S, LAST>(n[0].a, g), get::<S, LAST>(n[0].b, g));
+            let (c, d) = if NORMED {
+                (get::<S, LAST>(n[1].a, g), get::<S, LAST>(n[1].b, g))
+            } else {
+                (S::splat(1.0), S::splat(0.0))
+            };
+            for i in 0..steps {
+                let p = at + i * stride;
+                let mut side = S::load(shortcut.add(p));
+                if NORMED {
+                    side = S::fma(side, c, d);
+                }
+                let v = S::relu(S::add(S::fma(S::load(x.add(p)), a, b), side));
+                S::store(y.add(p), S::and(v, s.mask::<S, LAST>(i)));
+            }
+        }
+    }
+}
+
+dispatch! {
+    /// The end of a block of two convolutions: `y = relu(norm(x) + shortcut)`, the shortcut normalised, too, where the
+    /// second norm has coefficients; borders zeroed. Without dropout.
+    ///
+    /// # Safety
+    /// Images of the strips' shape, arrays of `stored` floats, or null both of the second norm's; `y` nobody else's; it
+    /// may be `x` or `shortcut`.
+    join = join_in[s.last, !n[1].a.is_null()](s: &Strips, n: [&Affine; 2], x: *const f32, shortcut: *const f32, y: *mut f32)
 }
 
 /// Mean and biased variance of one channel from every image's mean and sum of squares about it, each over `pixels`

@@ -126,6 +126,30 @@ dispatch! {
 }
 
 #[inline(always)]
+unsafe fn pass_in<S: Simd, const LAST: bool>(s: &Strips, y: *const f32, d: *mut f32) {
+    // SAFETY: a strip's steps are whole vectors inside an image of the strips' shape (`Strips::new`, `strip`), and `g` is below their
+    // count; both images are of that shape by contract.
+    unsafe {
+        for g in 0..s.count::<S, LAST>() {
+            let (at, steps, stride) = s.strip::<S, LAST>(g);
+            for i in 0..steps {
+                let p = at + i * stride;
+                let v = S::where_positive(S::load(y.add(p)), S::load(d.add(p)));
+                S::store(d.add(p), v);
+            }
+        }
+    }
+}
+
+dispatch! {
+    /// The gradient before a `ReLU` whose output was `y`, in place, zero at borders, where `y` is zero.
+    ///
+    /// # Safety
+    /// Images of the strips' shape; `d` nobody else's.
+    pass = pass_in[s.last](s: &Strips, y: *const f32, d: *mut f32)
+}
+
+#[inline(always)]
 unsafe fn through_in<S: Simd, const LAST: bool, const DROP: bool>(
     s: &Strips,
     n: [&NormGrad; 2],

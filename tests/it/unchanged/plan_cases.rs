@@ -22,7 +22,14 @@ pub const OPTIMIZERS: [&str; 7] = [
     "tag-adagrad",
     "tag-adam",
 ];
-pub const MODELS: [&str; 5] = ["mlp", "reduced-resnet18", "resnet18", "alexnet", "lenet"];
+pub const MODELS: [&str; 6] = [
+    "mlp",
+    "reduced-resnet18",
+    "slim-resnet18",
+    "resnet18",
+    "alexnet",
+    "lenet",
+];
 
 /// Every benchmark with every profile, method and optimizer.
 pub fn pairs() -> Vec<String> {

@@ -200,6 +200,7 @@ pub fn networks() -> Vec<String> {
     for (model, kernels) in [
         ("mlp --hidden 12 --dropout 0.1", true),
         ("reduced-resnet18 --dropout 0.1", true),
+        ("slim-resnet18", true),
         ("resnet18", true),
         // On Burn's own operations in any case.
         ("lenet", false),

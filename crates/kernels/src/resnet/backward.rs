@@ -1,10 +1,9 @@
 //! The backward pass.
 
 use super::conv::Conv;
-use super::forward::first_norm;
 use super::reorder;
-use super::spec::BlockSpec;
-use super::state::{Block, Norm, Stage, Training, Trunk};
+use super::spec::{BlockKind, BlockSpec};
+use super::state::{Block, Norm, Stage, Stem, Training, Trunk};
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm_grad::{self, Gate, NormGrad};
@@ -14,7 +13,7 @@ use crate::workers::{Shareable, Workers};
 use std::ops::Range;
 
 /// A norm's coefficients, and the dropout multipliers of the image that begins at `at`.
-fn coefficients(norm: &Norm, dropout: Option<&Buffer>, at: usize) -> NormGrad {
+pub(super) fn coefficients(norm: &Norm, dropout: Option<&Buffer>, at: usize) -> NormGrad {
     NormGrad {
         inv: norm.inv.as_ptr(),
         shift: norm.shift.as_ptr(),
@@ -25,19 +24,50 @@ fn coefficients(norm: &Norm, dropout: Option<&Buffer>, at: usize) -> NormGrad {
     }
 }
 
-/// The norm that made a block's input, whose sums are taken as soon as the gradient of that input is known.
-struct Earlier<'a> {
-    stage: &'a Stage,
-    norm: &'a Norm,
-    dropout: Option<&'a Buffer>,
-    r: &'a Buffer,
-    /// The stem's output, which shows where the `ReLU` after its norm passed.
-    gate: Option<&'a Buffer>,
-    d: Shareable,
-    parts: Shareable,
+/// The norm that made a convolution's input, whose sums are taken as soon as the gradient of that input is known.
+pub(super) struct Earlier<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) norm: &'a Norm,
+    pub(super) dropout: Option<&'a Buffer>,
+    pub(super) r: &'a Buffer,
+    /// The input, where a `ReLU` follows the norm: it shows where that passed.
+    pub(super) gate: Option<&'a Buffer>,
+    /// A shortcut's norm that made the input, too, and what that norm read.
+    pub(super) shortcut: Option<&'a (Norm, Buffer)>,
+    pub(super) d: Shareable,
+    pub(super) parts: Shareable,
+    pub(super) shortcut_parts: Shareable,
 }
 
-impl Earlier<'_> {
+impl<'a> Earlier<'a> {
+    /// The output of the last of these blocks; without any, the stem's.
+    fn output(
+        stage: &'a Stage,
+        (blocks, stem): (&'a [Block], &'a Stem),
+        (d, parts, shortcut_parts): Own,
+    ) -> Self {
+        let (norm, dropout, r) = match blocks.last() {
+            Some(b) => (&b.norms[1], b.dropout[1].as_ref(), &b.r2),
+            None => (&stem.norm, None, &stem.r),
+        };
+        let second = blocks.last().map(|b| (b, b.second.as_ref()));
+        Self {
+            stage,
+            norm,
+            dropout,
+            r,
+            gate: match second {
+                Some((_, None)) => None,
+                Some((b, Some(_))) => Some(&b.y),
+                None => Some(&stem.y),
+            },
+            shortcut: second.and_then(|(_, second)| second?.shortcut.as_ref()),
+            d,
+            parts,
+            shortcut_parts,
+        }
+    }
+
     /// # Safety
     /// `i` is below the batch, the gradient of image `i` is complete, and no other task touches its parts.
     unsafe fn sums(&self, level: Level, i: usize) {
@@ -46,19 +76,18 @@ impl Earlier<'_> {
         let gate = self
             .gate
             .map_or(std::ptr::null(), |g| g.as_ref()[at..].as_ptr());
-        // SAFETY: `d`, `r`, the gate and the dropout hold the batch's images of the stage (`Training::new`), of which `i` is one
-        // by contract, and `parts` two arrays of stored channels for each, of which those of `i` are ours.
+        let (strips, sums) = (self.stage.strips(), i * 2 * self.stage.shape.stored);
+        // SAFETY: `d`, what the norms read, the gate and the dropout hold the batch's images of the stage (`Training::new`), of
+        // which `i` is one by contract, and the parts two arrays of stored channels for each, of which those of `i` are ours.
         unsafe {
-            let parts = self.parts.at(i * 2 * self.stage.shape.stored);
-            norm_grad::sums(
-                level,
-                &self.stage.strips(),
-                &grad,
-                self.d.at(at),
-                self.r.ptr().add(at),
-                gate,
-                parts,
-            );
+            let (d, parts) = (self.d.at(at), self.parts.at(sums));
+            let r = self.r.ptr().add(at);
+            norm_grad::sums(level, &strips, &grad, d, r, gate, parts);
+            if let Some((norm, r)) = self.shortcut {
+                let grad = coefficients(norm, None, at);
+                let (r, parts) = (r.ptr().add(at), self.shortcut_parts.at(sums));
+                norm_grad::sums(level, &strips, &grad, d, r, gate, parts);
+            }
         }
     }
 }
@@ -96,46 +125,84 @@ fn chunks(batch: usize, chunk: usize) -> impl Iterator<Item = Range<usize>> {
         .map(move |first| first..batch.min(first + chunk))
 }
 
-/// What the steps of one block's backward pass share.
-struct BlockPass<'a> {
-    workers: &'a Workers,
-    level: Level,
-    /// Images of the batch.
-    n: usize,
-    b: BlockSpec,
-    stage: &'a Stage,
-    /// The first norm, the dropout after it, and its input.
-    norm1: &'a Norm,
-    dropout1: Option<&'a Buffer>,
-    r1: &'a Buffer,
-    /// The gradient of the block's sum, which becomes that of its input where the block changes no shape.
-    d: Shareable,
-    /// The gradient of the convolution's output.
-    dc: Shareable,
-    /// The gradient of the input in the layout of the convolutions.
-    d_input: Shareable,
-    /// The input, and the floats of an image of it.
-    x: Shareable,
-    x_image: usize,
-    earlier: Earlier<'a>,
+/// What becomes of the gradient of a block's output on its way to the shortcut, of two convolutions.
+pub(super) struct Side<'a> {
+    /// The block's output, which shows where the `ReLU` after the sum passed.
+    pub(super) y: &'a Buffer,
+    /// The shortcut's norm and what it reads, where the shortcut is a convolution.
+    pub(super) norm: Option<&'a (Norm, Buffer)>,
 }
 
-impl BlockPass<'_> {
-    /// Norm 1 and the first `ReLU` of image `i` of the batch; the result goes to place `to` of `dc`.
+/// What the steps of a convolution's backward pass share, from the norm after it to the sums of the norm before.
+pub(super) struct ConvPass<'a> {
+    pub(super) workers: &'a Workers,
+    pub(super) level: Level,
+    /// Images of the batch.
+    pub(super) n: usize,
+    pub(super) b: BlockSpec,
+    pub(super) stage: &'a Stage,
+    /// The norm after the convolution, the dropout after it, its input, and where the `ReLU` beside it passed: before
+    /// the norm, or after it (this buffer, its output, shows it).
+    pub(super) norm: &'a Norm,
+    pub(super) dropout: Option<&'a Buffer>,
+    pub(super) r: &'a Buffer,
+    pub(super) gate: Option<&'a Buffer>,
+    /// The gradient of the norm's (and `ReLU`'s) output.
+    pub(super) from: Shareable,
+    /// The gradient at the shortcut, which becomes that of the input where there is no convolution on it. Where the
+    /// input goes nowhere else, whatever is in it is overwritten.
+    pub(super) d: Shareable,
+    pub(super) add: bool,
+    /// What is still to be done to `d` first.
+    pub(super) side: Option<Side<'a>>,
+    /// The gradient of the convolution's output.
+    pub(super) dc: Shareable,
+    /// The gradient of the input in the layout of the convolutions.
+    pub(super) d_input: Shareable,
+    /// The input, and the floats of an image of it.
+    pub(super) x: Shareable,
+    pub(super) x_image: usize,
+    pub(super) earlier: Earlier<'a>,
+}
+
+/// A convolution and the gradient of its weights.
+pub(super) type WithGradient<'a> = (&'a mut Conv, &'a mut [f32]);
+
+impl ConvPass<'_> {
+    /// The norm and its `ReLU` of image `i` of the batch; the result goes to place `to` of `dc`. And the gradient at
+    /// the shortcut.
     ///
     /// # Safety
     /// `i` is below the batch, `to` below the images of `dc`; no other task touches these images.
     unsafe fn conv_output(&self, i: usize, to: usize) {
         let image = self.stage.shape.image;
         let at = i * image;
-        let grad = coefficients(self.norm1, self.dropout1, at);
-        // SAFETY: `d` and `r1` hold the batch's images of the stage (`Training::new`), of which `i` is one by contract, and
-        // `dc` has the place `to`; the norm's arrays have an entry per stored channel (`Norm::new`).
+        let grad = coefficients(self.norm, self.dropout, at);
+        let strips = self.stage.strips();
+        // SAFETY: `from`, `d`, `r`, the gate and what the side looks at hold the batch's images of the stage
+        // (`Training::new`), of which `i` is one by contract, and `dc` has the place `to`; the norms' arrays have an entry
+        // per stored channel (`Norm::new`).
         unsafe {
-            let (d, r1) = (self.d.at(at), self.r1.ptr().add(at));
-            let (strips, dc) = (self.stage.strips(), self.dc.at(to * image));
+            let (from, r, dc) = (
+                self.from.at(at),
+                self.r.ptr().add(at),
+                self.dc.at(to * image),
+            );
+            let gate = self
+                .gate
+                .map_or(Gate::Before, |y| Gate::After(y.ptr().add(at)));
             timed(self.b.stage, "bwd norm 1", || {
-                norm_grad::input_grad(self.level, &strips, &grad, Gate::Before, d, r1, dc);
+                norm_grad::input_grad(self.level, &strips, &grad, gate, from, r, dc);
+            });
+            let Some(side) = &self.side else { return };
+            timed(self.b.stage, "bwd side", || {
+                let (d, y) = (self.d.at(at), side.y.ptr().add(at));
+                let Some((norm, r)) = side.norm else {
+                    norm_grad::pass(self.level, &strips, y, d);
+                    return;
+                };
+                let (grad, r) = (coefficients(norm, None, at), r.ptr().add(at));
+                norm_grad::input_grad(self.level, &strips, &grad, Gate::After(y), d, r, d);
             });
         }
     }
@@ -152,17 +219,25 @@ impl BlockPass<'_> {
         unsafe {
             Ahead::NOTHING
                 .and(self.d.at(at), image)
-                .and(self.r1.ptr().add(at), image)
+                .and(self.r.ptr().add(at), image)
                 .and(earlier.r.ptr().add(next * before), before)
                 .and(self.x.at(next * self.x_image), self.x_image)
         }
     }
 
-    /// Over planes, chunk by chunk: norm 1 and the first `ReLU`, the input, the sums of the norm before; then the weights.
-    fn planes(&self, conv: &mut Conv, mut shortcut: Option<&mut Conv>, grads: &mut [&mut [f32]]) {
+    /// All steps.
+    pub(super) fn run(&self, conv: WithGradient<'_>, shortcut: Option<WithGradient<'_>>) {
+        match self.stage.shape.layout {
+            Layout::Planes => self.planes(conv, shortcut),
+            Layout::Last => self.last(conv, shortcut),
+        }
+    }
+
+    /// Over planes, chunk by chunk: the norm and its `ReLU`, the input, the sums of the norm before; then the weights.
+    fn planes(&self, (conv, grad): WithGradient<'_>, mut shortcut: Option<WithGradient<'_>>) {
         let image = self.stage.shape.image;
         for images in chunks(self.n, self.stage.chunk) {
-            let (whole, side) = (&*conv, shortcut.as_deref());
+            let (whole, side) = (&*conv, shortcut.as_ref().map(|(conv, _)| &**conv));
             self.workers.run(images.len(), &|k| {
                 // SAFETY: `k` is below the images of a chunk, which `dc` and `d_input` hold, and `images.start + k` below
                 // the batch; both belong to this task alone. The convolutions are over planes, and the weights of this
@@ -174,16 +249,16 @@ impl BlockPass<'_> {
             });
             // SAFETY: `x` holds the batch, `dc` the chunk from its beginning on, `d` the batch, so from the chunk's first
             // image on it, too. `dc` and, in a block with a shortcut, `d` are zero at borders: `input_grad` and `through`
-            // alone write them, and leave zeros where `r`, whose borders are zero, is not positive.
+            // alone write them, and leave zeros where `r` or the gate, whose borders are zero, is not positive.
             unsafe {
                 timed(self.b.stage, "bwd weights", || {
                     let dy = (self.x, self.dc);
-                    weight_gradient(self.workers, conv, &images, dy, grads[0]);
+                    weight_gradient(self.workers, conv, &images, dy, grad);
                 });
-                if let Some(shortcut) = &mut shortcut {
+                if let Some((shortcut, grad)) = &mut shortcut {
                     timed(self.b.stage, "bwd shortcut weights", || {
                         let dy = (self.x, Shareable::of(self.d.at(images.start * image)));
-                        weight_gradient(self.workers, shortcut, &images, dy, grads[1]);
+                        weight_gradient(self.workers, shortcut, &images, dy, grad);
                     });
                 }
             }
@@ -221,7 +296,7 @@ impl BlockPass<'_> {
                 });
             } else {
                 timed(self.b.stage, "bwd conv", || {
-                    conv.backward_image(dc, d, true, ahead);
+                    conv.backward_image(dc, d, self.add, ahead);
                 });
             }
             timed(self.b.stage, "bwd sums", || {
@@ -230,8 +305,8 @@ impl BlockPass<'_> {
         }
     }
 
-    /// Channels-last, for the whole batch: norm 1 and the first `ReLU`, the input, the sums of the norm before, the weights.
-    fn last(&self, conv: &mut Conv, mut shortcut: Option<&mut Conv>, grads: &mut [&mut [f32]]) {
+    /// Channels-last, for the whole batch: the norm and its `ReLU`, the input, the sums of the norm before, the weights.
+    fn last(&self, (conv, grad): WithGradient<'_>, mut shortcut: Option<WithGradient<'_>>) {
         let (workers, source) = (self.workers, &self.earlier.stage.shape);
         let planes = source.layout == Layout::Planes;
         let to = if planes { self.d_input } else { self.earlier.d };
@@ -241,9 +316,9 @@ impl BlockPass<'_> {
         // when the next one, which adds to what it wrote, begins.
         unsafe {
             timed(self.b.stage, "bwd conv", || {
-                conv.backward_batch(workers, self.dc.at(0), to, !self.b.projected);
+                conv.backward_batch(workers, self.dc.at(0), to, self.add);
             });
-            if let Some(shortcut) = &shortcut {
+            if let Some((shortcut, _)) = &shortcut {
                 timed(self.b.stage, "bwd shortcut", || {
                     shortcut.backward_batch(workers, self.d.at(0), to, true);
                 });
@@ -268,14 +343,15 @@ impl BlockPass<'_> {
         });
         let images = 0..self.n;
         // SAFETY: `x`, `dc` and `d` hold the batch. `dc` and, in a block with a shortcut, `d` are zero at borders:
-        // `input_grad` and `through` alone write them, and leave zeros where `r`, whose borders are zero, is not positive.
+        // `input_grad` and `through` alone write them, and leave zeros where `r` or the gate, whose borders are zero, is not
+        // positive.
         unsafe {
             timed(self.b.stage, "bwd weights", || {
-                weight_gradient(workers, conv, &images, (self.x, self.dc), grads[0]);
+                weight_gradient(workers, conv, &images, (self.x, self.dc), grad);
             });
-            if let Some(shortcut) = &mut shortcut {
+            if let Some((shortcut, grad)) = &mut shortcut {
                 timed(self.b.stage, "bwd shortcut weights", || {
-                    weight_gradient(workers, shortcut, &images, (self.x, self.d), grads[1]);
+                    weight_gradient(workers, shortcut, &images, (self.x, self.d), grad);
                 });
             }
         }
@@ -322,22 +398,14 @@ impl Trunk {
     /// Pooling, and the sums of the last norm.
     fn pool_gradient(&self, training: &mut Training, d_features: &[f32]) {
         let (spec, level) = (&self.spec, self.level);
-        let (d, parts) = own(&mut training.stages[3]);
-        let block = &training.blocks[7];
+        let own = own(&mut training.stages[3]);
         let stage = &training.stages[3];
         let image = stage.shape.image;
-        let last = Earlier {
-            stage,
-            norm: &block.norms[1],
-            dropout: block.dropout[1].as_ref(),
-            r: &block.r2,
-            gate: None,
-            d,
-            parts,
-        };
+        let last = Earlier::output(stage, (&training.blocks, &training.stem), own);
+        let d = last.d;
         self.workers.run(spec.batch, &|i| {
             let row = &d_features[i * spec.features()..][..spec.features()];
-            // SAFETY: `d` and `parts` are the stage's own, which hold the batch; image `i` of both is this task's.
+            // SAFETY: `d` and the parts are the stage's own, which hold the batch; image `i` of both is this task's.
             unsafe {
                 let d = d.slice(i * image, image);
                 timed(3, "bwd pool", || {
@@ -348,7 +416,7 @@ impl Trunk {
         });
     }
 
-    /// One block: from the gradient of its output, and the sums of its second norm, to those of its input.
+    /// One block: from the gradient of its output, and the sums of its last norms, to those of its input.
     fn block_gradient(
         &self,
         training: &mut Training,
@@ -358,72 +426,82 @@ impl Trunk {
     ) {
         let (before, rest) = training.blocks.split_at_mut(i);
         let block = &mut rest[0];
-        block.exchange(&mut training.packed);
-        timed(b.stage, "bwd pack", || {
-            block.conv.pack_backward(params[b.parameter]);
-        });
-        if let Some(shortcut) = &mut block.shortcut {
-            timed(b.stage, "bwd pack", || {
-                shortcut.pack_backward(params[b.parameter + 1]);
-            });
-        }
         let (stages_before, stages) = training.stages.split_at_mut(b.stage);
         let stage = &mut stages[0];
-        let (d, parts) = own(stage);
+        let (d_second, of_stage) = (stage.d_second.shareable(), own(stage));
+        let (d, parts, _) = of_stage;
         let (dc, d_input) = (stage.dc.shareable(), stage.d_input.shareable());
-        let (earlier_d, earlier_parts) = match stages_before.last_mut() {
-            Some(earlier) if b.projected => own(earlier),
-            _ => (d, parts),
+        let of_earlier = match stages_before.last_mut() {
+            Some(earlier) if b.projected() => own(earlier),
+            _ => of_stage,
         };
         let stage: &Stage = stage;
-        let q = first_norm(b);
-        self.sum_gradient(
-            stage,
-            (b.stage, &mut *block),
-            (d, parts),
-            &mut grads[q..q + 4],
-        );
+        if b.kind == BlockKind::Two {
+            let memory = &mut training.packed[0];
+            self.second_gradient(
+                stage,
+                (b, block, memory),
+                (of_stage, dc, d_second),
+                params,
+                grads,
+            );
+        }
+        block.exchange(&mut training.packed);
+        timed(b.stage, "bwd pack", || {
+            block.conv.pack_backward(params[b.conv]);
+        });
+        if let (Some(shortcut), Some(parameter)) = (&mut block.shortcut, b.shortcut) {
+            timed(b.stage, "bwd pack", || {
+                shortcut.pack_backward(params[parameter]);
+            });
+        }
+        if b.kind == BlockKind::One {
+            let [q, end] = [b.norms[0], b.norms[1] + 2];
+            self.sum_gradient(
+                stage,
+                (b.stage, &mut *block),
+                (d, parts),
+                &mut grads[q..end],
+            );
+        }
 
         let source = stages_before
             .last()
-            .filter(|_| b.projected)
+            .filter(|_| b.projected())
             .unwrap_or(stage);
         let stem = &training.stem;
-        let (norm, dropout, r, gate, y) = match before.last() {
-            Some(p) => (&p.norms[1], p.dropout[1].as_ref(), &p.r2, None, &p.y),
-            None => (&stem.norm, None, &stem.r, Some(&stem.y), &stem.y),
-        };
+        let y = before.last().map_or(&stem.y, |p| &p.y);
         let x = block.input.as_ref().unwrap_or(y);
-        let pass = BlockPass {
+        let second = block.second.as_ref();
+        let pass = ConvPass {
             workers: &self.workers,
             level: self.level,
             n: self.spec.batch,
             b,
             stage,
-            norm1: &block.norms[0],
-            dropout1: block.dropout[0].as_ref(),
-            r1: &block.r1,
+            norm: &block.norms[0],
+            dropout: block.dropout[0].as_ref(),
+            r: &block.r1,
+            gate: second.map(|second| &second.x),
+            from: if second.is_some() { d_second } else { d },
             d,
+            add: !b.projected(),
+            side: second.map(|second| Side {
+                y: &block.y,
+                norm: second.shortcut.as_ref(),
+            }),
             dc,
             d_input,
             x: Shareable::reading(x.ptr()),
             x_image: x.as_ref().len() / self.spec.batch,
-            earlier: Earlier {
-                stage: source,
-                norm,
-                dropout,
-                r,
-                gate,
-                d: earlier_d,
-                parts: earlier_parts,
-            },
+            earlier: Earlier::output(source, (before, stem), of_earlier),
         };
-        let (conv, shortcut) = (&mut block.conv, block.shortcut.as_mut());
-        let grads = &mut grads[b.parameter..q];
-        match stage.shape.layout {
-            Layout::Planes => pass.planes(conv, shortcut, grads),
-            Layout::Last => pass.last(conv, shortcut, grads),
-        }
+        let (to_conv, later) = grads[b.conv..].split_at_mut(1);
+        let to_shortcut = b.shortcut.map(|at| &mut *later[at - b.conv - 1]);
+        pass.run(
+            (&mut block.conv, &mut *to_conv[0]),
+            block.shortcut.as_mut().zip(to_shortcut),
+        );
         block.exchange(&mut training.packed);
     }
 
@@ -470,7 +548,7 @@ impl Trunk {
     /// Stem: norm and `ReLU`, then the weights.
     fn stem_gradient(&self, training: &mut Training, grads: &mut [&mut [f32]]) {
         let (stem, stage) = (&mut training.stem, &mut training.stages[0]);
-        let (d, _) = own(stage);
+        let (d, ..) = own(stage);
         let dc = stage.dc.shareable();
         let stage: &Stage = stage;
         let [kernel, weight, bias, ..] = grads else {
@@ -505,9 +583,12 @@ impl Trunk {
     }
 }
 
-/// A stage's gradient and parts.
-fn own(stage: &mut Stage) -> (Shareable, Shareable) {
-    (stage.d.shareable(), stage.parts.shareable())
+/// A stage's gradient, and the parts of its norms and of its shortcut's norm.
+pub(super) type Own = (Shareable, Shareable, Shareable);
+
+fn own(stage: &mut Stage) -> Own {
+    let shortcut_parts = stage.shortcut_parts.shareable();
+    (stage.d.shareable(), stage.parts.shareable(), shortcut_parts)
 }
 
 /// Puts the phases of an image, four planes of `coarse` per channel, together as planes of `shape`.

@@ -4,10 +4,13 @@
 //! image at a time, the channels-last stages a group at a time. Threads take different groups.
 
 use super::conv::Conv;
-use super::forward::{affine, first_norm, split_image};
+use super::forward::{affine, shortcut_affine, split_image, weight_and_bias};
 use super::reorder;
-use super::spec::{BlockSpec, TrunkSpec};
-use super::state::{Evaluation, Norm, Space, Statistics, Trunk, convolutions, input_shape};
+use super::spec::TrunkSpec;
+use super::state::{
+    EvaluatedBlock, Evaluation, Norm, Space, Statistics, Trunk, convolutions, input_shape,
+    second_convolution,
+};
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm::{self, Strips};
@@ -50,6 +53,25 @@ impl Space {
     }
 }
 
+impl EvaluatedBlock {
+    fn load(&mut self, params: &[&[f32]], running: &[(&[f32], &[f32])]) {
+        let b = self.b;
+        self.conv.pack_forward(params[b.conv]);
+        if let (Some(shortcut), Some(parameter)) = (&mut self.shortcut, b.shortcut) {
+            shortcut.pack_forward(params[parameter]);
+        }
+        for (i, (norm, weight)) in self.norms.iter_mut().zip(b.norms).enumerate() {
+            norm.set_running(running[b.norm + i], weight_and_bias(params, weight));
+        }
+        if let (Some((conv, norm)), Some(parameter)) = (&mut self.second, b.second) {
+            conv.pack_forward(params[parameter]);
+            if let (Some(norm), Some(weight)) = (norm, b.shortcut_norm) {
+                norm.set_running(running[b.norm + 2], weight_and_bias(params, weight));
+            }
+        }
+    }
+}
+
 impl Evaluation {
     fn new(spec: &TrunkSpec, level: Level, threads: usize) -> Self {
         let group = spec.batch.min(GROUP);
@@ -59,7 +81,15 @@ impl Evaluation {
             .map(|b| {
                 let (conv, shortcut) = convolutions(spec, level, b, group);
                 let norm = || Norm::new(&shapes[b.stage]);
-                (b, conv, shortcut, [norm(), norm()])
+                let second = second_convolution(spec, level, b, group)
+                    .map(|conv| (conv, b.shortcut_norm.map(|_| norm())));
+                EvaluatedBlock {
+                    b,
+                    conv,
+                    shortcut,
+                    norms: [norm(), norm()],
+                    second,
+                }
             })
             .collect();
         Self {
@@ -80,18 +110,8 @@ impl Evaluation {
         self.stem.pack_forward(params[0]);
         self.stem_norm
             .set_running(running[0], (params[1], params[2]));
-        for (i, (b, conv, shortcut, norms)) in self.blocks.iter_mut().enumerate() {
-            conv.pack_forward(params[b.parameter]);
-            if let Some(shortcut) = shortcut {
-                shortcut.pack_forward(params[b.parameter + 1]);
-            }
-            let q = first_norm(*b);
-            for (j, norm) in norms.iter_mut().enumerate() {
-                norm.set_running(
-                    running[1 + 2 * i + j],
-                    (params[q + 2 * j], params[q + 2 * j + 1]),
-                );
-            }
+        for block in &mut self.blocks {
+            block.load(params, running);
         }
     }
 
@@ -99,25 +119,44 @@ impl Evaluation {
         Strips::new(&self.shapes[stage], self.masks[stage].as_ref())
     }
 
-    /// The two elementwise passes of a block on one image that begins at `at`: `r` is the convolution's output, `y`
-    /// gets the block's.
+    /// The elementwise passes at the end of a block on one image: `r` is the last convolution's output, `y` gets the
+    /// block's.
     ///
     /// # Safety
-    /// Images of the stage, `r` and `y` nobody else's; `shortcut` may be `y`.
+    /// Images of the stage, `r` and `y` nobody else's; `r` or `shortcut` may be `y`.
     unsafe fn finish(
         &self,
         level: Level,
-        (b, norms): (BlockSpec, &[Norm; 2]),
+        block: &EvaluatedBlock,
         r: *mut f32,
         shortcut: *const f32,
         y: *mut f32,
     ) {
-        let strips = self.strips(b.stage);
+        let strips = self.strips(block.b.stage);
+        let [norm1, norm2] = [0, 1].map(|i| affine(&block.norms[i], None, 0));
         // SAFETY: by contract all three are images of the stage, `r` and `y` ours, and the norms are the stage's, with an entry
         // per stored channel (`Norm::new`).
         unsafe {
-            let norms = [&affine(&norms[0], None, 0), &affine(&norms[1], None, 0)];
-            norm::relu_residual(level, &strips, norms, r, shortcut, y);
+            match &block.second {
+                None => norm::relu_residual(level, &strips, [&norm1, &norm2], r, shortcut, y),
+                Some((_, norm)) => {
+                    let norms = [&norm2, &shortcut_affine(norm.as_ref())];
+                    norm::join(level, &strips, norms, r, shortcut, y);
+                }
+            }
+        }
+    }
+
+    /// Between the two convolutions of a block, on one image: `r = relu(norm1(r))`.
+    ///
+    /// # Safety
+    /// `r` is an image of the stage, and nobody else's.
+    unsafe fn between(&self, level: Level, block: &EvaluatedBlock, r: *mut f32) {
+        let strips = self.strips(block.b.stage);
+        // SAFETY: by contract `r` is an image of the stage and ours, and the norm has an entry per stored channel.
+        unsafe {
+            let affine = affine(&block.norms[0], None, 0);
+            norm::apply(level, &strips, &affine, true, r, r);
         }
     }
 
@@ -133,7 +172,8 @@ impl Evaluation {
             self.stem.forward_image(image, r, Ahead::NOTHING);
             let affine = affine(&self.stem_norm, None, 0);
             norm::apply(level, &self.strips(0), &affine, true, r, a);
-            for (b, conv, shortcut, norms) in &self.blocks {
+            for block in &self.blocks {
+                let (b, conv, shortcut) = (block.b, &block.conv, &block.shortcut);
                 let shape = &self.shapes[b.stage];
                 if shape.layout == Layout::Last {
                     continue;
@@ -149,7 +189,14 @@ impl Evaluation {
                     side = p;
                 }
                 conv.forward_image(x, r, Ahead::NOTHING);
-                self.finish(level, (*b, norms), r, side, a);
+                let mut end = r;
+                if let Some((second, _)) = &block.second {
+                    self.between(level, block, r);
+                    // The one that is not the shortcut.
+                    end = if b.projected() { a } else { p };
+                    second.forward_image(r, end, Ahead::NOTHING);
+                }
+                self.finish(level, block, end, side, a);
             }
         }
         if let Some(first) = (1..4).find(|s| self.shapes[*s].layout == Layout::Last) {
@@ -168,7 +215,8 @@ impl Evaluation {
 
     /// The channels-last blocks of a group; the result is the last stage's first buffer.
     fn last(&self, level: Level, workers: &Workers, images: usize, space: &mut Space) {
-        for (b, conv, shortcut, norms) in &self.blocks {
+        for block in &self.blocks {
+            let (b, conv, shortcut) = (block.b, &block.conv, &block.shortcut);
             let shape = &self.shapes[b.stage];
             if shape.layout == Layout::Planes {
                 continue;
@@ -180,20 +228,29 @@ impl Evaluation {
             // packed them.
             unsafe {
                 let x = match before.last() {
-                    Some(_) if b.projected && !space.inputs[b.stage].as_ref().is_empty() => {
+                    Some(_) if b.projected() && !space.inputs[b.stage].as_ref().is_empty() => {
                         space.inputs[b.stage].ptr()
                     }
-                    Some(previous) if b.projected => previous[0].ptr(),
+                    Some(previous) if b.projected() => previous[0].ptr(),
                     _ => a.at(0),
                 };
                 conv.forward_batch(workers, images, x, r);
                 if let Some(shortcut) = shortcut {
                     shortcut.forward_batch(workers, images, x, p);
                 }
+                let mut end = r;
+                if let Some((second, _)) = &block.second {
+                    for i in 0..images {
+                        self.between(level, block, r.at(i * shape.image));
+                    }
+                    // The one that is not the shortcut.
+                    end = if b.projected() { a } else { p };
+                    second.forward_batch(workers, images, r.at(0), end);
+                }
                 for i in 0..images {
                     let at = i * shape.image;
-                    let side = if b.projected { p.at(at) } else { a.at(at) };
-                    self.finish(level, (*b, norms), r.at(at), side, a.at(at));
+                    let side = if b.projected() { p.at(at) } else { a.at(at) };
+                    self.finish(level, block, end.at(at), side, a.at(at));
                 }
             }
         }

@@ -3,7 +3,7 @@
 
 use super::conv::Conv;
 use super::reorder;
-use super::spec::BlockSpec;
+use super::spec::{BlockKind, BlockSpec};
 use super::state::{BatchStats, Block, Norm, Stage, Statistics, Stem, Training, Trunk};
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
@@ -12,41 +12,50 @@ use crate::profile::timed;
 use crate::simd::Level;
 use crate::workers::{Shareable, Workers};
 
-/// The activation before a block, whose norm is still to be applied: the stem's or the previous block's.
-struct Pending<'a> {
-    shape: &'a Shape,
-    strips: Strips<'a>,
-    norm: &'a Norm,
-    dropout: Option<&'a Buffer>,
-    /// The stem has its `ReLU` after the norm.
-    relu: bool,
-    r: &'a Buffer,
-    y: Shareable,
+/// The activation before a convolution, whose norm is still to be applied: the stem's, the previous block's, or that
+/// between the two convolutions of a block.
+pub(super) struct Pending<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) strips: Strips<'a>,
+    pub(super) norm: &'a Norm,
+    pub(super) dropout: Option<&'a Buffer>,
+    /// Whether a `ReLU` follows: not after a block of one convolution, which has its own before.
+    pub(super) relu: bool,
+    /// The shortcut to be added before the `ReLU`, with its norm if it has one: after a block of two convolutions.
+    pub(super) shortcut: Option<(Option<&'a Norm>, &'a Buffer)>,
+    pub(super) r: &'a Buffer,
+    pub(super) y: Shareable,
 }
 
 impl<'a> Pending<'a> {
-    /// A block's output, or the next one's input.
-    fn block(stage: &'a Stage, block: &'a mut Block) -> Self {
+    /// The output of the last of these blocks, which is the next one's input; without any, the stem's.
+    fn output(stage: &'a Stage, blocks: &'a mut [Block], stem: &'a mut Stem) -> Self {
+        let (shape, strips) = (&stage.shape, stage.strips());
+        let Some((block, before)) = blocks.split_last_mut() else {
+            return Self {
+                shape,
+                strips,
+                norm: &stem.norm,
+                dropout: None,
+                relu: true,
+                shortcut: None,
+                r: &stem.r,
+                y: stem.y.shareable(),
+            };
+        };
+        let shortcut = block.second.as_ref().map(|second| match &second.shortcut {
+            Some((norm, r)) => (Some(norm), r),
+            None => (None, before.last().map_or(&stem.y, |b| &b.y)),
+        });
         Self {
-            shape: &stage.shape,
-            strips: stage.strips(),
+            shape,
+            strips,
             norm: &block.norms[1],
             dropout: block.dropout[1].as_ref(),
-            relu: false,
+            relu: shortcut.is_some(),
+            shortcut,
             r: &block.r2,
             y: block.y.shareable(),
-        }
-    }
-
-    fn stem(stage: &'a Stage, stem: &'a mut Stem) -> Self {
-        Self {
-            shape: &stage.shape,
-            strips: stage.strips(),
-            norm: &stem.norm,
-            dropout: None,
-            relu: true,
-            r: &stem.r,
-            y: stem.y.shareable(),
         }
     }
 
@@ -57,35 +66,44 @@ impl<'a> Pending<'a> {
     unsafe fn apply(&self, level: Level, n: usize) -> *const f32 {
         let at = n * self.shape.image;
         let affine = affine(self.norm, self.dropout, at);
-        // SAFETY: `r` and `y` hold the batch's images of this shape (`Training::new`), of which `n` is one, and by contract
-        // that of `y` is ours; the norm's arrays have an entry per stored channel (`Norm::new`).
+        // SAFETY: `r`, `y` and the shortcut hold the batch's images of this shape (`Training::new`), of which `n` is one, and
+        // by contract that of `y` is ours; the norms' arrays have an entry per stored channel (`Norm::new`).
         unsafe {
             let (r, y) = (self.r.ptr().add(at), self.y.at(at));
-            norm::apply(level, &self.strips, &affine, self.relu, r, y);
+            match self.shortcut {
+                None => norm::apply(level, &self.strips, &affine, self.relu, r, y),
+                Some((norm, side)) => {
+                    let norms = [&affine, &shortcut_affine(norm)];
+                    norm::join(level, &self.strips, norms, r, side.ptr().add(at), y);
+                }
+            }
             y
         }
     }
 }
 
-/// What the steps of one block's forward pass share.
-struct BlockPass<'a> {
-    workers: &'a Workers,
-    level: Level,
+/// What the steps of a convolution's forward pass share, from the norm before it to the moments of what it makes.
+pub(super) struct ConvPass<'a> {
+    pub(super) workers: &'a Workers,
+    pub(super) level: Level,
     /// Images of the batch.
-    n: usize,
-    b: BlockSpec,
-    stage: &'a Stage,
-    conv: &'a Conv,
-    shortcut: Option<&'a Conv>,
+    pub(super) n: usize,
+    pub(super) b: BlockSpec,
+    pub(super) stage: &'a Stage,
+    pub(super) conv: &'a Conv,
+    pub(super) shortcut: Option<&'a Conv>,
     /// The input in the layout of the convolutions, where it is not the previous block's output.
-    input: Option<Shareable>,
-    r1: Shareable,
-    projection: Shareable,
-    parts: Shareable,
-    pending: Pending<'a>,
+    pub(super) input: Option<Shareable>,
+    /// What the convolution and that of the shortcut make, and the moments of both, which of the latter are taken in
+    /// blocks of two convolutions only.
+    pub(super) r: Shareable,
+    pub(super) projection: Shareable,
+    pub(super) parts: Shareable,
+    pub(super) shortcut_parts: Option<Shareable>,
+    pub(super) pending: Pending<'a>,
 }
 
-impl BlockPass<'_> {
+impl ConvPass<'_> {
     /// What the image after the present ones of all threads will need; images are taken from the last to the first.
     fn ahead(&self, i: usize) -> Ahead {
         let Some(next) = i.checked_sub(self.workers.threads()) else {
@@ -98,23 +116,39 @@ impl BlockPass<'_> {
             Ahead::NOTHING
                 .and(pending.r.ptr().add(next * before), before)
                 .and(pending.y.at(next * before), before)
-                .and(self.r1.at(next * image), image)
+                .and(self.r.at(next * image), image)
         }
     }
 
-    /// `ReLU` of the convolution's output, and its moments.
+    /// The moments of the convolution's output, in blocks of one convolution of its `ReLU`; of two, those of the
+    /// shortcut's, too.
     ///
     /// # Safety
-    /// `i` is below the batch, and no other task touches this image of `r1` and `parts`.
+    /// `i` is below the batch, and no other task touches this image of `r`, the projection and their parts.
     unsafe fn activate(&self, i: usize) {
-        // SAFETY: `r1` and `parts` (two arrays of stored channels an image) hold the batch (`Training::new`), and by
-        // contract those of image `i` are ours.
+        let (image, sums) = (self.stage.shape.image, 2 * self.stage.shape.stored);
+        let relu = self.b.kind == BlockKind::One;
+        let shortcut = self.shortcut.and(self.shortcut_parts);
+        // SAFETY: `r` and, where there is a shortcut convolution, the projection hold the batch, and so do their parts (two
+        // arrays of stored channels an image; `Training::new`); by contract those of image `i` are ours.
         unsafe {
-            let r = self.r1.at(i * self.stage.shape.image);
-            let parts = self.parts.at(i * 2 * self.stage.shape.stored);
             timed(self.b.stage, "fwd activate", || {
-                norm::activate(self.level, &self.stage.strips(), true, r, parts);
+                let strips = self.stage.strips();
+                let (r, parts) = (self.r.at(i * image), self.parts.at(i * sums));
+                norm::activate(self.level, &strips, relu, r, parts);
+                if let Some(parts) = shortcut {
+                    let (r, parts) = (self.projection.at(i * image), parts.at(i * sums));
+                    norm::activate(self.level, &strips, false, r, parts);
+                }
             });
+        }
+    }
+
+    /// All steps.
+    pub(super) fn run(&self) {
+        match self.stage.shape.layout {
+            Layout::Planes => self.planes(),
+            Layout::Last => self.last(),
         }
     }
 
@@ -138,7 +172,7 @@ impl BlockPass<'_> {
                     x = input.at(i * size);
                 }
                 let (r, projection) = (
-                    self.r1.at(i * shape.image),
+                    self.r.at(i * shape.image),
                     // Where there is none, its buffer may be empty, and the address is not looked at.
                     self.shortcut
                         .map(|s| (s, self.projection.at(i * shape.image))),
@@ -176,12 +210,12 @@ impl BlockPass<'_> {
                 }
             }
         });
-        // SAFETY: the input, `r1` and `projection` hold the batch in the convolutions' shapes, whose weights are packed; each
+        // SAFETY: the input, `r` and `projection` hold the batch in the convolutions' shapes, whose weights are packed; each
         // job writes one of them and reads what earlier jobs have written.
         unsafe {
             let x = self.input.unwrap_or(self.pending.y).at(0);
             timed(number, "fwd conv", || {
-                self.conv.forward_batch(workers, self.n, x, self.r1);
+                self.conv.forward_batch(workers, self.n, x, self.r);
             });
             if let Some(shortcut) = self.shortcut {
                 timed(number, "fwd shortcut", || {
@@ -193,9 +227,9 @@ impl BlockPass<'_> {
         workers.run(self.n, &|i| unsafe { self.activate(self.n - 1 - i) });
     }
 
-    /// `r2 = relu(norm1(r1) + shortcut)` of all images, with its moments.
+    /// `r2 = relu(norm1(r) + shortcut)` of all images, with its moments.
     fn residual(&self, (norm1, dropout): (&Norm, Option<&Buffer>), r2: Shareable) {
-        let shortcut = if self.b.projected {
+        let shortcut = if self.b.projected() {
             self.projection
         } else {
             self.pending.y
@@ -203,14 +237,14 @@ impl BlockPass<'_> {
         self.workers.run(self.n, &|i| {
             let at = i * self.stage.shape.image;
             let affine = affine(norm1, dropout, at);
-            // SAFETY: `r1`, `r2` and the shortcut hold the batch's images of the stage (a block without projection has its
+            // SAFETY: `r`, `r2` and the shortcut hold the batch's images of the stage (a block without projection has its
             // input's shape), `parts` two arrays of stored channels for each; image `i` of `r2` and `parts` is this
             // task's. The norm has an entry per stored channel.
             unsafe {
-                let (r1, shortcut, r2) = (self.r1.at(at), shortcut.at(at), r2.at(at));
+                let (r, shortcut, r2) = (self.r.at(at), shortcut.at(at), r2.at(at));
                 let parts = self.parts.at(i * 2 * self.stage.shape.stored);
                 let strips = self.stage.strips();
-                norm::residual(self.level, &strips, &affine, r1, shortcut, r2, parts);
+                norm::residual(self.level, &strips, &affine, r, shortcut, r2, parts);
             }
         });
     }
@@ -226,9 +260,14 @@ pub(crate) fn affine(norm: &Norm, dropout: Option<&Buffer>, at: usize) -> Affine
     }
 }
 
-/// Index of the first norm parameter of a block.
-pub(crate) fn first_norm(b: BlockSpec) -> usize {
-    b.parameter + 1 + usize::from(b.projected)
+/// The coefficients of a shortcut's norm, if it has one.
+pub(crate) fn shortcut_affine(norm: Option<&Norm>) -> Affine {
+    norm.map_or(Affine::NONE, |norm| affine(norm, None, 0))
+}
+
+/// Weight and bias of a norm, of which the first has this index.
+pub(crate) fn weight_and_bias<'a>(params: &[&'a [f32]], weight: usize) -> (&'a [f32], &'a [f32]) {
+    (params[weight], params[weight + 1])
 }
 
 impl Trunk {
@@ -357,26 +396,24 @@ impl Trunk {
         let block = &mut rest[0];
         block.exchange(&mut training.packed);
         timed(b.stage, "fwd pack", || {
-            block.conv.pack_forward(params[b.parameter]);
+            block.conv.pack_forward(params[b.conv]);
         });
-        if let Some(shortcut) = &mut block.shortcut {
+        if let (Some(shortcut), Some(parameter)) = (&mut block.shortcut, b.shortcut) {
             timed(b.stage, "fwd pack", || {
-                shortcut.pack_forward(params[b.parameter + 1]);
+                shortcut.pack_forward(params[parameter]);
             });
         }
         let (stages_before, stages) = training.stages.split_at_mut(b.stage);
         let stage = &mut stages[0];
         let (projection, parts) = (stage.projection.shareable(), stage.parts.shareable());
+        let shortcut_parts = stage.shortcut_parts.shareable();
         let stage: &Stage = stage;
         let source = stages_before
             .last()
-            .filter(|_| b.projected)
+            .filter(|_| b.projected())
             .unwrap_or(stage);
-        let pending = match before.last_mut() {
-            Some(p) => Pending::block(source, p),
-            None => Pending::stem(source, &mut training.stem),
-        };
-        let pass = BlockPass {
+        let of_shortcut = block.second.as_mut().and_then(|s| s.shortcut.as_mut());
+        let pass = ConvPass {
             workers: &self.workers,
             level: self.level,
             n: self.spec.batch,
@@ -385,38 +422,47 @@ impl Trunk {
             conv: &block.conv,
             shortcut: block.shortcut.as_ref(),
             input: block.input.as_mut().map(Buffer::shareable),
-            r1: block.r1.shareable(),
-            projection,
+            r: block.r1.shareable(),
+            projection: of_shortcut.map_or(projection, |(_, r)| r.shareable()),
             parts,
-            pending,
+            shortcut_parts: b.second.map(|_| shortcut_parts),
+            pending: Pending::output(source, before, &mut training.stem),
         };
-        match stage.shape.layout {
-            Layout::Planes => pass.planes(),
-            Layout::Last => pass.last(),
-        }
-        let q = first_norm(b);
+        pass.run();
         let pixels = stage.shape.grid.pixels();
-        let [norm1, norm2] = &mut block.norms;
+        let norm1 = &mut block.norms[0];
         timed(b.stage, "fwd moments", || {
             let of_stage = (stage.parts.as_ref(), pixels);
-            statistics.set(1 + 2 * i, norm1, of_stage, (params[q], params[q + 1]));
+            let affine = weight_and_bias(params, b.norms[0]);
+            statistics.set(b.norm, norm1, of_stage, affine);
         });
-        let dropout = block.dropout[0].as_ref();
-        timed(b.stage, "fwd residual", || {
-            pass.residual((norm1, dropout), block.r2.shareable());
-        });
+        match b.kind {
+            BlockKind::One => {
+                let dropout = block.dropout[0].as_ref();
+                timed(b.stage, "fwd residual", || {
+                    pass.residual((norm1, dropout), block.r2.shareable());
+                });
+                block.exchange(&mut training.packed);
+            }
+            BlockKind::Two => {
+                block.exchange(&mut training.packed);
+                let packed = &mut training.packed[0];
+                self.second((stage, parts), (b, block, packed), params, statistics);
+            }
+        }
+        let norm2 = &mut block.norms[1];
         timed(b.stage, "fwd moments", || {
             let of_stage = (stage.parts.as_ref(), pixels);
-            statistics.set(2 + 2 * i, norm2, of_stage, (params[q + 2], params[q + 3]));
+            let affine = weight_and_bias(params, b.norms[1]);
+            statistics.set(b.norm + 1, norm2, of_stage, affine);
         });
-        block.exchange(&mut training.packed);
     }
 
     /// The last norm, and pooling.
     fn pool(&self, training: &mut Training, features: &mut [f32]) {
         let (spec, level, n) = (&self.spec, self.level, self.spec.batch);
         let stage = &training.stages[3];
-        let pending = Pending::block(stage, &mut training.blocks[7]);
+        let pending = Pending::output(stage, &mut training.blocks, &mut training.stem);
         let out = Shareable::new(features);
         self.workers.run(n, &|i| {
             let i = n - 1 - i;

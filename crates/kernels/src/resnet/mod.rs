@@ -1,9 +1,12 @@
-//! The trunk of the reduced ResNet-18: everything before the linear head, forward and backward.
+//! The trunk of the small ResNet-18s: everything before the linear head, forward and backward.
 //!
 //! Stem: 3x3 convolution, batch norm, `ReLU`. Eight blocks in four stages of two; the first block of the second, third
-//! and fourth stage has stride 2. Block: 3x3 convolution, `ReLU`, norm 1, plus the shortcut (1x1 convolution of the
-//! same stride without a norm where the shape changes, else the input), `ReLU`, norm 2. Then average pooling over 4x4
+//! and fourth stage has stride 2. A block has one 3x3 convolution or two: [`BlockKind`]. Then average pooling over 4x4
 //! windows (no padding; a remainder is dropped; images that end smaller than 4x4 are pooled whole) and flattening.
+//!
+//! Both kinds of block are the same steps in another order: bring the input up to date, convolve it, take the moments
+//! of what came out. `forward` and `backward` hold these steps and the block of one convolution; `second` what a second
+//! convolution adds.
 //!
 //! The first two stages lie as planes, the last two channels-last (see `kernels::layout`). A [`Trunk`] owns every
 //! buffer of one forward pass and is itself what that pass saves for the backward pass: a caller with several passes
@@ -17,6 +20,7 @@ mod pool;
 #[cfg(test)]
 mod reference;
 mod reorder;
+mod second;
 mod spec;
 mod state;
 #[cfg(test)]
@@ -25,5 +29,5 @@ mod tests;
 pub(crate) use backward::weight_gradient;
 pub(crate) use conv::Conv;
 pub use pool::{PooledTrunk, TrunkPool};
-pub use spec::{SpecError, TrunkSpec};
+pub use spec::{BlockKind, SpecError, TrunkSpec};
 pub use state::{BatchStats, Trunk};

@@ -1,6 +1,7 @@
 //! The trunk once more, in `f64` and plain loops, for the tests.
 
-use super::TrunkSpec;
+use super::spec::BlockSpec;
+use super::{BlockKind, TrunkSpec};
 
 /// A batch of images `[n, c, h, w]`.
 #[derive(Clone, Debug)]
@@ -139,10 +140,69 @@ fn norm_grad(
     (x.like(v.collect()), dw, db)
 }
 
+/// Of one convolution: the input, what the norms read. Of two, also what the second convolution reads, what the
+/// shortcut's norm reads, and the output.
 struct SavedBlock {
     x: Images,
     r1: Images,
     r2: Images,
+    two: Option<(Images, Option<Images>, Images)>,
+}
+
+/// The gradient before a `ReLU` that made `r`.
+fn gate(d: &Images, r: &Images) -> Images {
+    d.zip(&r.v, |d, r| if r > 0.0 { d } else { 0.0 })
+}
+
+/// The next of the trunk's norms: of images, with a weight and a bias.
+type Normalise<'a> = &'a mut dyn FnMut(&Images, &[f64], &[f64]) -> Images;
+
+fn forward_one(
+    (i, b): (usize, BlockSpec),
+    x: Images,
+    params: &[Vec<f64>],
+    masks: Option<&[Vec<f64>]>,
+    normalise: Normalise<'_>,
+) -> (Images, SavedBlock) {
+    let drop = |y: Images, j: usize| match masks {
+        Some(m) => y.zip(&m[2 * i + j], |y, m| y * m),
+        None => y,
+    };
+    let [q1, q2] = b.norms;
+    let r1 = conv(&x, &params[b.conv], b.cout, 3, b.stride).relu();
+    let y = drop(normalise(&r1, &params[q1], &params[q1 + 1]), 0);
+    let side = match b.shortcut {
+        Some(p) => conv(&x, &params[p], b.cout, 1, b.stride),
+        None => x.clone(),
+    };
+    let r2 = y.zip(&side.v, |y, s| y + s).relu();
+    let y = drop(normalise(&r2, &params[q2], &params[q2 + 1]), 1);
+    let two = None;
+    (y, SavedBlock { x, r1, r2, two })
+}
+
+fn forward_two(
+    b: BlockSpec,
+    x: Images,
+    params: &[Vec<f64>],
+    normalise: Normalise<'_>,
+) -> (Images, SavedBlock) {
+    let [q1, q2] = b.norms;
+    let second = b.second.expect("a block of two convolutions");
+    let r1 = conv(&x, &params[b.conv], b.cout, 3, b.stride);
+    let between = normalise(&r1, &params[q1], &params[q1 + 1]).relu();
+    let r2 = conv(&between, &params[second], b.cout, 3, 1);
+    let y = normalise(&r2, &params[q2], &params[q2 + 1]);
+    let side = b
+        .shortcut
+        .map(|p| conv(&x, &params[p], b.cout, 1, b.stride));
+    let shortcut = match (&side, b.shortcut_norm) {
+        (Some(side), Some(q)) => normalise(side, &params[q], &params[q + 1]),
+        _ => x.clone(),
+    };
+    let y = y.zip(&shortcut.v, |y, s| y + s).relu();
+    let two = Some((between, side, y.clone()));
+    (y, SavedBlock { x, r1, r2, two })
 }
 
 /// One pass, with what its backward pass needs.
@@ -189,22 +249,12 @@ impl Pass {
         let mut blocks: Vec<SavedBlock> = Vec::new();
         let mut a = stem_out.clone();
         for (i, b) in spec.blocks().enumerate() {
-            let q = b.parameter + 1 + usize::from(b.projected);
-            let drop = |y: Images, j: usize| match masks {
-                Some(m) => y.zip(&m[2 * i + j], |y, m| y * m),
-                None => y,
+            let block;
+            (a, block) = match b.kind {
+                BlockKind::One => forward_one((i, b), a, params, masks, &mut normalise),
+                BlockKind::Two => forward_two(b, a, params, &mut normalise),
             };
-            let r1 = conv(&a, &params[b.parameter], b.cout, 3, b.stride).relu();
-            let y = drop(normalise(&r1, &params[q], &params[q + 1]), 0);
-            let side = if b.projected {
-                conv(&a, &params[b.parameter + 1], b.cout, 1, b.stride)
-            } else {
-                a.clone()
-            };
-            let r2 = y.zip(&side.v, |y, s| y + s).relu();
-            let y = drop(normalise(&r2, &params[q + 2], &params[q + 3]), 1);
-            blocks.push(SavedBlock { x: a, r1, r2 });
-            a = y;
+            blocks.push(block);
         }
         let (windows, side) = spec.windows();
         let mut features = vec![0.0; spec.batch * spec.features()];
@@ -249,7 +299,6 @@ impl Pass {
                 }
             }
         }
-        let gate = |d: &Images, r: &Images| d.zip(&r.v, |d, r| if r > 0.0 { d } else { 0.0 });
         for (i, b) in self
             .spec
             .blocks()
@@ -258,34 +307,9 @@ impl Pass {
             .into_iter()
             .rev()
         {
-            let (saved, p) = (&self.blocks[i], b.parameter);
-            let q = p + 1 + usize::from(b.projected);
-            let drop = |d: Images, j: usize| match &self.masks {
-                Some(m) => d.zip(&m[2 * i + j], |d, m| d * m),
-                None => d,
-            };
-            let norm = |r: &Images, number: usize, w: usize, d: &Images| {
-                norm_grad(r, &self.stats[number], self.frozen, &self.params[w], d)
-            };
-            let (dr, dw, db) = norm(&saved.r2, 2 + 2 * i, q + 2, &drop(d, 1));
-            (grads[q + 2], grads[q + 3]) = (dw, db);
-            let ds = gate(&dr, &saved.r2);
-            let (dr, dw, db) = norm(&saved.r1, 1 + 2 * i, q, &drop(ds.clone(), 0));
-            (grads[q], grads[q + 1]) = (dw, db);
-            let (dx, dw) = conv_grad(
-                &saved.x,
-                &self.params[p],
-                &gate(&dr, &saved.r1),
-                3,
-                b.stride,
-            );
-            grads[p] = dw;
-            d = if b.projected {
-                let (side, dw) = conv_grad(&saved.x, &self.params[p + 1], &ds, 1, b.stride);
-                grads[p + 1] = dw;
-                dx.zip(&side.v, |a, b| a + b)
-            } else {
-                dx.zip(&ds.v, |a, b| a + b)
+            d = match b.kind {
+                BlockKind::One => self.backward_one((i, b), &d, &mut grads),
+                BlockKind::Two => self.backward_two((i, b), &d, &mut grads),
             };
         }
         let d = gate(&d, &self.stem_out);
@@ -293,5 +317,72 @@ impl Pass {
         (grads[1], grads[2]) = (dw, db);
         grads[0] = conv_grad(&self.x, &self.params[0], &dr, 3, 1).1;
         grads
+    }
+
+    /// The gradient before the norm of this number, which read `r` and whose weight has this index.
+    fn norm_back(
+        &self,
+        (number, weight): (usize, usize),
+        (r, d): (&Images, &Images),
+        grads: &mut [Vec<f64>],
+    ) -> Images {
+        let (stats, w) = (&self.stats[number], &self.params[weight]);
+        let (dr, dw, db) = norm_grad(r, stats, self.frozen, w, d);
+        (grads[weight], grads[weight + 1]) = (dw, db);
+        dr
+    }
+
+    fn backward_one(
+        &self,
+        (i, b): (usize, BlockSpec),
+        d: &Images,
+        grads: &mut [Vec<f64>],
+    ) -> Images {
+        let saved = &self.blocks[i];
+        let drop = |d: &Images, j: usize| match &self.masks {
+            Some(m) => d.zip(&m[2 * i + j], |d, m| d * m),
+            None => d.clone(),
+        };
+        let dr = self.norm_back((b.norm + 1, b.norms[1]), (&saved.r2, &drop(d, 1)), grads);
+        let ds = gate(&dr, &saved.r2);
+        let dr = self.norm_back((b.norm, b.norms[0]), (&saved.r1, &drop(&ds, 0)), grads);
+        let dr = gate(&dr, &saved.r1);
+        let (dx, dw) = conv_grad(&saved.x, &self.params[b.conv], &dr, 3, b.stride);
+        grads[b.conv] = dw;
+        let Some(shortcut) = b.shortcut else {
+            return dx.zip(&ds.v, |a, b| a + b);
+        };
+        let (side, dw) = conv_grad(&saved.x, &self.params[shortcut], &ds, 1, b.stride);
+        grads[shortcut] = dw;
+        dx.zip(&side.v, |a, b| a + b)
+    }
+
+    fn backward_two(
+        &self,
+        (i, b): (usize, BlockSpec),
+        d: &Images,
+        grads: &mut [Vec<f64>],
+    ) -> Images {
+        let saved = &self.blocks[i];
+        let (between, side, y) = saved.two.as_ref().expect("a block of two convolutions");
+        let second = b.second.expect("a block of two convolutions");
+        let ds = gate(d, y);
+        let dr = self.norm_back((b.norm + 1, b.norms[1]), (&saved.r2, &ds), grads);
+        let (dx, dw) = conv_grad(between, &self.params[second], &dr, 3, 1);
+        grads[second] = dw;
+        let dr = self.norm_back(
+            (b.norm, b.norms[0]),
+            (&saved.r1, &gate(&dx, between)),
+            grads,
+        );
+        let (dx, dw) = conv_grad(&saved.x, &self.params[b.conv], &dr, 3, b.stride);
+        grads[b.conv] = dw;
+        let (Some(shortcut), Some(norm), Some(side)) = (b.shortcut, b.shortcut_norm, side) else {
+            return dx.zip(&ds.v, |a, b| a + b);
+        };
+        let dr = self.norm_back((b.norm + 2, norm), (side, &ds), grads);
+        let (side, dw) = conv_grad(&saved.x, &self.params[shortcut], &dr, 1, b.stride);
+        grads[shortcut] = dw;
+        dx.zip(&side.v, |a, b| a + b)
     }
 }

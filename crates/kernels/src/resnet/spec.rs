@@ -9,6 +9,17 @@ const FIRST_LAST: usize = 2;
 /// Side of the pooling windows.
 pub(crate) const POOL: usize = 4;
 
+/// What a block computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BlockKind {
+    /// One 3x3 convolution: convolution, `ReLU`, norm 1, plus the shortcut, `ReLU`, norm 2. The shortcut is a 1x1
+    /// convolution without a norm where the shape changes, else the input. Dropout may follow each norm.
+    One,
+    /// Two 3x3 convolutions: convolution, norm 1, `ReLU`, convolution, norm 2, plus the shortcut, `ReLU`. The shortcut is
+    /// a 1x1 convolution with a norm where the shape changes, else the input. Without dropout.
+    Two,
+}
+
 /// The sizes of a trunk.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TrunkSpec {
@@ -20,6 +31,8 @@ pub struct TrunkSpec {
     pub size: usize,
     /// Channels of the four stages: multiples of 4.
     pub widths: [usize; 4],
+    /// What its blocks compute.
+    pub kind: BlockKind,
 }
 
 /// A [`TrunkSpec`] that cannot be built.
@@ -57,17 +70,46 @@ impl std::error::Error for SpecError {}
 /// A block's place in the network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlockSpec {
+    pub kind: BlockKind,
     pub stage: usize,
     pub cin: usize,
     pub cout: usize,
     pub stride: usize,
-    /// Index of its first parameter and whether a shortcut convolution is among them.
-    pub parameter: usize,
-    pub projected: bool,
+    /// Index of norm 1 among the trunk's norms; norm 2 and, of two convolutions, the shortcut's norm follow.
+    pub norm: usize,
+    /// Indices among the trunk's parameters: of the first convolution, of the weights of norms 1 and 2, which their
+    /// biases follow, of the second convolution if the block has one, and of the shortcut's convolution if it has one.
+    pub conv: usize,
+    pub norms: [usize; 2],
+    pub second: Option<usize>,
+    pub shortcut: Option<usize>,
+    /// Of the weight of the shortcut's norm.
+    pub shortcut_norm: Option<usize>,
+}
+
+impl BlockSpec {
+    /// Whether the shortcut is a convolution.
+    pub(crate) fn projected(&self) -> bool {
+        self.shortcut.is_some()
+    }
+
+    /// Parameters of the block.
+    fn parameters(&self) -> usize {
+        let shortcut = usize::from(self.projected());
+        match self.kind {
+            BlockKind::One => 5 + shortcut,
+            BlockKind::Two => 6 + 3 * shortcut,
+        }
+    }
+
+    /// Norms of the block.
+    fn norms(&self) -> usize {
+        2 + usize::from(self.shortcut_norm.is_some())
+    }
 }
 
 impl TrunkSpec {
-    /// The network of the continual-learning literature, three input channels and widths 20, 40, 80, 160.
+    /// Stable SGD's reduced `ResNet-18`: blocks of one convolution, three input channels and widths 20, 40, 80, 160.
     #[must_use]
     pub fn reduced(batch: usize, size: usize) -> Self {
         Self {
@@ -75,6 +117,16 @@ impl TrunkSpec {
             in_channels: 3,
             size,
             widths: [20, 40, 80, 160],
+            kind: BlockKind::One,
+        }
+    }
+
+    /// GEM's slim `ResNet-18`: as [`Self::reduced`], but with blocks of two convolutions.
+    #[must_use]
+    pub fn slim(batch: usize, size: usize) -> Self {
+        Self {
+            kind: BlockKind::Two,
+            ..Self::reduced(batch, size)
         }
     }
 
@@ -117,35 +169,44 @@ impl TrunkSpec {
     }
 
     /// Shapes of the parameters in order, convolutions as `[out, in, height, width]`: stem convolution, norm weight,
-    /// norm bias; then per block: convolution, shortcut convolution if there is one, weight and bias of norm 1,
-    /// weight and bias of norm 2.
+    /// norm bias; then per block, of one convolution: convolution, shortcut convolution if there is one, weight and bias
+    /// of norm 1, weight and bias of norm 2; of two: convolution 1, weight and bias of norm 1, convolution 2, weight and
+    /// bias of norm 2, and if there is one the shortcut's convolution, weight and bias of its norm.
     #[must_use]
     pub fn parameters(&self) -> Vec<Vec<usize>> {
         let w = self.widths[0];
         let mut shapes = vec![vec![w, self.in_channels, 3, 3], vec![w], vec![w]];
-        for block in self.blocks() {
-            shapes.push(vec![block.cout, block.cin, 3, 3]);
-            if block.projected {
-                shapes.push(vec![block.cout, block.cin, 1, 1]);
+        for b in self.blocks() {
+            let mut of_block = vec![vec![b.cout]; b.parameters()];
+            let mut set = |at: usize, cin: usize, side: usize| {
+                of_block[at - b.conv] = vec![b.cout, cin, side, side];
+            };
+            set(b.conv, b.cin, 3);
+            if let Some(second) = b.second {
+                set(second, b.cout, 3);
             }
-            shapes.extend(vec![vec![block.cout]; 4]);
+            if let Some(shortcut) = b.shortcut {
+                set(shortcut, b.cin, 1);
+            }
+            shapes.extend(of_block);
         }
         shapes
     }
 
-    /// Channels of every batch norm in order: the stem's, then norm 1 and norm 2 of every block.
+    /// Channels of every batch norm in order: the stem's, then per block norm 1, norm 2 and, of two convolutions, the
+    /// shortcut's if it has one.
     #[must_use]
     pub fn norms(&self) -> Vec<usize> {
-        std::iter::once(self.widths[0])
-            .chain(self.blocks().flat_map(|b| [b.cout; 2]))
-            .collect()
+        let of_blocks = self.blocks().flat_map(|b| vec![b.cout; b.norms()]);
+        std::iter::once(self.widths[0]).chain(of_blocks).collect()
     }
 
     /// Shapes `[batch, channels, height, width]` of the places for dropout, in the order of the masks: the outputs of
-    /// norm 1 and norm 2 of every block.
+    /// norm 1 and norm 2 of every block of one convolution.
     #[must_use]
     pub fn dropout_shapes(&self) -> Vec<[usize; 4]> {
         self.blocks()
+            .filter(|b| b.kind == BlockKind::One)
             .flat_map(|b| {
                 let side = self.grid(b.stage).h;
                 [[self.batch, b.cout, side, side]; 2]
@@ -182,20 +243,32 @@ impl TrunkSpec {
     }
 
     pub(crate) fn blocks(&self) -> impl Iterator<Item = BlockSpec> + '_ {
-        let mut parameter = 3;
+        let (mut conv, mut norm) = (3, 1);
         (0..8).map(move |i| {
             let stage = i / 2;
-            let first = i % 2 == 0 && stage > 0;
-            let cin = self.widths[if first { stage - 1 } else { stage }];
-            let block = BlockSpec {
-                stage,
-                cin,
-                cout: self.widths[stage],
-                stride: if first { 2 } else { 1 },
-                parameter,
-                projected: first,
+            let projected = i % 2 == 0 && stage > 0;
+            let two = self.kind == BlockKind::Two;
+            let (norms, shortcut) = if two {
+                ([conv + 1, conv + 4], conv + 6)
+            } else {
+                let first = conv + 1 + usize::from(projected);
+                ([first, first + 2], conv + 1)
             };
-            parameter += if first { 6 } else { 5 };
+            let block = BlockSpec {
+                kind: self.kind,
+                stage,
+                cin: self.widths[if projected { stage - 1 } else { stage }],
+                cout: self.widths[stage],
+                stride: if projected { 2 } else { 1 },
+                norm,
+                conv,
+                norms,
+                second: two.then_some(conv + 3),
+                shortcut: projected.then_some(shortcut),
+                shortcut_norm: (two && projected).then_some(conv + 7),
+            };
+            conv += block.parameters();
+            norm += block.norms();
             block
         })
     }
@@ -221,6 +294,24 @@ mod tests {
         assert_eq!(TrunkSpec::reduced(10, 84).features(), 640);
         assert_eq!(spec.norms().len(), 17);
         assert_eq!(spec.dropout_shapes().len(), 16);
+    }
+
+    #[test]
+    fn shapes_of_the_slim_network() {
+        let spec = TrunkSpec::slim(10, 32);
+        let shapes = spec.parameters();
+        // In the release's order; with a head of 100 classes there are 1,109,240.
+        assert_eq!(shapes.len(), 60);
+        let count: usize = shapes.iter().map(|s| s.iter().product::<usize>()).sum();
+        assert_eq!(count + 100 * (spec.features() + 1), 1_109_240);
+        let third: Vec<_> = spec.blocks().skip(2).take(1).collect();
+        let first = third[0].conv;
+        assert_eq!(shapes[first], [40, 20, 3, 3]);
+        assert_eq!(shapes[first + 3], [40, 40, 3, 3]);
+        assert_eq!(shapes[first + 6], [40, 20, 1, 1]);
+        assert_eq!(shapes[first + 8], [40]);
+        assert_eq!(spec.norms().len(), 20);
+        assert!(spec.dropout_shapes().is_empty());
     }
 
     #[test]

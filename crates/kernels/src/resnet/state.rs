@@ -1,7 +1,7 @@
 //! The trunk's buffers: what a forward pass saves for the backward pass, and scratch.
 
 use super::conv::{Conv, PackedMemory};
-use super::spec::{BlockSpec, SpecError, TrunkSpec};
+use super::spec::{BlockKind, BlockSpec, SpecError, TrunkSpec};
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm::{EPSILON, Strips, combine_moments};
 use crate::norm_grad::combine_sums;
@@ -179,13 +179,16 @@ pub(crate) struct Stage {
     pub chunk: usize,
     /// Gradient of the current convolution's output: over planes of a chunk, channels-last of the batch.
     pub dc: Buffer,
-    /// Output of the shortcut convolution.
+    /// Output of the shortcut convolution in blocks of one convolution, where nothing later looks at it.
     pub projection: Buffer,
     /// Sums per image.
     pub parts: Buffer,
     /// Gradient of the input of the stage's first block, where that is not the previous stage's own layout: phases
     /// of a chunk (second stage) or channels-last of the batch (third stage).
     pub d_input: Buffer,
+    /// Of blocks of two convolutions: the gradient of what the second one reads, and the sums of the shortcut's norm.
+    pub d_second: Buffer,
+    pub shortcut_parts: Buffer,
 }
 
 impl Stage {
@@ -194,11 +197,22 @@ impl Stage {
     }
 }
 
+/// The second convolution of a block, and what belongs to it alone.
+pub(crate) struct Second {
+    pub conv: Conv,
+    /// What it reads: the `ReLU` of norm 1.
+    pub x: Buffer,
+    /// The shortcut's norm and its input, where the shortcut is a convolution.
+    pub shortcut: Option<(Norm, Buffer)>,
+}
+
 /// A block's convolutions and saved activations.
 pub(crate) struct Block {
     pub conv: Conv,
     pub shortcut: Option<Conv>,
-    /// Outputs of the first and second `ReLU` and of norm 2.
+    pub second: Option<Second>,
+    /// What norms 1 and 2 read (of one convolution, the outputs of its two `ReLU`s; of two, their outputs), and the
+    /// block's output.
     pub r1: Buffer,
     pub r2: Buffer,
     pub y: Buffer,
@@ -210,6 +224,36 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    fn new(spec: &TrunkSpec, level: Level, b: BlockSpec) -> Self {
+        let (n, shape) = (spec.batch, spec.shape(b.stage));
+        let (conv, shortcut) = convolutions(spec, level, b, n);
+        let second = second_convolution(spec, level, b, n).map(|conv| Second {
+            conv,
+            x: shape.buffer(n),
+            shortcut: b.projected().then(|| (Norm::new(&shape), shape.buffer(n))),
+        });
+        let input = match shape.layout {
+            Layout::Planes if b.projected() => {
+                Some(Buffer::zeros(4 * shape.grid.plane * b.cin * n))
+            }
+            Layout::Last if b.projected() && spec.shape(b.stage - 1).layout == Layout::Planes => {
+                Some(input_shape(spec, b.stage).buffer(n))
+            }
+            _ => None,
+        };
+        Self {
+            conv,
+            shortcut,
+            second,
+            r1: shape.buffer(n),
+            r2: shape.buffer(n),
+            y: shape.buffer(n),
+            input,
+            norms: [Norm::new(&shape), Norm::new(&shape)],
+            dropout: [None, None],
+        }
+    }
+
     /// Exchanges the memory of the convolutions: see [`Conv::exchange`].
     pub(crate) fn exchange(&mut self, packed: &mut [PackedMemory; 2]) {
         self.conv.exchange(&mut packed[0]);
@@ -234,7 +278,7 @@ pub(crate) struct Training {
     pub stem: Stem,
     pub stages: Vec<Stage>,
     pub blocks: Vec<Block>,
-    /// For the packed weights of the present block's convolution and shortcut.
+    /// For the packed weights of the present convolution and shortcut of a block.
     pub packed: [PackedMemory; 2],
     /// Whether a forward pass is waiting for its backward pass.
     pub saved: bool,
@@ -256,7 +300,7 @@ pub(crate) fn convolutions(
     let y = spec.shape(b.stage);
     let make = |taps: usize| match y.layout {
         Layout::Planes => Conv::planes(level, b.cin, &y, taps, b.stride, batch),
-        Layout::Last if b.projected => Conv::last(
+        Layout::Last if b.projected() => Conv::last(
             level,
             &input_shape(spec, b.stage),
             &y,
@@ -266,7 +310,22 @@ pub(crate) fn convolutions(
         ),
         Layout::Last => Conv::last(level, &y, &y, taps, b.stride, batch),
     };
-    (make(9), b.projected.then(|| make(1)))
+    (make(9), b.projected().then(|| make(1)))
+}
+
+/// The second convolution of a block for a batch.
+pub(crate) fn second_convolution(
+    spec: &TrunkSpec,
+    level: Level,
+    b: BlockSpec,
+    batch: usize,
+) -> Option<Conv> {
+    let y = spec.shape(b.stage);
+    b.second?;
+    Some(match y.layout {
+        Layout::Planes => Conv::planes(level, b.cout, &y, 9, 1, batch),
+        Layout::Last => Conv::last(level, &y, &y, 9, 1, batch),
+    })
 }
 
 /// Images per chunk of the backward pass over planes.
@@ -306,50 +365,27 @@ impl Training {
                     }
                     _ => 0,
                 };
+                let two = spec.kind == BlockKind::Two;
+                let if_two = |len: usize| Buffer::zeros(if two { len } else { 0 });
                 Stage {
                     mask: shape.grid.mask(),
                     d: shape.buffer(n),
                     chunk,
                     dc: shape.buffer(chunk),
-                    projection: if s == 0 {
+                    projection: if s == 0 || two {
                         Buffer::zeros(0)
                     } else {
                         shape.buffer(n)
                     },
                     parts: Buffer::zeros(n * 2 * shape.stored),
                     d_input: Buffer::zeros(d_input),
+                    d_second: if_two(n * shape.image),
+                    shortcut_parts: if_two(n * 2 * shape.stored),
                     shape,
                 }
             })
             .collect();
-        let blocks = spec
-            .blocks()
-            .map(|b| {
-                let shape = spec.shape(b.stage);
-                let (conv, shortcut) = convolutions(spec, level, b, n);
-                let input = match shape.layout {
-                    Layout::Planes if b.projected => {
-                        Some(Buffer::zeros(4 * shape.grid.plane * b.cin * n))
-                    }
-                    Layout::Last
-                        if b.projected && spec.shape(b.stage - 1).layout == Layout::Planes =>
-                    {
-                        Some(input_shape(spec, b.stage).buffer(n))
-                    }
-                    _ => None,
-                };
-                Block {
-                    conv,
-                    shortcut,
-                    r1: shape.buffer(n),
-                    r2: shape.buffer(n),
-                    y: shape.buffer(n),
-                    input,
-                    norms: [Norm::new(&shape), Norm::new(&shape)],
-                    dropout: [None, None],
-                }
-            })
-            .collect();
+        let blocks = spec.blocks().map(|b| Block::new(spec, level, b)).collect();
         Self {
             stem,
             stages,
@@ -360,12 +396,22 @@ impl Training {
     }
 }
 
+/// A block in evaluation.
+pub(crate) struct EvaluatedBlock {
+    pub(super) b: BlockSpec,
+    pub(super) conv: Conv,
+    pub(super) shortcut: Option<Conv>,
+    pub(super) norms: [Norm; 2],
+    /// The second convolution and, where the shortcut is a convolution, that one's norm.
+    pub(super) second: Option<(Conv, Option<Norm>)>,
+}
+
 /// What all groups read.
 pub(crate) struct Evaluation {
     pub(super) group: usize,
     pub(super) stem: Conv,
     pub(super) stem_norm: Norm,
-    pub(super) blocks: Vec<(BlockSpec, Conv, Option<Conv>, [Norm; 2])>,
+    pub(super) blocks: Vec<EvaluatedBlock>,
     pub(super) images: Shape,
     pub(super) shapes: Vec<Shape>,
     pub(super) masks: Vec<Buffer>,

@@ -1,7 +1,7 @@
 //! The trunk against its reference, between instruction sets, between numbers of threads, and between uses.
 
 use super::reference::Pass;
-use super::{BatchStats, Trunk, TrunkPool, TrunkSpec};
+use super::{BatchStats, BlockKind, Trunk, TrunkPool, TrunkSpec};
 use crate::simd::Level;
 use crate::workers::Workers;
 use std::sync::Arc;
@@ -187,29 +187,48 @@ fn spec(batch: usize, in_channels: usize, size: usize, widths: [usize; 4]) -> Tr
         in_channels,
         size,
         widths,
+        kind: BlockKind::One,
     }
 }
 
-/// The case for which an interpreter has time.
-fn interpreted(batch: usize) -> Case {
-    Case::new(spec(batch, 1, 9, [4, 4, 4, 4]), true, 14)
+/// The same with two convolutions a block.
+fn two(spec: &TrunkSpec) -> TrunkSpec {
+    TrunkSpec {
+        kind: BlockKind::Two,
+        ..spec.clone()
+    }
+}
+
+/// The cases for which an interpreter has time.
+fn interpreted(batch: usize) -> [Case; 2] {
+    let spec = spec(batch, 1, 9, [4, 4, 4, 4]);
+    [
+        Case::new(spec.clone(), true, 14),
+        Case::new(two(&spec), false, 15),
+    ]
 }
 
 /// Odd sizes, single images, both halves of every choice of blocking. (Where a norm sees very few values, its
 /// gradient is ill-conditioned, so the smallest cases have several images.)
 fn cases() -> Vec<Case> {
-    let interpreted = interpreted(1);
+    let [one, second] = interpreted(1);
     if cfg!(miri) {
-        return vec![interpreted];
+        return vec![one, second];
     }
     vec![
         Case::new(spec(3, 3, 9, [4, 8, 12, 16]), false, 1),
-        interpreted,
+        one,
         Case::new(spec(11, 1, 8, [12, 20, 36, 52]), true, 2),
         Case::new(spec(1, 3, 37, [20, 40, 80, 160]), false, 3),
         Case::new(spec(2, 2, 33, [8, 4, 20, 12]), true, 4),
         Case::new(spec(7, 3, 16, [4, 4, 4, 4]), false, 5),
         Case::new(spec(3, 3, 32, [20, 40, 80, 160]), false, 6),
+        Case::new(two(&spec(3, 3, 9, [4, 8, 12, 16])), false, 21),
+        Case::new(two(&spec(11, 1, 8, [12, 20, 36, 52])), false, 22),
+        Case::new(two(&spec(1, 3, 37, [20, 40, 80, 160])), false, 23),
+        Case::new(two(&spec(2, 2, 33, [8, 4, 20, 12])), false, 24),
+        Case::new(two(&spec(7, 3, 16, [4, 4, 4, 4])), false, 25),
+        Case::new(two(&spec(3, 3, 32, [20, 40, 80, 160])), false, 26),
     ]
 }
 
@@ -249,7 +268,7 @@ fn training_matches_the_reference() {
 fn evaluation_matches_the_reference() {
     // Two images are two groups there, one for each thread.
     let cases = if cfg!(miri) {
-        vec![interpreted(2)]
+        Vec::from(interpreted(2))
     } else {
         cases()
     };
@@ -330,6 +349,10 @@ fn reference_gradient_matches_finite_differences() {
     let running = case().running();
     reference_differences(case(), None);
     reference_differences(case(), Some(&running));
+    let case = || Case::new(two(&spec(3, 2, 8, [4, 4, 4, 4])), false, 17);
+    let running = case().running();
+    reference_differences(case(), None);
+    reference_differences(case(), Some(&running));
 }
 
 fn reference_differences(mut case: Case, running: Option<&[(Vec<f64>, Vec<f64>)]>) {
@@ -371,34 +394,37 @@ fn reference_differences(mut case: Case, running: Option<&[(Vec<f64>, Vec<f64>)]
     ignore = "the passes of the tests against the reference, which have two threads there"
 )]
 fn threads_do_not_change_a_bit() {
-    let case = Case::new(spec(5, 3, 32, [20, 40, 80, 160]), true, 8);
-    for level in Level::available_levels() {
-        let mut one =
-            Trunk::with(case.spec.clone(), level, Arc::new(Workers::new(1))).expect("valid");
-        let expected = case.run(&mut one);
-        for threads in [2, 3] {
-            let mut several =
-                Trunk::with(case.spec.clone(), level, Arc::new(Workers::new(threads)))
-                    .expect("valid");
-            assert!(
-                case.run(&mut several) == expected,
-                "{level:?}, {threads} threads"
-            );
+    let wide = spec(5, 3, 32, [20, 40, 80, 160]);
+    for case in [
+        Case::new(wide.clone(), true, 8),
+        Case::new(two(&wide), false, 18),
+    ] {
+        for level in Level::available_levels() {
+            let run = |threads| {
+                let workers = Arc::new(Workers::new(threads));
+                case.run(&mut Trunk::with(case.spec.clone(), level, workers).expect("valid"))
+            };
+            let expected = run(1);
+            for threads in [2, 3] {
+                assert!(run(threads) == expected, "{level:?}, {threads} threads");
+            }
         }
     }
-    let case = Case {
-        masks: None,
-        ..Case::new(spec(37, 3, 8, [4, 8, 12, 16]), false, 9)
-    };
-    let running: Vec<_> = case
-        .spec
-        .norms()
-        .iter()
-        .map(|&c| (vec![0.1; c], vec![0.5; c]))
-        .collect();
-    let mut one = Trunk::new(case.spec.clone(), 1).expect("valid");
-    let mut three = Trunk::new(case.spec.clone(), 3).expect("valid");
-    assert!(case.evaluate(&mut one, &running) == case.evaluate(&mut three, &running));
+    let many = spec(37, 3, 8, [4, 8, 12, 16]);
+    for case in [
+        Case::new(many.clone(), false, 9),
+        Case::new(two(&many), false, 19),
+    ] {
+        let running: Vec<_> = case
+            .spec
+            .norms()
+            .iter()
+            .map(|&c| (vec![0.1; c], vec![0.5; c]))
+            .collect();
+        let mut one = Trunk::new(case.spec.clone(), 1).expect("valid");
+        let mut three = Trunk::new(case.spec.clone(), 3).expect("valid");
+        assert!(case.evaluate(&mut one, &running) == case.evaluate(&mut three, &running));
+    }
 }
 
 #[test]
@@ -407,20 +433,30 @@ fn threads_do_not_change_a_bit() {
     ignore = "the passes of the other tests, three times, which takes an interpreter minutes"
 )]
 fn buffers_remember_nothing() {
-    let spec = spec(4, 3, 21, [8, 12, 20, 24]);
-    let (first, second) = (
-        Case::new(spec.clone(), true, 10),
-        Case::new(spec.clone(), false, 11),
-    );
-    let mut used = Trunk::new(spec.clone(), 1).expect("valid");
-    let mut fresh = Trunk::new(spec.clone(), 1).expect("valid");
-    let running: Vec<_> = spec
-        .norms()
-        .iter()
-        .map(|&c| (vec![0.1; c], vec![0.5; c]))
-        .collect();
-    case_runs(&first, &mut used, &running);
-    assert!(case_runs(&second, &mut used, &running) == case_runs(&second, &mut fresh, &running));
+    let of_one = spec(4, 3, 21, [8, 12, 20, 24]);
+    let of_two = two(&of_one);
+    for (first, second) in [
+        (
+            Case::new(of_one.clone(), true, 10),
+            Case::new(of_one, false, 11),
+        ),
+        (
+            Case::new(of_two.clone(), false, 20),
+            Case::new(of_two, false, 21),
+        ),
+    ] {
+        let fresh = || Trunk::new(first.spec.clone(), 1).expect("valid");
+        let mut used = fresh();
+        let running: Vec<_> = first
+            .spec
+            .norms()
+            .iter()
+            .map(|&c| (vec![0.1; c], vec![0.5; c]))
+            .collect();
+        case_runs(&first, &mut used, &running);
+        let expected = case_runs(&second, &mut fresh(), &running);
+        assert!(case_runs(&second, &mut used, &running) == expected);
+    }
 }
 
 type Results = ((Vec<f32>, Vec<BatchStats>, Vec<Vec<f32>>), Vec<f32>);

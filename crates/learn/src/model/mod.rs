@@ -1,7 +1,8 @@
 //! Models: the networks of the paper, the learner that methods see, and the losses that they ask for.
 //!
-//! Owns the networks as Burn modules ([`Mlp`], [`ReducedResNet`], [`ResNet18`], [`AlexNet`], [`LeNet`]), PyTorch's default
-//! initialisation, how tasks share a head ([`head`]), losses on logits ([`cross_entropy`], [`squared_error`], [`binary_cross_entropy`]),
+//! Owns the networks as Burn modules ([`Mlp`], [`ReducedResNet`], [`SlimResNet`], [`ResNet18`], [`AlexNet`],
+//! [`LeNet`]), PyTorch's default initialisation, how tasks share a head ([`head`]), losses on logits ([`cross_entropy`],
+//! [`squared_error`], [`binary_cross_entropy`]),
 //! evaluation ([`Classifier`], [`evaluate`]), and [`Learner`]: a network whose parameters and gradients are flat vectors,
 //! as a Burn module ([`NetworkLearner`]) or on this crate's kernels ([`KernelMlp`], [`KernelResNet`]).
 
@@ -18,10 +19,12 @@ mod network;
 mod resnet;
 mod resnet18;
 mod resnet_kernels;
+mod slim_resnet;
 mod spec;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod trunk;
 mod weights;
 
 pub use alexnet::{AlexNet, AlexNetConfig};
@@ -36,11 +39,13 @@ pub use loss::{
 pub use mlp::{MLP, Mlp, MlpConfig};
 pub use mlp_kernels::KernelMlp;
 pub use network::NetworkLearner;
-pub use resnet::{Block, ReducedResNet, ReducedResNetConfig, stock_kernels};
+pub use resnet::{Block, ReducedResNet, ReducedResNetConfig};
 pub use resnet_kernels::KernelResNet;
 pub use resnet18::{BasicBlock, Downsample, ResNet18, ResNet18Config};
+pub use slim_resnet::{SlimResNet, SlimResNetConfig};
 pub use spec::{DropoutSetting, InitialValues, ModelContext, ModelSpec};
 pub use tap::Tap;
+pub use trunk::{TrunkConfig, stock_kernels};
 pub use weights::{
     Fitted, FloatTensor, Weights, WeightsError, describe_weights, fit_weights, read_weights,
 };
@@ -54,6 +59,7 @@ use crate::data::ImageShape;
 pub static MODELS: &[&ModelSpec] = &[
     &mlp::MLP,
     &resnet::REDUCED_RESNET18,
+    &slim_resnet::SLIM_RESNET18,
     &resnet18::RESNET18,
     &alexnet::ALEXNET,
     &lenet::LENET,

@@ -4,28 +4,23 @@
 //! a block, in the order convolution → ReLU → normalisation; no normalisation on the shortcut; dropout after each
 //! normalisation of a block. 496,680 parameters in 48 tensors for 32×32 images and 100 classes.
 //!
-//! On the CPU the trunk (all but the head) runs on this crate's kernels, as one operation of Burn's. `TAGCL_KERNELS=stock`,
-//! images that are not square, images that want a gradient, frozen norms in a graph and other devices take Burn's own
-//! operations, which are also what the kernels are tested against.
+//! On the CPU the trunk (all but the head) runs on this crate's kernels, as one operation of Burn's (`trunk.rs`).
+//!
+//! The network of GEM, A-GEM, MIR and DER, with two convolutions a block, often has the same name: it is
+//! [`SlimResNet`](super::SlimResNet).
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
-use burn::tensor::module::avg_pool2d;
-use burn::tensor::ops::AvgPoolOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
+use super::trunk::{Layer, Trunk, TrunkConfig, last_positions, pool, stock_kernels};
 use super::{
     Conv, Dropout, DropoutSetting, KernelResNet, LearnerError, Linear, ModelContext, ModelSpec,
     Network, Norm,
 };
 use crate::data::ImageShape;
-use crate::kernels::extension;
-use crate::kernels::resnet::{BatchStats, TrunkSpec};
-use crate::optim::floats;
+use crate::kernels::resnet::BlockKind;
 use crate::seed::SeedStream;
-
-/// Side of the average pooling before the head.
-const POOL: usize = 4;
 
 /// Sizes of a [`ReducedResNet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,25 +97,13 @@ pub struct ReducedResNet {
     pub stock: bool,
 }
 
-/// True where `TAGCL_KERNELS=stock` asks for Burn's own operations instead of this crate's CPU kernels.
-#[must_use]
-pub fn stock_kernels() -> bool {
-    std::env::var_os("TAGCL_KERNELS").is_some_and(|value| value == "stock")
-}
-
 impl ReducedResNetConfig {
     /// Checks that the network takes images of this shape.
     ///
     /// # Errors
     /// [`LearnerError::Size`].
     pub fn validate(&self) -> Result<(), LearnerError> {
-        if pooled(self.image.height) == 0 || pooled(self.image.width) == 0 {
-            return Err(LearnerError::Size(format!(
-                "reduced-resnet18 takes images of at least 25x25 pixels, not {}",
-                self.image
-            )));
-        }
-        Ok(())
+        self.check_image()
     }
 
     /// A network with PyTorch's default initial values.
@@ -136,7 +119,6 @@ impl ReducedResNetConfig {
         };
         let (layer1, layer2) = (stage(width, 1), stage(2 * width, 2));
         let (layer3, layer4) = (stage(4 * width, 2), stage(8 * width, 2));
-        let features = 8 * width * pooled(self.image.height) * pooled(self.image.width);
         ReducedResNet {
             conv1,
             bn1: Norm::new(width, device),
@@ -144,20 +126,32 @@ impl ReducedResNetConfig {
             layer2,
             layer3,
             layer4,
-            linear: Linear::new(features, self.classes, stream, device),
+            linear: Linear::new(self.features(), self.classes, stream, device),
             stock: stock_kernels(),
         }
     }
 }
 
-/// Side of the pooled plane: three halvings (rounded up), then windows of four.
-fn pooled(side: usize) -> usize {
-    eighth(side) / POOL
-}
+impl TrunkConfig for ReducedResNetConfig {
+    type Network = ReducedResNet;
+    const KIND: BlockKind = BlockKind::One;
+    const NAME: &'static str = NAME;
 
-/// Side of the last stage's planes: three halvings, rounded up.
-fn eighth(side: usize) -> usize {
-    side.div_ceil(2).div_ceil(2).div_ceil(2)
+    fn image(&self) -> ImageShape {
+        self.image
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn network(&self, stream: &mut SeedStream, device: &Device) -> ReducedResNet {
+        self.init(stream, device)
+    }
 }
 
 impl ReducedResNet {
@@ -167,69 +161,15 @@ impl ReducedResNet {
             .flatten()
     }
 
-    /// The norms in the order of the trunk.
-    fn norms(&self) -> impl Iterator<Item = &Norm> {
-        std::iter::once(&self.bn1).chain(self.blocks().flat_map(|b| [&b.bn1, &b.bn2]))
-    }
-
-    /// The trunk's parameters end to end, in the order of [`TrunkSpec::parameters`].
-    fn flat_parameters(&self) -> Tensor<1> {
-        let conv = |conv: &Conv| conv.weight.val().flatten(0, 3);
-        let norm = |norm: &Norm| [norm.weight.val(), norm.bias.val()];
-        let mut parts = vec![conv(&self.conv1)];
-        parts.extend(norm(&self.bn1));
+    fn trunk(&self) -> Trunk<'_> {
+        let mut layers = vec![Layer::Conv(&self.conv1), Layer::Norm(&self.bn1)];
         for block in self.blocks() {
-            parts.push(conv(&block.conv1));
-            parts.extend(block.shortcut.as_ref().map(conv));
-            parts.extend(norm(&block.bn1));
-            parts.extend(norm(&block.bn2));
+            layers.push(Layer::Conv(&block.conv1));
+            layers.extend(block.shortcut.as_ref().map(Layer::Conv));
+            layers.extend([Layer::Norm(&block.bn1), Layer::Norm(&block.bn2)]);
         }
-        Tensor::cat(parts, 0)
-    }
-
-    /// The kernels' sizes for these images, where the kernels take them.
-    fn spec(&self, images: &Tensor<4>) -> Option<TrunkSpec> {
-        let [batch, in_channels, height, width] = images.dims();
-        let w = self.conv1.weight.dims()[0];
-        let spec = TrunkSpec {
-            batch,
-            in_channels,
-            size: height,
-            widths: [w, 2 * w, 4 * w, 8 * w],
-        };
-        // A gradient with running statistics is an operation of the learner's, not of Burn's graph.
-        let trains_frozen = self.bn1.frozen && images.device().is_autodiff();
-        let fits = !self.stock && !trains_frozen && height == width && pooled(height) > 0;
-        (fits && spec.validate().is_ok() && extension::takes(images)).then_some(spec)
-    }
-
-    /// The trunk on the kernels; `None` where they do not take these images. Nothing has happened then.
-    fn kernel_features(&self, images: &Tensor<4>, dropout: &mut Dropout) -> Option<Tensor<2>> {
-        let spec = self.spec(images)?;
-        let device = images.device();
-        let (images, parameters) = (images.clone(), self.flat_parameters());
-        if !device.is_autodiff() {
-            let values = |x: Tensor<1>| floats(x.into_data());
-            let running = self.norms().map(|norm| BatchStats {
-                mean: values(norm.running_mean.value()),
-                variance: values(norm.running_var.value()),
-            });
-            return extension::evaluate(&spec, images, parameters, running.collect()).ok();
-        }
-        let shapes = spec.dropout_shapes();
-        let masks = shapes
-            .iter()
-            .map(|shape| dropout.mask(shape.iter().product()))
-            .collect();
-        let (features, stats) = extension::train(&spec, images, parameters, masks).ok()?;
-        for (norm, stats) in self.norms().zip(stats) {
-            let tensor = |values: Vec<f32>| {
-                let len = values.len();
-                Tensor::<1>::from_data(TensorData::new(values, [len]), &device)
-            };
-            norm.absorb(tensor(stats.mean), tensor(stats.variance));
-        }
-        Some(features)
+        let kind = ReducedResNetConfig::KIND;
+        Trunk { kind, layers }
     }
 
     /// The trunk on Burn's own operations.
@@ -238,14 +178,14 @@ impl ReducedResNet {
         for block in self.blocks() {
             x = block.forward(x, dropout);
         }
-        let pooled = avg_pool2d(x, AvgPoolOptions::new([POOL; 2]).with_stride([POOL; 2]));
-        pooled.flatten(1, 3)
+        pool(x)
     }
 }
 
 impl Network for ReducedResNet {
     fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
-        match self.kernel_features(&images, dropout) {
+        let on_kernels = (!self.stock).then(|| self.trunk().features(&images, dropout));
+        match on_kernels.flatten() {
             Some(features) => features,
             None => self.stock_features(images, dropout),
         }
@@ -270,7 +210,7 @@ impl Network for ReducedResNet {
     }
 
     fn norm_positions(image: ImageShape) -> Option<usize> {
-        Some(eighth(image.height) * eighth(image.width))
+        Some(last_positions(image))
     }
 
     fn released_name(path: &str) -> String {
@@ -286,9 +226,11 @@ impl Network for ReducedResNet {
 /// Channels of the first stage in the paper.
 const WIDTH: usize = 20;
 
+const NAME: &str = "reduced-resnet18";
+
 /// The network as the program knows it.
 pub(super) static REDUCED_RESNET18: ModelSpec = ModelSpec {
-    name: "reduced-resnet18",
+    name: NAME,
     description: "The paper's ResNet-18 with a fifth of the channels and one convolution a block.",
     head: "linear",
     dropout: DropoutSetting::Set,

@@ -55,8 +55,12 @@ pub struct BasicBlock {
     pub downsample: Option<Downsample>,
 }
 
+/// [`Conv::new`] or [`Conv::he`]: a convolution of these channels, size and stride, with its initial values.
+pub(super) type MakeConv = fn([usize; 2], usize, usize, &mut SeedStream, &Device) -> Conv;
+
 impl BasicBlock {
-    fn new(
+    pub(super) fn new(
+        conv: MakeConv,
         [inputs, outputs]: [usize; 2],
         stride: usize,
         stream: &mut SeedStream,
@@ -64,15 +68,27 @@ impl BasicBlock {
     ) -> Self {
         let changes = stride != 1 || inputs != outputs;
         Self {
-            conv1: Conv::he([inputs, outputs], 3, stride, stream, device),
+            conv1: conv([inputs, outputs], 3, stride, stream, device),
             bn1: Norm::new(outputs, device),
-            conv2: Conv::he([outputs; 2], 3, 1, stream, device),
+            conv2: conv([outputs; 2], 3, 1, stream, device),
             bn2: Norm::new(outputs, device),
             downsample: changes.then(|| Downsample {
-                conv: Conv::he([inputs, outputs], 1, stride, stream, device),
+                conv: conv([inputs, outputs], 1, stride, stream, device),
                 norm: Norm::new(outputs, device),
             }),
         }
+    }
+
+    /// A stage of two blocks, the first of which may change the shape.
+    pub(super) fn stage(
+        conv: MakeConv,
+        [inputs, outputs]: [usize; 2],
+        stride: usize,
+        stream: &mut SeedStream,
+        device: &Device,
+    ) -> Vec<Self> {
+        let first = Self::new(conv, [inputs, outputs], stride, stream, device);
+        vec![first, Self::new(conv, [outputs; 2], 1, stream, device)]
     }
 
     /// # Shapes
@@ -105,7 +121,7 @@ impl BasicBlock {
         self.bn2.forward_relu_on_kernels(y, Some(shortcut))
     }
 
-    fn freeze(&mut self, frozen: bool) {
+    pub(super) fn freeze(&mut self, frozen: bool) {
         (self.bn1.frozen, self.bn2.frozen) = (frozen, frozen);
         if let Some(down) = &mut self.downsample {
             down.norm.frozen = frozen;
@@ -158,15 +174,12 @@ impl ResNet18Config {
     #[must_use]
     pub fn init(&self, stream: &mut SeedStream, device: &Device) -> ResNet18 {
         let conv1 = Conv::he([self.image.channels, WIDTHS[0]], 7, 2, stream, device);
-        let mut inputs = WIDTHS[0];
-        let mut stage = |outputs: usize, stride: usize| {
-            let first = BasicBlock::new([inputs, outputs], stride, stream, device);
-            inputs = outputs;
-            vec![first, BasicBlock::new([outputs; 2], 1, stream, device)]
+        let mut stage = |inputs: usize, outputs: usize, stride: usize| {
+            BasicBlock::stage(Conv::he, [inputs, outputs], stride, stream, device)
         };
         let [w1, w2, w3, w4] = WIDTHS;
-        let (layer1, layer2) = (stage(w1, 1), stage(w2, 2));
-        let (layer3, layer4) = (stage(w3, 2), stage(w4, 2));
+        let (layer1, layer2) = (stage(w1, w1, 1), stage(w1, w2, 2));
+        let (layer3, layer4) = (stage(w2, w3, 2), stage(w3, w4, 2));
         ResNet18 {
             conv1,
             bn1: Norm::new(w1, device),

@@ -1,4 +1,5 @@
-//! The reduced ResNet-18 on the CPU kernels: the same network as [`super::ReducedResNet`], several times faster.
+//! The small ResNet-18s on the CPU kernels: the same networks as [`super::ReducedResNet`] and [`super::SlimResNet`],
+//! several times faster.
 //!
 //! Owns the passage between the learner's flat vectors and [`crate::kernels`]. Initial values come from the Burn module,
 //! and parameters, names and running statistics are the same, so weights go from one to the other; the Burn module
@@ -13,7 +14,7 @@ use super::learner::check_gradient;
 use super::weights::FloatTensor;
 use super::{
     Classifier, Counters, Dropout, Learner, LearnerError, Logits, Mode, NetworkLearner, Norm,
-    ReducedResNetConfig, Wanted, head,
+    TrunkConfig, Wanted, head,
 };
 use crate::kernels::Level;
 use crate::kernels::head::HeadSpec;
@@ -22,7 +23,7 @@ use crate::optim::{Layout, OptimError};
 use crate::seed::SeedStream;
 use crate::stream::Batch;
 
-/// The reduced ResNet-18 as a [`Learner`] on the CPU kernels.
+/// A small ResNet-18 as a [`Learner`] on the CPU kernels.
 pub struct KernelResNet {
     /// Shared with frozen copies, so that a change makes a copy where there is one.
     net: Arc<Net>,
@@ -110,11 +111,9 @@ impl Net {
 
     /// Name of every norm, in the order of the trunk.
     fn norm_names(&self) -> impl Iterator<Item = &str> {
-        let weights = self
-            .layout
-            .slots()
-            .iter()
-            .filter(|slot| slot.name.contains("bn"));
+        // The only weights that are vectors.
+        let slots = self.layout.slots().iter();
+        let weights = slots.filter(|slot| slot.shape.len() == 1);
         weights.filter_map(|slot| slot.name.strip_suffix(".weight"))
     }
 
@@ -195,22 +194,16 @@ impl KernelResNet {
     ///
     /// # Errors
     /// [`LearnerError::Size`] for images that the kernels do not take.
-    pub fn new(
-        config: &ReducedResNetConfig,
+    pub fn new<C: TrunkConfig>(
+        config: &C,
         stream: &mut SeedStream,
         dropout: Dropout,
         threads: usize,
     ) -> Result<Self, LearnerError> {
         let device = Device::flex().autodiff();
-        let start = NetworkLearner::new(config.init(stream, &device), Dropout::off(), &device);
-        let w = config.width;
-        let image = config.image;
-        let spec = TrunkSpec {
-            batch: 1,
-            in_channels: image.channels,
-            size: image.height,
-            widths: [w, 2 * w, 4 * w, 8 * w],
-        };
+        let network = config.network(stream, &device);
+        let start = NetworkLearner::new(network, Dropout::off(), &device);
+        let (image, spec) = (config.image(), config.trunk());
         if image.height != image.width {
             return Err(LearnerError::Size(format!(
                 "images of {image} are not square"
@@ -225,7 +218,7 @@ impl KernelResNet {
         let net = Net {
             running: spec.norms().iter().map(fresh).collect(),
             spec,
-            classes: config.classes,
+            classes: config.classes(),
             layout: start.layout().clone(),
             parameters: start.parameters().to_vec(),
             trunks: TrunkPool::new(threads),
