@@ -418,7 +418,7 @@ mod tests {
             (90.0 + 75.0 + 230.0 / 3.0) / 3.0,
         );
         near(m.image_accuracy, (60.0 + 75.0 + 2.0 * 95.0) / 4.0);
-        near(m.forward_transfer, ((20.0 - 12.0) + (15.0 - 9.0)) / 2.0);
+        near(m.forward_transfer, f64::midpoint(20.0 - 12.0, 15.0 - 9.0));
         near(
             m.average_anytime_accuracy,
             (90.0 + 75.0 + 230.0 / 3.0 + 50.0 + 50.0 + 65.0) / 6.0,

@@ -1,6 +1,6 @@
 //! GEM: gradient episodic memory (Lopez-Paz and Ranzato, NIPS 2017).
 //!
-//! Keeps examples of every task. Where the batch's gradient g would increase the loss on the memory of any earlier task (g_k is
+//! Keeps examples of every task. Where the batch's gradient g would increase the loss on the memory of any earlier task (`g_k` is
 //! its gradient, and `⟨g, g_k⟩ < 0`), the step goes along the nearest vector that increases none of them (eq. 8 to 11):
 //!
 //! ```text

@@ -60,10 +60,13 @@ pub struct Icarl {
     /// The remembered examples of every class of the head, the most typical first.
     exemplars: BTreeMap<usize, Vec<Slot>>,
     /// The network before the present task: its tensors, and itself.
-    old: Option<(Vec<Vec<f32>>, Box<dyn Classifier>)>,
+    old: Option<Old>,
     /// Means of the classes' features, of length one; none while a task is learned.
     means: Option<Arc<Means>>,
 }
+
+/// Tensors of a network, and the network.
+type Old = (Vec<Vec<f32>>, Box<dyn Classifier>);
 
 /// By class of the head.
 type Means = BTreeMap<usize, Vec<f32>>;
@@ -176,7 +179,9 @@ fn unit_rows(network: &dyn Classifier, batch: &Batch) -> Result<Vec<Vec<f32>>, L
 fn unit(mut row: Vec<f32>) -> Vec<f32> {
     let norm = super::dot(&row, &row).sqrt() as f32;
     if norm > 0.0 {
-        row.iter_mut().for_each(|x| *x /= norm);
+        for x in &mut row {
+            *x /= norm;
+        }
     }
     row
 }

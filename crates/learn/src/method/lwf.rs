@@ -150,6 +150,11 @@ impl Method for Lwf {
         Ok(())
     }
 
+    /// The distillation goes backward with the batch.
+    fn passes_batch_alone(&self) -> bool {
+        self.config.lwf_weight == 0.0
+    }
+
     fn gradient(
         &mut self,
         learner: &mut dyn Learner,

@@ -152,6 +152,12 @@ pub trait Method: Send {
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError>;
 
+    /// Whether the gradient that the batch's own backward pass gives is that of the batch alone, so that an optimizer may take its
+    /// second moment of it.
+    fn passes_batch_alone(&self) -> bool {
+        true
+    }
+
     /// The optimizer has stepped along the gradient of `step`: what a method needs of the way that the parameters went.
     ///
     /// # Errors

@@ -101,7 +101,9 @@ fn widen(learner: &mut dyn Learner) -> Result<(), LearnerError> {
                 [outputs, inputs] => {
                     let (inputs, outputs) = (inputs as f32, outputs as f32);
                     let factor = (6.0 / (inputs + outputs)).sqrt() * inputs.sqrt();
-                    values.iter_mut().for_each(|x| *x *= factor);
+                    for x in values {
+                        *x *= factor;
+                    }
                 }
                 _ => values.fill(0.0),
             }

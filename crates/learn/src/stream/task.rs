@@ -279,10 +279,8 @@ impl TaskStream {
             let own = task.train.classes();
             task.train.competing = self.protocol.in_training(number, own.clone(), now);
             let at_test = self.protocol.at_test(own, now);
-            for judged in [task.validation.as_mut(), Some(&mut task.test)] {
-                if let Some(judged) = judged {
-                    judged.competing = at_test.clone();
-                }
+            for judged in task.validation.iter_mut().chain([&mut task.test]) {
+                judged.competing = at_test.clone();
             }
         }
     }

@@ -379,7 +379,7 @@ impl<'a> Run<'a> {
         let loss = if self.optimizer.wants_raw_gradient() {
             let mut tap = Tap::new(self.learner.as_mut(), &batch, raw);
             let loss = self.method.gradient(&mut tap, &step, gradient)?;
-            if !tap.heard() {
+            if !(tap.heard() && self.method.passes_batch_alone()) {
                 return Err(no_raw_gradient(self.config).into());
             }
             loss
