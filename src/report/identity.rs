@@ -32,11 +32,23 @@ pub fn keys_of(all: &[Vec<(&'static str, Value)>]) -> Vec<&'static str> {
         .collect()
 }
 
-/// The columns of a run but for those that every table shows anyway.
+/// The columns of a run but for those that every table shows anyway, and those of its method that say nothing: choices that came
+/// later and have their first meaning, and a size of the memory in whose place another was given.
 #[must_use]
 pub fn settings(config: &RunConfig) -> Vec<(&'static str, Value)> {
     let mut all = columns(config);
-    all.retain(|(key, _)| !["benchmark", "method", "optimizer"].contains(key));
+    let of_method = config.method_settings.fields();
+    let says_nothing = |key: &str| {
+        let mut own = of_method.iter();
+        own.any(|field| field.setting.key() == key && field.in_results().is_none())
+    };
+    let sized = |key: &str| all.iter().any(|(other, _)| *other == key);
+    let superseded = sized("memory_total") || sized("memory_per_task");
+    all.retain(|(key, _)| {
+        !["benchmark", "method", "optimizer"].contains(key)
+            && !says_nothing(key)
+            && !(superseded && *key == "memory_per_class")
+    });
     all
 }
 
