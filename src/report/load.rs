@@ -19,7 +19,7 @@ use crate::experiment::plan::settings::parse_config_toml;
 use crate::experiment::run::provenance::Provenance;
 use crate::experiment::run::result::{AlphaResult, Cost, RunResult, parse_without_alpha};
 use crate::experiment::run::store::RESULT;
-use crate::metrics::{Metrics, TaskMatrix};
+use crate::metrics::{Metrics, TaskMatrix, Within};
 
 const CONFIG: &str = "config.toml";
 const EVENTS: &str = "events.jsonl";
@@ -55,6 +55,9 @@ pub struct Run {
     /// Mean cross-entropy in nats, in the same rows.
     #[serde(skip)]
     pub loss_matrix: TaskMatrix,
+    /// Evaluations within tasks, where there were any.
+    #[serde(skip)]
+    pub within: Vec<Within>,
     /// Time and memory.
     pub cost: Cost,
     /// Build and machine.
@@ -91,6 +94,7 @@ impl From<RunResult> for Run {
             metrics: result.metrics,
             accuracy_matrix: result.accuracy_matrix,
             loss_matrix: result.loss_matrix,
+            within: result.within,
             cost: result.cost,
             provenance: result.provenance,
         }

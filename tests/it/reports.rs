@@ -216,12 +216,18 @@ fn own_benchmarks_stay_apart_under_their_names() {
         .iter()
         .map(|stage| stage["title"].as_str().unwrap())
         .collect();
-    assert_eq!(titles, ["corners, 2 tasks", "curves, 2 tasks"]);
+    assert_eq!(
+        titles,
+        [
+            "corners, task-incremental, 2 tasks",
+            "curves, task-incremental, 2 tasks"
+        ]
+    );
     // One pair, of the two networks on the one benchmark; none between the benchmarks.
     let comparison = json("compare {}/runs --json", dir.path());
     let pairs = comparison["pairs"].as_array().unwrap();
     assert_eq!(pairs.len(), 1, "{pairs:?}");
-    assert_eq!(pairs[0]["stage"], "corners, 2 tasks");
+    assert_eq!(pairs[0]["stage"], "corners, task-incremental, 2 tasks");
     let output = run("plot {}/runs --out {}/plots --what bars", dir.path());
     assert_eq!(stdout(&output).lines().count(), 2, "{}", stderr(&output));
     let page = run("report {}/runs --format html", dir.path());

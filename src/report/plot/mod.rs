@@ -6,6 +6,7 @@
 
 mod alpha;
 mod alpha_layers;
+mod anytime;
 mod axis;
 mod bars;
 mod by_task;
@@ -39,6 +40,7 @@ use super::load::Run;
 /// All kinds of plot, in the order in which they are drawn and listed.
 pub static PLOTS: &[&PlotSpec] = &[
     &curves::CURVES,
+    &anytime::ANYTIME,
     &matrix::MATRIX,
     &forgetting::FORGETTING,
     &alpha::ALPHA,

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::run::result::{AlphaResult, RunResult, TensorAlpha};
-use crate::metrics::{Metrics, TaskMatrix};
+use crate::metrics::{Metrics, TaskMatrix, Within};
 use crate::report::group_runs;
 use crate::report::load::load;
 use crate::report::testing;
@@ -13,6 +13,13 @@ fn result(config: RunConfig, start: f64, loss: f64) -> RunResult {
     let mut result = testing::result(config, start, 0.0);
     let row = |i: usize| (0..=i).map(|j| start - loss * (i - j) as f64).collect();
     result.accuracy_matrix = TaskMatrix::new((0..4).map(row).collect()).unwrap();
+    result.within = (0..4)
+        .map(|task| Within {
+            task,
+            step: 5,
+            accuracies: vec![start - 20.0; task + 1],
+        })
+        .collect();
     result.metrics = Metrics::of(&result.accuracy_matrix).unwrap();
     result.cost.wall_s = 10.0 * start;
     if result.config.value("alpha").is_some() {
@@ -228,6 +235,7 @@ fn every_kind_draws_what_there_is() {
     let counts: Vec<(&str, usize)> = PLOTS.iter().map(|p| (p.name, count(p))).collect();
     let expected = [
         ("curves", 1),
+        ("anytime", 1),
         ("matrix", 5),
         ("forgetting", 1),
         ("alpha", 6),

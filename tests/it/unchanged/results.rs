@@ -151,8 +151,14 @@ pub fn fixed(folder: &Path) -> Value {
     // What came later says what the numbers are of, and is none.
     fields.remove("task_classes");
     fields.remove("initial_weights");
+    fields.remove("measured_images");
+    let metrics = fields["metrics"].as_object_mut().unwrap();
+    metrics.retain(|name, _| !LATER_METRICS.contains(&name.as_str()));
     result
 }
+
+/// Metrics that came later; they are made of the same matrix.
+const LATER_METRICS: [&str; 2] = ["average_incremental_accuracy", "image_accuracy"];
 
 /// A file of weights without what its metadata says of the run, which came later.
 pub fn without_description(file: &[u8]) -> Vec<u8> {
