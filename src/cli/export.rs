@@ -33,7 +33,7 @@ pub(super) fn export(args: &ExportArgs, printer: &Printer) -> Result<(), CliErro
         )));
     }
     for (export, path) in targets {
-        (export.write)(runs, path)?;
+        (export.write)(&loaded, path)?;
         printer.note(&format!("{} {}", export.done, path.display()));
     }
     let left = loaded.unfinished.len() + loaded.damaged.len() + loaded.duplicates.len();
