@@ -204,7 +204,7 @@ fn line(
 }
 
 /// What the rows of a data set are called: by their labels, the epochs where they are not one, and, for those that still
-/// share a name, the settings in which they differ.
+/// share a name, the settings in which they differ, or else their sources.
 fn titles(rows: &[&'static Row]) -> Vec<String> {
     let plain = |row: &Row| match row.setting("epochs") {
         None | Some("1") => row.label.clone(),
@@ -218,10 +218,10 @@ fn titles(rows: &[&'static Row]) -> Vec<String> {
             namesakes.iter().any(differs)
         });
         let own: Vec<String> = own.map(|(key, value)| format!("{key} {value}")).collect();
-        if own.is_empty() {
-            plain(row)
-        } else {
-            format!("{} ({})", plain(row), own.join(", "))
+        match (namesakes.len(), own.is_empty()) {
+            (1, _) => plain(row),
+            (_, false) => format!("{}, {}", plain(row), own.join(", ")),
+            (_, true) => format!("{}, {}", plain(row), row.source()),
         }
     };
     rows.iter().map(title).collect()
