@@ -18,13 +18,15 @@ pub static RESULTS: ExportSpec = ExportSpec {
         if let Some(twice) = loaded.duplicates.iter().find(|twice| !twice.identical) {
             return Err(CollectedError::differing_folders(twice).into());
         }
-        let before = records.len();
-        collected::merge(&mut records, loaded.runs.iter().filter_map(Record::of))?;
-        if records.is_empty() && before == 0 {
+        let new: Vec<Record> = loaded.runs.iter().filter_map(Record::of).collect();
+        if new.is_empty() {
             return Err(CollectedError::Nothing.into());
         }
+        let taken = new.len();
+        collected::merge(&mut records, new)?;
         write(path, |out| {
             out.write_all(collected::text(&records)?.as_bytes())
-        })
+        })?;
+        Ok(taken)
     },
 };

@@ -19,8 +19,8 @@ pub struct ExportSpec {
     pub target: &'static str,
     /// What is said when it is done, before the path.
     pub done: &'static str,
-    /// Writes the runs into the folder or file.
-    pub write: fn(&Loaded, &Path) -> Result<(), ExportError>,
+    /// Writes the runs into the folder or file; gives how many of them.
+    pub write: fn(&Loaded, &Path) -> Result<usize, ExportError>,
 }
 
 impl std::fmt::Debug for ExportSpec {

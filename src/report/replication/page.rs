@@ -52,11 +52,11 @@ impl Page {
              tagcl report docs/replication/results.jsonl --format replication --output docs/replication.md\n\
              ```\n\n\
              A figure of ours is the mean ± population standard deviation over n seeds of runs whose whole configuration, seed \
-             aside, is the one in force behind the published figure (profile `released`). Difference is ours minus published, \
+             aside, is the one in force behind the published figure (for the paper's, profile `released`). Difference is ours minus published, \
              with its 95% Welch interval. *Equivalent*: surely (5%) within ±{margin} points (forgetting: ±{}), by two one-sided \
              Welch tests; else *different*: surely not 0; else *inconclusive*, with the number of our seeds, in all, that \
-             would probably (0.8) settle it, were the difference as it looks (*at any n*: none would, the published spread is \
-             too wide); *no test*: fewer than two runs of ours, or no published spread. One test in twenty errs, and verdicts \
+             would probably (0.8) settle it, were the difference as it looks (*at any n*: none would, the published runs \
+             leave too much uncertain); *no test*: fewer than two runs of ours, or no published spread. One test in twenty errs, and verdicts \
              are not corrected for their number ([reports.md](reports.md#against-the-authors-figures)). Forgetting is a \
              fraction, as the released code computes it. Kernels are the level that computed ours: figures of another \
              level differ as those of another seed do.\n\n",
