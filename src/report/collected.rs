@@ -46,7 +46,7 @@ impl Record {
         let record = Self {
             run_id: run.config.run_id(),
             config: run.config.clone(),
-            metrics: run.metrics.clone(),
+            metrics: run.metrics,
             data_sha256: run.provenance.data_sha256.clone(),
             kernels: run.provenance.kernels.clone(),
             commit: run.provenance.commit.clone(),
@@ -199,7 +199,11 @@ pub fn read(path: &Path) -> Result<Vec<Record>, CollectedError> {
     parse(&text, path)
 }
 
-fn parse(text: &str, path: &Path) -> Result<Vec<Record>, CollectedError> {
+/// The results in a file's text; the path is for its errors.
+///
+/// # Errors
+/// [`CollectedError`] naming file and line.
+pub fn parse(text: &str, path: &Path) -> Result<Vec<Record>, CollectedError> {
     let mut records = Vec::new();
     for (i, line) in text.lines().enumerate() {
         if line.trim().is_empty() {
