@@ -27,6 +27,7 @@ use crate::experiment::run::result;
 use crate::experiment::search::sweep::Sweep;
 use crate::experiment::testing::{finished, planned};
 use crate::model::{ModelContext, describe_weights, fit_weights, read_weights};
+use crate::report::collected::{self, Record};
 use crate::report::filter::Filter;
 
 /// What is put into texts: words that mean something somewhere.
@@ -236,6 +237,18 @@ fn results(all: &mut Vec<Target>) {
     all.push(of_text("result.json", &[&text], 4, |text| {
         drop(result::parse(text.as_bytes()));
         drop(result::parse_without_alpha(text.as_bytes()));
+    }));
+    let published = [
+        ("optimizer", "tag-rmsprop"),
+        ("benchmark", "split-cifar100"),
+        ("profile", "released"),
+        ("data", "full"),
+        ("tasks", "20"),
+    ];
+    let run = crate::report::load::Run::from(finished(&planned(&published).config, 50.0));
+    let kept = collected::text(&[Record::of(&run).unwrap()]).unwrap();
+    all.push(of_text("collected results", &[&kept], 4, |text| {
+        drop(collected::parse(text, Path::new("results.jsonl")));
     }));
     all.push(target(
         "checkpoint",

@@ -17,8 +17,10 @@ pub(in crate::cli) struct ReplicateArgs {
     /// naive (Figure 1), baselines (Tables 1, 4, 5), hybrid (Figure 4), replay (Table 6), grid-search (A.2), ablation
     /// (Table 7), rotated-mnist (Figure 5a), or all; or neighbours (what other programs gave on the same data)
     pub(in crate::cli) what: String,
-    /// cifar, `mini_imagenet`, cub or 5data; not for rotated-mnist; of neighbours a program: mammoth, mir, gem, stable
-    pub(in crate::cli) dataset: Option<String>,
+    /// cifar, `mini_imagenet`, cub or 5data, for all one or several of these and rot-mnist; not for rotated-mnist; of neighbours
+    /// a program: mammoth, mir, gem, stable
+    #[arg(value_name = "DATASET")]
+    pub(in crate::cli) datasets: Vec<String>,
     /// Epochs a task, for baselines: 1 (Table 1) or 5 (Table 5) [default: 1; with `all`: both]
     #[arg(long)]
     pub(in crate::cli) epochs: Option<usize>,

@@ -33,12 +33,17 @@ pub(super) fn export(args: &ExportArgs, printer: &Printer) -> Result<(), CliErro
         )));
     }
     for (export, path) in targets {
-        (export.write)(runs, path)?;
-        printer.note(&format!("{} {}", export.done, path.display()));
+        let taken = (export.write)(&loaded, path)?;
+        printer.note(&format!(
+            "{} {} ({taken} of {} runs)",
+            export.done,
+            path.display(),
+            runs.len()
+        ));
     }
     let left = loaded.unfinished.len() + loaded.damaged.len() + loaded.duplicates.len();
     printer.note(&format!(
-        "{} runs exported; {left} folders without a usable result of their own (tagcl report lists them)",
+        "{} runs read; {left} folders without a usable result of their own (tagcl report lists them)",
         runs.len()
     ));
     Ok(())

@@ -23,6 +23,8 @@ use crate::experiment::search::cost::{Costs, Estimate};
 use crate::experiment::search::sweep::{Selection, Sweep};
 use crate::settings::parse_name;
 
+/// What everything that the paper has of data sets is called.
+const ALL: &str = "all";
 /// What the runs of other programs are called as a whole.
 pub(super) const NEIGHBOURS: &str = "neighbours";
 
@@ -37,7 +39,7 @@ pub(super) fn replicate(args: &ReplicateArgs, printer: &Printer) -> Result<(), C
     if !args.batch.dry_run {
         for row in &rows {
             for note in &row.notes {
-                printer.note(&format!("{}: {note}", row.label));
+                printer.note(&format!("{}: {note}", name(row, &rows)));
             }
         }
     }
@@ -113,29 +115,26 @@ fn grid_search(args: &ReplicateArgs, rows: &[Row]) -> Result<Option<Sweep>, CliE
 }
 
 fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
+    if args.datasets.len() > 1 && args.what != ALL {
+        return Err(CliError::Usage(format!(
+            "{} takes one data set, not {}; several are for {ALL}: tagcl replicate {ALL} {}",
+            args.what,
+            args.datasets.len(),
+            args.datasets.join(" ")
+        )));
+    }
     if args.what == NEIGHBOURS {
         if args.epochs.is_some() {
             return Err(CliError::Usage(format!(
                 "--epochs has no effect on {NEIGHBOURS}: it is only for baselines and all; leave it out"
             )));
         }
-        return Ok(only(neighbours(args.dataset.as_deref())?, &args.only)?);
+        let program = args.datasets.first().map(String::as_str);
+        return Ok(only(neighbours(program)?, &args.only)?);
     }
-    let dataset = match (args.what.as_str(), &args.dataset) {
-        ("rotated-mnist", None) => &ROTATED_MNIST,
-        (_, None) => {
-            return Err(CliError::Usage(format!(
-                "which data set? cifar, mini_imagenet, cub or 5data: tagcl replicate {} cifar",
-                args.what
-            )));
-        }
-        (_, Some(name)) => match PaperStream::parse_any(name) {
-            Some(dataset) => dataset,
-            None => parse_name(name)?,
-        },
-    };
+    let streams = streams(args)?;
     if let Some(epochs) = args.epochs {
-        if !["baselines", "all"].contains(&args.what.as_str()) {
+        if !["baselines", ALL].contains(&args.what.as_str()) {
             return Err(CliError::Usage(format!(
                 "--epochs has no effect on {}: it is only for baselines and all; leave it out",
                 args.what
@@ -147,20 +146,54 @@ fn wanted_rows(args: &ReplicateArgs) -> Result<Vec<Row>, CliError> {
             ));
         }
     }
-    let found = if args.what == "all" {
-        let both = [1, 5];
-        all_rows(
-            dataset,
-            args.epochs.as_ref().map_or(&both[..], std::slice::from_ref),
-        )?
-    } else {
-        rows(
-            parse_name::<Replication>(&args.what)?,
-            dataset,
-            args.epochs.unwrap_or(1),
-        )?
-    };
+    let mut found = Vec::new();
+    for stream in streams {
+        found.extend(if args.what == ALL {
+            let both = [1, 5];
+            let epochs = args.epochs.as_ref();
+            all_rows(stream, epochs.map_or(&both[..], std::slice::from_ref))?
+        } else {
+            let what = parse_name::<Replication>(&args.what)?;
+            rows(what, stream, args.epochs.unwrap_or(1))?
+        });
+    }
     Ok(only(found, &args.only)?)
+}
+
+/// The data sets that were named, each once.
+fn streams(args: &ReplicateArgs) -> Result<Vec<&'static PaperStream>, CliError> {
+    if args.datasets.is_empty() {
+        if args.what == "rotated-mnist" {
+            return Ok(vec![&ROTATED_MNIST]);
+        }
+        return Err(CliError::Usage(format!(
+            "which data set? cifar, mini_imagenet, cub or 5data: tagcl replicate {} cifar",
+            args.what
+        )));
+    }
+    let mut streams: Vec<&'static PaperStream> = Vec::new();
+    for name in &args.datasets {
+        let stream = match PaperStream::parse_any(name) {
+            Some(stream) => stream,
+            None => parse_name(name)?,
+        };
+        if !streams.contains(&stream) {
+            streams.push(stream);
+        }
+    }
+    Ok(streams)
+}
+
+/// What a row is called: its label, behind its benchmark where rows of several data sets share labels.
+fn name(row: &Row, rows: &[Row]) -> String {
+    let benchmarks: BTreeSet<&str> = rows.iter().map(Row::benchmark).collect();
+    let labels: BTreeSet<(&str, &str)> = rows.iter().map(|r| (&*r.label, r.benchmark())).collect();
+    let distinct: BTreeSet<&str> = labels.iter().map(|(label, _)| *label).collect();
+    if benchmarks.len() > 1 && distinct.len() < labels.len() {
+        format!("{}, {}", row.benchmark(), row.label)
+    } else {
+        row.label.clone()
+    }
 }
 
 fn dry_run(
@@ -174,10 +207,12 @@ fn dry_run(
     let mut costs = Costs::new(&sizes);
     printer.note("measuring a few steps of each kind on this machine ...");
     let (mut total, mut count, mut listed) = (0.0, 0, Vec::new());
+    let rows: Vec<Row> = planned.iter().map(|planned| planned.row.clone()).collect();
     let mut text = String::new();
     for Planned { row, runs } in planned {
         let Some(first) = runs.first() else {
-            let _ = writeln!(text, "{}: as another row ({})", row.label, row.source);
+            let name = name(row, &rows);
+            let _ = writeln!(text, "{name}: as another row ({})", row.source);
             continue;
         };
         let Estimate { steps, seconds, .. } = costs.of(&first.config)?;
@@ -187,7 +222,7 @@ fn dry_run(
         let _ = writeln!(
             text,
             "{}: {} {}, lr {}, {} epoch(s), {} run(s) of {steps} steps, about {:.0} s each ({})",
-            row.label,
+            name(row, &rows),
             config.method.name,
             config.optimizer.name,
             config.lr,
@@ -212,23 +247,38 @@ fn dry_run(
             }));
         }
     }
-    let first = plan.runs.first();
-    let data = first.map_or(DataState::There, |run| {
-        DataState::of(&run.config, plan.data.as_deref())
-    });
+    let data = data_states(planned, plan);
     if json {
+        let mut states: Vec<_> = data.iter().map(DataState::to_json).collect();
+        let data_json = match states.len() {
+            1 => states.remove(0),
+            _ => json!(states),
+        };
         printer.data(&format!(
             "{:#}",
-            json!({"runs": listed, "seconds": total, "data": data.to_json()})
+            json!({"runs": listed, "seconds": total, "data": data_json})
         ));
-        return data.must_be_there();
+        return data.iter().try_for_each(DataState::must_be_there);
     }
     let _ = writeln!(
         text,
         "{count} runs, about {:.1} hours on one core of this machine (measured over a few steps of each kind)",
         total / 3600.0
     );
-    let _ = writeln!(text, "{data}");
+    for state in &data {
+        let _ = writeln!(text, "{state}");
+    }
     printer.data(&text);
-    data.must_be_there()
+    data.iter().try_for_each(DataState::must_be_there)
+}
+
+/// Whether the images of all benchmarks are there, each answer once.
+fn data_states(planned: &[Planned], plan: &Plan) -> Vec<DataState> {
+    let (mut seen, mut said) = (BTreeSet::new(), BTreeSet::new());
+    let firsts = planned.iter().filter_map(|planned| planned.runs.first());
+    firsts
+        .filter(|run| seen.insert(run.config.benchmark.name().to_string()))
+        .map(|run| DataState::of(&run.config, plan.data.as_deref()))
+        .filter(|state| said.insert(state.to_string()))
+        .collect()
 }

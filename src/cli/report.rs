@@ -17,6 +17,12 @@ impl From<crate::report::load::LoadError> for CliError {
     }
 }
 
+impl From<crate::report::collected::CollectedError> for CliError {
+    fn from(error: crate::report::collected::CollectedError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 /// The conditions that were typed.
 pub(super) fn filter(args: &FilterArgs) -> Result<Filter, CliError> {
     let mut filter = Filter::default();
@@ -79,9 +85,25 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
             "--margin {margin} is out of range: it must be a number of points above 0"
         )));
     }
-    let loaded = load_all(&args.folders, &filter(&args.filter)?)?;
+    let filter = filter(&args.filter)?;
+    let (files, folders): (Vec<PathBuf>, Vec<PathBuf>) = args
+        .folders
+        .iter()
+        .cloned()
+        .partition(|path| path.is_file());
+    let mut collected = Vec::new();
+    for file in &files {
+        crate::report::collected::merge(&mut collected, crate::report::collected::read(file)?)?;
+    }
+    collected.retain(|record| filter.accepts(&record.config));
+    let loaded = if folders.is_empty() {
+        Loaded::default()
+    } else {
+        load_all(&folders, &filter)?
+    };
     let only_damaged = loaded.runs.is_empty() && !loaded.damaged.is_empty();
     let mut report = Report::new(loaded, margin);
+    report.collected = collected;
     let sources = args
         .folders
         .iter()
@@ -95,6 +117,16 @@ pub(super) fn report(args: &ReportArgs, printer: &Printer) -> Result<(), CliErro
     let Some(format) = FORMATS.iter().find(|format| format.name == name) else {
         return Err(CliError::Usage(format!("unknown format `{name}`")));
     };
+    if let Some(file) = files.first().filter(|_| !format.reads_collected) {
+        let can = FORMATS.iter().filter(|format| format.reads_collected);
+        let can: Vec<&str> = can.map(|format| format.name).collect();
+        return Err(CliError::Usage(format!(
+            "{} is a file, which only --format {} reads, if `tagcl export RUNS --results FILE` wrote it; give folders of run \
+             folders for the others",
+            file.display(),
+            can.join(" or ")
+        )));
+    }
     let file = args.html.as_ref().or(args.output.as_ref());
     let page = match (args.width, file) {
         (Some(width), _) => Page {

@@ -47,7 +47,7 @@ fn formats() -> PossibleValuesParser {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(in crate::cli) struct ReportArgs {
-    /// Folders of run folders, however deep
+    /// Folders of run folders, however deep; with --format replication also files of collected results
     #[arg(required = true)]
     pub(in crate::cli) folders: Vec<PathBuf>,
     /// Format

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use super::group::{Group, Spread};
 use super::load::Run;
 use super::metric::of_quantity;
+use super::power::{SeedsNeeded, seeds_needed};
 use super::statistics::{Sample, welch};
 use crate::experiment::paper::published::{Agreement, Quantity, Row, Values, matching};
 use crate::metrics::mean_std;
@@ -73,6 +74,9 @@ pub struct QuantityComparison {
     pub equivalence_p: Option<f64>,
     /// What follows.
     pub verdict: Verdict,
+    /// Where it is inconclusive: how many runs of ours, those at hand among them, would probably settle it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seeds_needed: Option<SeedsNeeded>,
 }
 
 impl QuantityComparison {
@@ -82,6 +86,18 @@ impl QuantityComparison {
         match self.published_std {
             Some(std) => format!("{:.digits$} ± {std:.digits$}", self.published_mean),
             None => format!("{:.digits$}", self.published_mean),
+        }
+    }
+
+    /// The verdict, where it is inconclusive with the seeds that would settle it: `inconclusive, ~17 seeds`.
+    #[must_use]
+    pub fn verdict_text(&self) -> String {
+        let name = self.verdict.name();
+        match self.seeds_needed {
+            None => name.to_string(),
+            Some(SeedsNeeded::About(n)) => format!("{name}, ~{n} seeds"),
+            Some(SeedsNeeded::MoreThan(n)) => format!("{name}, > {n} seeds"),
+            Some(SeedsNeeded::NoNumber) => format!("{name}, at any n"),
         }
     }
 }
@@ -134,10 +150,6 @@ pub fn compare_with_published(groups: &[Group], runs: &[Run], margin: f64) -> Ve
             let quantities = Quantity::ALL.into_iter().filter_map(|quantity| {
                 let ours: Option<Vec<f64>> =
                     members().map(|run| quantity_of(run, quantity)).collect();
-                let margin = match quantity {
-                    Quantity::Forgetting => margin / 100.0,
-                    Quantity::Accuracy | Quantity::LearningAccuracy => margin,
-                };
                 compare_quantity(quantity, &ours?, &row.values(quantity)?, margin)
             });
             comparisons.push(Comparison {
@@ -165,30 +177,36 @@ fn notes(row: &Row, agreement: Agreement) -> Vec<String> {
     notes
 }
 
-fn compare_quantity(
+/// Values of ours against the published ones, with a margin in points; `None` for no values.
+pub(super) fn compare_quantity(
     quantity: Quantity,
     ours: &[f64],
     theirs: &Values,
     margin: f64,
 ) -> Option<QuantityComparison> {
-    let (mean, std) = mean_std(ours)?;
-    let (published_mean, published_std, published_n, sample) = match theirs {
-        Values::Runs(values) => {
-            let (mean, std) = mean_std(values)?;
-            (mean, Some(std), values.len(), Sample::of(values))
-        }
-        Values::Summary(figure, n) => {
-            let sample = figure
-                .std
-                .and_then(|std| Sample::of_summary(figure.mean, std, *n));
-            (figure.mean, figure.std, *n, sample)
-        }
+    let margin = match quantity {
+        Quantity::Forgetting => margin / 100.0,
+        Quantity::Accuracy | Quantity::LearningAccuracy => margin,
     };
-    let test = Sample::of(ours)
-        .zip(sample)
-        .map(|(ours, theirs)| welch(&ours, &theirs));
+    let (mean, std) = mean_std(ours)?;
+    let (published_mean, published_std, published_n) = theirs.summary()?;
+    let sample = match theirs {
+        Values::Runs(values) => Sample::of(values),
+        Values::Summary(figure, n) => figure
+            .std
+            .and_then(|std| Sample::of_summary(figure.mean, std, *n)),
+    };
+    let samples = Sample::of(ours).zip(sample);
+    let test = samples.map(|(ours, theirs)| welch(&ours, &theirs));
     let equivalence_p = test.map(|test| test.equivalence_p(margin));
     let p = test.map(|test| test.p());
+    let verdict = match (equivalence_p, p) {
+        (Some(equivalence), _) if equivalence < LEVEL => Verdict::Equivalent,
+        (_, Some(p)) if p < LEVEL => Verdict::Different,
+        (Some(_), Some(_)) => Verdict::Inconclusive,
+        _ => Verdict::NoTest,
+    };
+    let inconclusive = samples.filter(|_| verdict == Verdict::Inconclusive);
     Some(QuantityComparison {
         quantity,
         ours: Spread { mean, std },
@@ -201,12 +219,9 @@ fn compare_quantity(
         interval: test.map(|test| test.interval(CONFIDENCE)),
         p,
         equivalence_p,
-        verdict: match (equivalence_p, p) {
-            (Some(equivalence), _) if equivalence < LEVEL => Verdict::Equivalent,
-            (_, Some(p)) if p < LEVEL => Verdict::Different,
-            (Some(_), Some(_)) => Verdict::Inconclusive,
-            _ => Verdict::NoTest,
-        },
+        verdict,
+        seeds_needed: inconclusive
+            .map(|(ours, theirs)| seeds_needed(&ours, &theirs, margin, LEVEL)),
     })
 }
 
@@ -243,6 +258,13 @@ mod tests {
         let (low, high) = comparison.interval.unwrap();
         assert!(low < 0.0 && high > 2.0, "{low} {high}");
         assert_eq!(comparison.verdict, Verdict::Inconclusive);
+        let Some(SeedsNeeded::About(n)) = comparison.seeds_needed else {
+            panic!("{comparison:?}");
+        };
+        assert_eq!(
+            comparison.verdict_text(),
+            format!("inconclusive, ~{n} seeds")
+        );
     }
 
     #[test]
@@ -270,6 +292,7 @@ mod tests {
         let comparison = accuracy(&[63.0], 2.0);
         assert_eq!((comparison.interval, comparison.p), (None, None));
         assert_eq!(comparison.verdict, Verdict::NoTest);
+        assert_eq!(comparison.verdict_text(), "no test");
         assert!((comparison.difference - 0.214).abs() < 1e-3);
     }
 

@@ -1,8 +1,7 @@
 //! What was published for the settings of a group, for plots and pages that show both.
 
-use crate::experiment::paper::published::{Agreement, Quantity, Values, matching};
+use crate::experiment::paper::published::{Agreement, Quantity, matching};
 use crate::experiment::plan::config::RunConfig;
-use crate::metrics::mean_std;
 
 /// A published figure.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,13 +18,7 @@ pub(super) struct Beside {
 pub(super) fn published(config: &RunConfig, quantity: Quantity) -> Option<Beside> {
     let mut rows = matching(config).into_iter();
     let (row, _) = rows.find(|(_, agreement)| *agreement == Agreement::InForce)?;
-    let (mean, std, n) = match row.values(quantity)? {
-        Values::Runs(values) => {
-            let (mean, std) = mean_std(&values)?;
-            (mean, Some(std), values.len())
-        }
-        Values::Summary(figure, n) => (figure.mean, figure.std, n),
-    };
+    let (mean, std, n) = row.values(quantity)?.summary()?;
     Some(Beside {
         mean,
         std,

@@ -9,6 +9,10 @@ pub struct FormatSpec {
     pub name: &'static str,
     /// What it is for, in one line.
     pub description: &'static str,
+    /// Whether it holds everything of a report, what is missing and limits comparison included; else it is for one purpose.
+    pub whole: bool,
+    /// Whether it needs no more of a run than files of collected results have.
+    pub reads_collected: bool,
     /// How its files end.
     pub ending: &'static str,
     /// The report as a whole file's content.

@@ -45,9 +45,9 @@ pub fn settings(config: &RunConfig) -> Vec<(&'static str, Value)> {
     let sized = |key: &str| all.iter().any(|(other, _)| *other == key);
     let superseded = sized("memory_total") || sized("memory_per_task");
     all.retain(|(key, _)| {
-        !["benchmark", "method", "optimizer"].contains(key)
-            && !says_nothing(key)
-            && !(superseded && *key == "memory_per_class")
+        let shown_anyway = ["benchmark", "method", "optimizer"].contains(key);
+        let in_vain = superseded && *key == "memory_per_class";
+        !(shown_anyway || in_vain || says_nothing(key))
     });
     all
 }

@@ -3,11 +3,13 @@
 //! Owns everything between result files and what people read: loading ([`load`]), what a run is ([`identity`]) and what it
 //! is called ([`names`]), groups over seeds ([`mod@group`]) and their figures ([`metric`]), the authors' figures
 //! ([`published`](crate::experiment::paper::published)) and how ours compare ([`against`]), the report as a whole ([`summary`]) in every format ([`FORMATS`]),
-//! plots ([`plot`]), tests between groups ([`mod@compare`], [`statistics`]), and files for other programs ([`files`]).
+//! plots ([`plot`]), tests between groups ([`mod@compare`], [`statistics`]) and how many seeds settle one ([`power`]), what is kept
+//! of results beside the program ([`collected`]) with the page made of it ([`replication`]), and files for other programs ([`files`]).
 //! Everything is computed from result files, so that old runs can be reported anew.
 
 pub mod against;
 mod beside;
+pub mod collected;
 pub mod command;
 pub mod compare;
 pub mod compare_text;
@@ -23,6 +25,8 @@ pub mod load;
 pub mod metric;
 pub mod names;
 pub mod plot;
+pub mod power;
+pub mod replication;
 pub mod statistics;
 pub mod summary;
 
@@ -41,6 +45,7 @@ pub static FORMATS: &[&format::FormatSpec] = &[
     &export::csv::CSV,
     &export::json::JSON,
     &html::HTML,
+    &replication::REPLICATION,
 ];
 
 /// Groups results that differ only in their seeds, in the order of their first appearance.

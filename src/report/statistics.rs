@@ -29,10 +29,10 @@ pub fn is_rounding(difference: f64, size: f64) -> bool {
 /// Size, mean and variance of values; at least two of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    n: f64,
-    mean: f64,
+    pub(super) n: f64,
+    pub(super) mean: f64,
     /// With divisor `n − 1`.
-    variance: f64,
+    pub(super) variance: f64,
 }
 
 impl Sample {

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use super::against::{Comparison, compare_with_published};
+use super::collected::Record;
 use super::group::{Group, SettingColumn, differing_settings, group_runs};
 use super::identity::{Stage, settings};
 use super::load::{Damaged, Duplicate, Loaded, Run, Unfinished};
@@ -37,6 +38,9 @@ pub struct Report {
     pub comparisons: Vec<Comparison>,
     /// All finished runs.
     pub runs: Vec<Run>,
+    /// Results out of files of collected ones, which have no more than their figures.
+    #[serde(skip)]
+    pub collected: Vec<Record>,
     /// Runs without a result.
     pub unfinished: Vec<Unfinished>,
     /// What could not be read.
@@ -78,6 +82,7 @@ impl Report {
             comparisons: compare_with_published(&groups, &loaded.runs, margin),
             groups,
             runs: loaded.runs,
+            collected: Vec::new(),
             unfinished: loaded.unfinished,
             damaged: loaded.damaged,
             duplicates: loaded.duplicates,

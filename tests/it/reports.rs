@@ -260,3 +260,48 @@ fn a_report_of_damaged_files_alone_fails() {
     }
     assert!(!dir.path().join("x.csv").exists(), "no table without a row");
 }
+
+/// What stands in the documents is read by the program; what is no such file, and a format that needs more, are refused.
+#[test]
+fn collected_results_make_the_page_of_replications() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/docs/replication/results.jsonl"
+    );
+    let page = run(
+        &format!("report {kept} --format replication --output {{}}/page.md"),
+        dir.path(),
+    );
+    assert!(page.status.success(), "{}", stderr(&page));
+    let page = fs::read_to_string(dir.path().join("page.md")).unwrap();
+    assert!(page == include_str!("../../docs/replication.md"));
+    refused(
+        &run(&format!("report {kept}"), dir.path()),
+        2,
+        &["results.jsonl is a file", "--format replication"],
+    );
+    let some = run(
+        &format!("report {kept} --format replication --optimizer adagrad"),
+        dir.path(),
+    );
+    let text = stdout(&some);
+    assert!(text.contains("| Naive Adagrad (seeds 1,2) |"), "{text}");
+    assert!(!text.contains("| TAG-RMSProp (seeds"), "{text}");
+
+    fs::write(dir.path().join("x.jsonl"), "{}\n").unwrap();
+    refused(
+        &run("report {}/x.jsonl --format replication", dir.path()),
+        1,
+        &["x.jsonl: line 1", "tagcl export RUNS --results FILE"],
+    );
+    // Nothing is published of these.
+    let made = run(&format!("{TINY} --lr 0.1 --out {{}}/runs"), dir.path());
+    assert!(made.status.success(), "{}", stderr(&made));
+    refused(
+        &run("export {}/runs --results {}/y.jsonl", dir.path()),
+        1,
+        &["nothing is published"],
+    );
+    assert!(!dir.path().join("y.jsonl").exists());
+}

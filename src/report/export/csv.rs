@@ -15,6 +15,8 @@ use crate::report::summary::Report;
 pub static CSV: FormatSpec = FormatSpec {
     name: "csv",
     description: "One line a group, full precision",
+    whole: true,
+    reads_collected: false,
     ending: "csv",
     write: |report, _| Ok(write(report)),
 };
@@ -118,7 +120,7 @@ fn published() -> Vec<Column<Comparison>> {
         column("published_source", |c: &Comparison| c.source.clone()),
         column("published_notes", |c: &Comparison| c.notes.join("; ")),
     ];
-    let of_quantity: [(&str, OfQuantity); 9] = [
+    let of_quantity: [(&str, OfQuantity); 10] = [
         ("mean", |q| number(Some(q.published_mean))),
         ("std", |q| number(q.published_std)),
         ("n", |q| q.published_n.to_string()),
@@ -128,6 +130,9 @@ fn published() -> Vec<Column<Comparison>> {
         ("p", |q| number(q.p)),
         ("equivalence_p", |q| number(q.equivalence_p)),
         ("verdict", |q| q.verdict.name().to_string()),
+        ("seeds_needed", |q| {
+            q.seeds_needed.map_or(String::new(), |n| n.to_string())
+        }),
     ];
     for metric in METRICS {
         let Some(quantity) = metric.published else {

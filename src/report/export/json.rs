@@ -6,6 +6,8 @@ use crate::report::format::{FormatError, FormatSpec};
 pub static JSON: FormatSpec = FormatSpec {
     name: "json",
     description: "Everything",
+    whole: true,
+    reads_collected: false,
     ending: "json",
     write: |report, _| {
         let text = serde_json::to_string_pretty(report).map_err(|e| FormatError(e.to_string()))?;

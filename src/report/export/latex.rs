@@ -21,6 +21,8 @@ use crate::report::summary::{Report, ReportStage};
 pub static LATEX: FormatSpec = FormatSpec {
     name: "latex",
     description: "Tables for a paper (booktabs)",
+    whole: true,
+    reads_collected: false,
     ending: "tex",
     write: |report, _| Ok(write(report)),
 };

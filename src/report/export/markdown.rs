@@ -10,6 +10,8 @@ use crate::report::grid::{Grid, Row};
 pub static MARKDOWN: FormatSpec = FormatSpec {
     name: "markdown",
     description: "Tables for a README or an issue",
+    whole: true,
+    reads_collected: false,
     ending: "md",
     write: |report, _| {
         let text = render(&tables(report));
@@ -22,7 +24,7 @@ pub static MARKDOWN: FormatSpec = FormatSpec {
 };
 
 /// A cell: nothing in it ends the cell, the row, or becomes markup.
-fn cell(text: &str) -> String {
+pub(in crate::report) fn cell(text: &str) -> String {
     let mut cell = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -37,7 +39,8 @@ fn cell(text: &str) -> String {
     cell
 }
 
-fn line(cells: impl Iterator<Item = String>) -> String {
+/// A row of cells that are Markdown already.
+pub(in crate::report) fn line(cells: impl Iterator<Item = String>) -> String {
     format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 

@@ -12,6 +12,8 @@ use crate::report::grid::{Grid, Row};
 pub static TEXT: FormatSpec = FormatSpec {
     name: "text",
     description: "Tables for a terminal",
+    whole: true,
+    reads_collected: false,
     ending: "txt",
     write: |report, page| {
         let text = render(&tables(report), page.width);

@@ -14,7 +14,7 @@ pub static CSV: ExportSpec = ExportSpec {
     description: "Write every evaluation of every run to this CSV file",
     target: "FILE",
     done: "evaluations:",
-    write: write_evaluations,
+    write: |loaded, path| write_evaluations(&loaded.runs, path).map(|()| loaded.runs.len()),
 };
 
 /// Writes the file: which run with which settings, after which task (from 1), on which task (from 1), accuracy in

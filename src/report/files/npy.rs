@@ -16,7 +16,7 @@ pub static NPY: ExportSpec = ExportSpec {
     description: "Write the matrices of every run as NumPy arrays here, a folder a run",
     target: "DIR",
     done: "matrices:",
-    write: write_matrices,
+    write: |loaded, path| write_matrices(&loaded.runs, path).map(|()| loaded.runs.len()),
 };
 
 /// Writes an array of doubles with this shape.

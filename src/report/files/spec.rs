@@ -5,7 +5,8 @@ use std::io;
 use std::path::Path;
 
 use crate::files::{WriteError, write_with};
-use crate::report::load::Run;
+use crate::report::collected::CollectedError;
+use crate::report::load::{Loaded, Run};
 
 /// A kind of files for other programs. Everything that the program knows of it stands in its file; the command line, its
 /// help and the tests walk [`EXPORTS`](super::EXPORTS).
@@ -18,8 +19,8 @@ pub struct ExportSpec {
     pub target: &'static str,
     /// What is said when it is done, before the path.
     pub done: &'static str,
-    /// Writes the runs into the folder or file.
-    pub write: fn(&[Run], &Path) -> Result<(), ExportError>,
+    /// Writes the runs into the folder or file; gives how many of them.
+    pub write: fn(&Loaded, &Path) -> Result<usize, ExportError>,
 }
 
 impl std::fmt::Debug for ExportSpec {
@@ -37,6 +38,9 @@ pub enum ExportError {
     /// A run's result has changed since it was loaded.
     #[error("{0}")]
     Result(String),
+    /// Results that do not go with those that a file has.
+    #[error(transparent)]
+    Collected(#[from] CollectedError),
 }
 
 /// Writes a file as a whole, and the folders above it.

@@ -19,7 +19,7 @@ pub static TENSORBOARD: ExportSpec = ExportSpec {
     description: "Write TensorBoard event files here, a folder a run",
     target: "DIR",
     done: "TensorBoard: tensorboard --logdir",
-    write: write_tensorboard,
+    write: |loaded, path| write_tensorboard(&loaded.runs, path).map(|()| loaded.runs.len()),
 };
 
 /// Writes one folder a run below `out`; TensorBoard shows each as a run.

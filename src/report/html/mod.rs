@@ -25,6 +25,8 @@ pub const LARGEST: usize = 1_900_000;
 pub static HTML: FormatSpec = FormatSpec {
     name: "html",
     description: "One self-contained page with plots",
+    whole: true,
+    reads_collected: false,
     ending: "html",
     write: |report, _| {
         Page { report }

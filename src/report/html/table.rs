@@ -218,7 +218,7 @@ pub(super) fn published(found: &QuantityComparison, digits: usize) -> [String; 3
             found.published_n
         ),
         format!("Δ {}{interval}", signed(found.difference, digits)),
-        found.verdict.name().to_string(),
+        found.verdict_text(),
     ]
 }
 

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::experiment::benchmark::BenchmarkSpec;
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::plan::settings::{Origin, Settings};
+use crate::metrics::mean_std;
 use crate::settings::find;
 
 /// A printed mean with its population standard deviation (absent where only a curve or bar is drawn).
@@ -140,6 +141,20 @@ pub enum Values {
     Summary(Figure, usize),
 }
 
+impl Values {
+    /// Mean, population standard deviation where it is known, and number of runs.
+    #[must_use]
+    pub fn summary(&self) -> Option<(f64, Option<f64>, usize)> {
+        Some(match self {
+            Self::Runs(values) => {
+                let (mean, std) = mean_std(values)?;
+                (mean, Some(std), values.len())
+            }
+            Self::Summary(figure, n) => (figure.mean, figure.std, *n),
+        })
+    }
+}
+
 impl Row {
     /// The published values of a quantity: the log's runs, else the log's summary, else what is printed.
     #[must_use]
@@ -176,10 +191,17 @@ impl Row {
     pub fn source(&self) -> String {
         let places: Vec<&str> = self.printed.iter().map(|p| p.r#where.as_str()).collect();
         match (&self.log, places.is_empty()) {
+            (Some(log), true) if self.is_of_a_neighbour() => log.source.clone(),
             (Some(log), true) => format!("log {}", log.source),
             (Some(log), false) => format!("{}; log {}", places.join("; "), log.source),
             (None, _) => places.join("; "),
         }
+    }
+
+    /// Whether it is of another program's runs, not of the paper.
+    #[must_use]
+    pub fn is_of_a_neighbour(&self) -> bool {
+        neighbours().any(|row| std::ptr::eq(row, self))
     }
 
     /// The benchmark under this program's name, if it is one of this program.
@@ -235,7 +257,8 @@ impl Row {
 
 /// A configuration without what may differ between our run and theirs: the seed, and for Split-CUB the file of the
 /// pretrained weights, which the paper's runs have as well.
-fn comparable(config: &RunConfig) -> RunConfig {
+#[must_use]
+pub fn comparable(config: &RunConfig) -> RunConfig {
     let mut config = config.clone();
     config.seed = 0;
     if config.benchmark.name() == "split-cub" {
@@ -293,6 +316,14 @@ pub fn neighbours() -> impl Iterator<Item = &'static Row> {
 /// All rows of the paper and of its authors' logs.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     entries().iter().map(|entry| &entry.row)
+}
+
+/// The configuration in force behind a row, with seed 0; `None` for a benchmark that this program lacks.
+#[must_use]
+pub fn in_force(row: &Row) -> Option<&'static RunConfig> {
+    let all = || entries().iter().chain(neighbour_entries());
+    let entry = all().find(|entry| std::ptr::eq(&raw const entry.row, row))?;
+    entry.configs.as_ref().map(|(in_force, _)| in_force)
 }
 
 /// The published rows of a configuration, whatever its seed.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::metrics::mean_std;
 
 fn config(settings: &[(&str, &str)]) -> RunConfig {
     let mut all = Settings::default();

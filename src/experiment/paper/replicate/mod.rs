@@ -145,6 +145,12 @@ named!(Replication, "replication", REPLICATIONS);
 named!(PaperStream, "data set", PAPER_STREAMS);
 
 impl PaperStream {
+    /// Whether a replication is this stream's alone, so that its command names no data set.
+    #[must_use]
+    pub fn is_whole(&self, what: &Replication) -> bool {
+        *self == ROTATED_MNIST && *what == FIGURE_5A
+    }
+
     /// The stream that was meant: the scripts' name, the benchmark's or the paper's.
     #[must_use]
     pub fn parse_any(name: &str) -> Option<&'static Self> {
