@@ -11,6 +11,7 @@
 //!    after 1, 3, 7, 15, … epochs between `gdumb_lr` and a hundredth of it; the first epoch has a tenth of the rate. The run's
 //!    own optimizer has nothing to step along.
 //! 3. No `CutMix` and no weight decay; the authors have both.
+//! 4. Where tasks share classes, the classes of every task are balanced.
 
 use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule, Slot, gather};
 use super::{Method, MethodContext, MethodSpec, Passes, Step, TaskEnd, batch_gradient, invalid};

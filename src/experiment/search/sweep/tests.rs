@@ -65,6 +65,23 @@ fn combinations_conditions_and_exclusions() {
     );
 }
 
+/// The sweeps behind the figures of the documents.
+#[test]
+fn the_sweeps_of_the_repository_are_sweeps() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/sweeps");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.display().to_string();
+        assert!(text.starts_with("# "), "{name} does not say what it is");
+        let sweep = Sweep::from_toml(&text, &name).unwrap();
+        assert!(sweep.candidates.len() > 1, "{name}");
+        count += 1;
+    }
+    assert!(count > 5, "{count}");
+}
+
 #[test]
 fn the_released_grids_are_built_in() {
     let tag = Sweep::from_toml(&format!("released_grid = 'tag'\n{BASE}"), "a.toml").unwrap();

@@ -4,6 +4,8 @@ use super::{Slot, from_list, to_list};
 use crate::seed::SeedStream;
 use crate::stream::Task;
 
+/// Tasks may share classes: what is balanced are the classes of every task, so that a shared class does not keep later tasks out.
+///
 /// A memory of `capacity` examples in which no class has more than its share while another wants room: an example of a
 /// class with less than `capacity / classes` examples takes the place of a random one of the largest class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +28,14 @@ impl Balanced {
             self.items.push((slot, class));
             return;
         }
-        let mut counts = std::collections::BTreeMap::from([(class, 0_usize)]);
-        for (_, class) in &self.items {
-            *counts.entry(*class).or_default() += 1;
+        let group = |slot: &Slot, class: usize| (slot.task, class);
+        let new = group(&slot, class);
+        let mut counts = std::collections::BTreeMap::from([(new, 0_usize)]);
+        for (slot, class) in &self.items {
+            *counts.entry(group(slot, *class)).or_default() += 1;
         }
         let share = self.capacity as f64 / counts.len() as f64;
-        let own = counts.get(&class).copied().unwrap_or(0);
+        let own = counts.get(&new).copied().unwrap_or(0);
         // The first of the largest classes, so that the choice is one and the same everywhere.
         let largest = counts
             .iter()
@@ -39,11 +43,14 @@ impl Balanced {
         let Some((&largest, &count)) = largest else {
             return;
         };
-        if own as f64 >= share || count == 0 || largest == class {
+        if own as f64 >= share || count == 0 || largest == new {
             return;
         }
         let chosen = stream.below(u32::try_from(count).unwrap_or(u32::MAX)) as usize;
-        let of_largest = self.items.iter_mut().filter(|(_, class)| *class == largest);
+        let of_largest = self
+            .items
+            .iter_mut()
+            .filter(|(slot, class)| group(slot, *class) == largest);
         if let Some(item) = of_largest.into_iter().nth(chosen) {
             *item = (slot, class);
         }
@@ -94,6 +101,21 @@ mod tests {
     use super::*;
     use crate::seed::Seeds;
     use proptest::prelude::*;
+
+    #[test]
+    fn tasks_that_share_classes_share_the_memory() {
+        let mut stream = Seeds::new(1).stream("balanced");
+        let mut memory = Balanced::new(12);
+        for task in 0..3 {
+            for position in 0..50 {
+                memory.add(Slot::new(task, position), position % 2, &mut stream);
+            }
+        }
+        for task in 0..3 {
+            let of_task = memory.slots().filter(|slot| slot.task == task);
+            assert_eq!(of_task.count(), 4);
+        }
+    }
 
     proptest! {
         /// Whatever comes in which order: full as soon as it can be, and once every class had enough examples no two differ
