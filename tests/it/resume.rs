@@ -154,6 +154,31 @@ fn pieces_equal_the_whole_for_every_method_and_optimizer() {
         ("validation", "0.5"),
         ("patience", "1"),
     ]);
+    // Without task identity, and evaluated wherever a run can be.
+    for (i, method) in METHODS.iter().enumerate() {
+        let streams = [("split-mnist", "class"), ("permuted-mnist", "domain")];
+        for (benchmark, scenario) in streams {
+            if (method.name, scenario) == ("icarl", "domain") {
+                continue;
+            }
+            cases.push(vec![
+                ("benchmark", benchmark),
+                ("scenario", scenario),
+                ("method", method.name),
+                ("optimizer", ["sgd", "adam", "tag-rmsprop"][i % 3]),
+                ("epochs", "1"),
+                ("fraction", "0.02"),
+                ("evaluate_future", "true"),
+                ("evaluate_every", "2"),
+            ]);
+        }
+    }
+    // One that trains for long at the end of a task.
+    for case in &mut cases {
+        if case.contains(&("method", "gdumb")) {
+            case.push(("gdumb_epochs", "2"));
+        }
+    }
     for (i, case) in cases.iter().enumerate() {
         let config = config(case);
         let whole = train(&config, &input, &mut |_| Ok(())).unwrap();
