@@ -7,7 +7,7 @@
 //! variance s²/n around the observed one, and their variance, independent of it, is s² χ²ₙ₋₁/(n−1). The published sample
 //! (variance s₂², n₂ runs) stays as it is. With SE² = s²χ²ₙ₋₁/((n−1)n) + s₂²/n₂ and Welch–Satterthwaite's ν of these, the
 //! tests conclude where the difference D is within margin − t₀.₉₅(ν)·SE of 0, or beyond t₀.₉₇₅(ν)·SE; the probability of
-//! that is a normal one for given χ², and its mean is taken over [`NODES`] equally likely χ² (by Wilson and Hilferty's
+//! that is a normal one for given χ², and its mean is taken over `NODES` equally likely χ² (by Wilson and Hilferty's
 //! cube, 1931). Against simulated runs that is right to 0.02.
 //!
 //! What it cannot know: the observed difference and deviation are themselves estimates from a few runs, so the number

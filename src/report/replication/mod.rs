@@ -2,7 +2,7 @@
 //!
 //! Owns what stands on it: every row of the paper, of its authors' logs and of the neighbouring programs with the runs whose
 //! settings are those in force behind it, whatever their seeds, the comparison of each figure, the command that repeats
-//! the row ([`commands`]), and what could not be run. The page depends on collected results alone ([`Record`]), so a test
+//! the row (`commands`), and what could not be run. The page depends on collected results alone ([`Record`]), so a test
 //! makes `docs/replication.md` anew from `docs/replication/results.jsonl` and compares.
 
 mod commands;

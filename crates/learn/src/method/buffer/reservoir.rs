@@ -17,7 +17,7 @@ pub enum ReservoirRule {
     Batch,
 }
 
-/// A sample of all examples seen. An item is what is kept of an example: its [`Slot`], or more.
+/// A sample of all examples seen. An item is what is kept of an example: its [`Slot`](super::Slot), or more.
 #[derive(Clone, Debug)]
 pub struct Reservoir<T> {
     capacity: usize,
