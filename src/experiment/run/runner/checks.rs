@@ -70,17 +70,18 @@ pub(super) fn no_raw_gradient(config: &RunConfig) -> SettingError {
     }
 }
 
-/// What may be too large in a run that diverges, the likeliest first: weights of the method and TAG's b above their usual
-/// value, then the learning rate, then those that are as usual. A rate so small that it changes nothing is no suspect
+/// What may be too large in a run that diverges, the likeliest first: weights of the method and TAG's b (the present task's own,
+/// too) above their usual value, then the learning rate, then those that are as usual. A rate so small that it changes nothing is no suspect
 /// while there is another.
 pub(super) fn knobs(config: &RunConfig, lr: f64) -> String {
     const NO_SUSPECT: f64 = 1e-6;
-    let (nothing, b) = (Texts::default(), TagSettings::b().key);
+    let nothing = Texts::default();
+    let weights = [TagSettings::tag_own_b().key, TagSettings::b().key];
     let usual = Resolver::new(&nothing);
     let of_method = config.method_settings.fields().into_iter();
     let of_method = of_method.filter(|f| config.method.weights.contains(&f.setting.key()));
     let of_optimizer = config.optimizer_settings.fields().into_iter();
-    let own = of_method.chain(of_optimizer.filter(|field| field.setting.key() == b));
+    let own = of_method.chain(of_optimizer.filter(|field| weights.contains(&field.setting.key())));
     let (mut raised, mut rest) = (Vec::new(), Vec::new());
     for field in own {
         let Some(value) = field.value else { continue };
