@@ -12,12 +12,10 @@
 //! training mode ([`AgemConfig::forwards_twice`]): that code computes the batch's loss, throws it away and computes it
 //! again, so batch-norm's running statistics take every batch in twice.
 
-use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule};
+use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule, rehearses};
 use super::{Method, MethodContext, MethodSpec, Passes, Step, batch_gradient, dot};
 use crate::model::{Learner, LearnerError, Mode, Wanted};
-use crate::optim::State;
 use crate::settings::{SettingError, SettingsSpec, by_profile, typed};
-use crate::stream::Task;
 
 crate::settings! {
     /// A-GEM's settings.
@@ -102,15 +100,7 @@ pub fn project(gradient: &mut [f32], reference: &[f32]) {
 }
 
 impl Method for Agem {
-    fn begin_task(
-        &mut self,
-        t: usize,
-        _tasks: &[Task],
-        _learner: &mut dyn Learner,
-    ) -> Result<(), LearnerError> {
-        self.rehearsal.begin_task(t);
-        Ok(())
-    }
+    rehearses!("agem");
 
     fn gradient(
         &mut self,
@@ -131,28 +121,6 @@ impl Method for Agem {
         let loss = batch_gradient(learner, step.batch, gradient)?;
         project(gradient, &self.reference);
         Ok(loss)
-    }
-
-    fn state(&self) -> State<'_> {
-        self.rehearsal.with_state(State::new("agem"))
-    }
-
-    fn restore(
-        &mut self,
-        mut state: State<'_>,
-        tasks: &[Task],
-        _learner: &mut dyn Learner,
-    ) -> Result<(), LearnerError> {
-        state.expect_kind("agem")?;
-        self.rehearsal.restore(&mut state, tasks)
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.rehearsal.bytes()
-    }
-
-    fn replayed_samples(&self) -> usize {
-        self.rehearsal.replayed()
     }
 }
 

@@ -9,12 +9,11 @@
 //! ([`ErConfig::replay_current`]), where the TAG paper says that it does not (p. 16), and its reservoir does not count
 //! a batch's own examples ([`ReservoirRule::Batch`]).
 
-use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule};
+use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule, rehearses};
 use super::{Method, MethodContext, MethodSpec, Passes, Step, add, batch_gradient};
 use crate::model::{Learner, LearnerError};
-use crate::optim::State;
 use crate::settings::{SettingError, SettingsSpec, Stored, by_profile, fixed, typed};
-use crate::stream::{Batch, Task};
+use crate::stream::Batch;
 
 crate::settings! {
     /// ER's settings. The memory has M times as many slots as the data set has classes.
@@ -116,15 +115,7 @@ impl Er {
 }
 
 impl Method for Er {
-    fn begin_task(
-        &mut self,
-        t: usize,
-        _tasks: &[Task],
-        _learner: &mut dyn Learner,
-    ) -> Result<(), LearnerError> {
-        self.rehearsal.begin_task(t);
-        Ok(())
-    }
+    rehearses!("er");
 
     fn gradient(
         &mut self,
@@ -149,27 +140,5 @@ impl Method for Er {
         };
         self.rehearsal.remember(step);
         Ok(loss)
-    }
-
-    fn state(&self) -> State<'_> {
-        self.rehearsal.with_state(State::new("er"))
-    }
-
-    fn restore(
-        &mut self,
-        mut state: State<'_>,
-        tasks: &[Task],
-        _learner: &mut dyn Learner,
-    ) -> Result<(), LearnerError> {
-        state.expect_kind("er")?;
-        self.rehearsal.restore(&mut state, tasks)
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.rehearsal.bytes()
-    }
-
-    fn replayed_samples(&self) -> usize {
-        self.rehearsal.replayed()
     }
 }

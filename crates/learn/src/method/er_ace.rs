@@ -15,12 +15,11 @@
 //! 3. Where the task is known, or all tasks share one head, there is nothing to restrict: the method is ER.
 //! 4. Replay begins with the second task and may bring back the present one, as in the authors' code.
 
-use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule};
+use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule, rehearses};
 use super::{Method, MethodContext, MethodSpec, Passes, Step, add, batch_gradient};
 use crate::model::{Learner, LearnerError, Mode, Wanted, cross_entropy};
-use crate::optim::State;
 use crate::settings::{SettingError, SettingsSpec, typed};
-use crate::stream::{Classes, Scenario, Task};
+use crate::stream::{Classes, Scenario};
 
 crate::settings! {
     /// ER-ACE's settings.
@@ -103,15 +102,7 @@ impl ErAce {
 }
 
 impl Method for ErAce {
-    fn begin_task(
-        &mut self,
-        t: usize,
-        _tasks: &[Task],
-        _learner: &mut dyn Learner,
-    ) -> Result<(), LearnerError> {
-        self.rehearsal.begin_task(t);
-        Ok(())
-    }
+    rehearses!("er-ace");
 
     fn gradient(
         &mut self,
@@ -133,27 +124,5 @@ impl Method for ErAce {
         }
         self.rehearsal.remember(step);
         Ok(loss)
-    }
-
-    fn state(&self) -> State<'_> {
-        self.rehearsal.with_state(State::new("er-ace"))
-    }
-
-    fn restore(
-        &mut self,
-        mut state: State<'_>,
-        tasks: &[Task],
-        _learner: &mut dyn Learner,
-    ) -> Result<(), LearnerError> {
-        state.expect_kind("er-ace")?;
-        self.rehearsal.restore(&mut state, tasks)
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.rehearsal.bytes()
-    }
-
-    fn replayed_samples(&self) -> usize {
-        self.rehearsal.replayed()
     }
 }

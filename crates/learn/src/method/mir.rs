@@ -15,13 +15,14 @@
 //! 3. The lowest of the old losses of a candidate (criterion MI-2) is not kept.
 //! 4. Only examples of earlier tasks are candidates, and replay begins with the second task, as there.
 
-use super::buffer::{Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule, choose, gather};
+use super::buffer::{
+    Memory, MemoryKind, MemorySize, Rehearsal, ReservoirRule, choose, gather, rehearses,
+};
 use super::{Method, MethodContext, MethodSpec, Passes, Step, add, batch_gradient};
 use crate::model::head::judge;
 use crate::model::{Learner, LearnerError, Mode, Wanted};
-use crate::optim::State;
 use crate::settings::{SettingError, SettingsSpec, WholeRange, fixed, typed};
-use crate::stream::{Batch, Task};
+use crate::stream::Batch;
 
 crate::settings! {
     /// ER-MIR's settings.
@@ -136,15 +137,7 @@ fn losses(learner: &mut dyn Learner, batch: &Batch) -> Result<Vec<f64>, LearnerE
 }
 
 impl Method for Mir {
-    fn begin_task(
-        &mut self,
-        t: usize,
-        _tasks: &[Task],
-        _learner: &mut dyn Learner,
-    ) -> Result<(), LearnerError> {
-        self.rehearsal.begin_task(t);
-        Ok(())
-    }
+    rehearses!("er-mir");
 
     fn gradient(
         &mut self,
@@ -162,27 +155,5 @@ impl Method for Mir {
         }
         self.rehearsal.remember(step);
         Ok(loss)
-    }
-
-    fn state(&self) -> State<'_> {
-        self.rehearsal.with_state(State::new("er-mir"))
-    }
-
-    fn restore(
-        &mut self,
-        mut state: State<'_>,
-        tasks: &[Task],
-        _learner: &mut dyn Learner,
-    ) -> Result<(), LearnerError> {
-        state.expect_kind("er-mir")?;
-        self.rehearsal.restore(&mut state, tasks)
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.rehearsal.bytes()
-    }
-
-    fn replayed_samples(&self) -> usize {
-        self.rehearsal.replayed()
     }
 }

@@ -136,16 +136,16 @@ impl<'a> Run<'a> {
             gradient: Vec::new(),
             raw: Vec::new(),
         };
-        run.arrive();
+        run.arrive(0);
         Ok(run)
     }
 
-    /// The tasks of the present visit have come: what competes for an example changes in class-incremental learning.
-    fn arrive(&mut self) {
-        let Some(visit) = self.visits.get(self.progress.place.visit).copied() else {
+    /// The tasks of the visit of this number have come: what competes for an example changes in class-incremental learning.
+    fn arrive(&mut self, number: usize) {
+        let Some(visit) = self.visits.get(number).copied() else {
             return;
         };
-        let come = seen(&self.visits, self.progress.place.visit, self.stream.tasks()).len();
+        let come = seen(&self.visits, number, self.stream.tasks()).len();
         let present = match visit {
             Visit::Task { t, .. } => Some(t),
             Visit::Union => None,
@@ -219,10 +219,8 @@ impl<'a> Run<'a> {
             }
         }
         let content = |e: &dyn std::fmt::Display| Unusable::Content(e.to_string());
-        let (visit, count) = (place.visit, self.progress.place.visit);
-        self.progress.place.visit = visit;
-        self.arrive();
-        self.progress.place.visit = count;
+        let visit = place.visit;
+        self.arrive(visit);
         let seen = seen(&self.visits, visit, self.stream.tasks());
         self.optimizer
             .restore(checkpoint.optimizer)
@@ -308,7 +306,7 @@ impl<'a> Run<'a> {
     }
 
     fn begin_visit(&mut self, visit: Visit) -> Result<(), RunError> {
-        self.arrive();
+        self.arrive(self.progress.place.visit);
         if let Visit::Task { t, .. } = visit {
             let tasks = seen(&self.visits, self.progress.place.visit, self.stream.tasks());
             self.method.begin_task(t, tasks, self.learner.as_mut())?;

@@ -18,7 +18,7 @@ pub(super) use memory::{
     MEMORY_TOTAL_OF_ALL,
 };
 pub use memory::{Memory, MemoryKind, MemorySize};
-pub(super) use rehearsal::Rehearsal;
+pub(super) use rehearsal::{Rehearsal, rehearses};
 pub use reservoir::{Reservoir, ReservoirRule};
 pub use ring::Ring;
 

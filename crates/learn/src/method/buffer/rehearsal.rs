@@ -91,3 +91,42 @@ impl Rehearsal {
         self.draws.replayed
     }
 }
+
+/// The part of [`Method`](crate::method::Method) that is its field `rehearsal` alone: the streams of a task, the snapshot of this
+/// kind, and what the memory holds.
+macro_rules! rehearses {
+    ($kind:literal) => {
+        fn begin_task(
+            &mut self,
+            t: usize,
+            _tasks: &[$crate::stream::Task],
+            _learner: &mut dyn $crate::model::Learner,
+        ) -> Result<(), $crate::model::LearnerError> {
+            self.rehearsal.begin_task(t);
+            Ok(())
+        }
+
+        fn state(&self) -> $crate::optim::State<'_> {
+            self.rehearsal.with_state($crate::optim::State::new($kind))
+        }
+
+        fn restore(
+            &mut self,
+            mut state: $crate::optim::State<'_>,
+            tasks: &[$crate::stream::Task],
+            _learner: &mut dyn $crate::model::Learner,
+        ) -> Result<(), $crate::model::LearnerError> {
+            state.expect_kind($kind)?;
+            self.rehearsal.restore(&mut state, tasks)
+        }
+
+        fn memory_bytes(&self) -> usize {
+            self.rehearsal.bytes()
+        }
+
+        fn replayed_samples(&self) -> usize {
+            self.rehearsal.replayed()
+        }
+    };
+}
+pub(in crate::method) use rehearses;
