@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::identity::{Stream, Value, keys_of, settings, short_checksum};
 use super::load::{Run, Unfinished};
-use super::metric::FURTHER;
+use super::metric::further;
 use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
 use crate::metrics::mean_std;
 
@@ -187,8 +187,7 @@ fn summarise(runs: &[Run], members: Vec<usize>, mut missing: Vec<u64>) -> Option
         forgetting_released: spread_of_all(&|r| r.metrics.forgetting_released),
         learning_accuracy: spread_of_all(&|r| r.metrics.learning_accuracy),
         backward_transfer: spread_of_all(&|r| r.metrics.backward_transfer),
-        further: FURTHER
-            .iter()
+        further: further()
             .filter_map(|metric| {
                 let spread = spread_of_all(&|r| (metric.of)(&r.metrics))?;
                 Some((metric.key, spread))

@@ -83,20 +83,21 @@ fn names() -> Vec<Column<Group>> {
     ]
 }
 
-fn figures() -> Vec<Column<Group>> {
-    let mut all = Vec::new();
-    let mut spread = |key: &str, of: fn(&Group) -> Option<Spread>| {
-        all.push(column(format!("{key}_mean"), move |g| {
+/// Mean and standard deviation of a figure.
+fn spread(key: &str, of: impl Fn(&Group) -> Option<Spread> + Copy + 'static) -> [Column<Group>; 2] {
+    [
+        column(format!("{key}_mean"), move |g| {
             number(of(g).map(|s| s.mean))
-        }));
-        all.push(column(format!("{key}_std"), move |g| {
-            number(of(g).map(|s| s.std))
-        }));
-    };
-    for metric in METRICS {
-        spread(metric.key, metric.spread);
-    }
-    spread("wall_s", |g| Some(g.wall_s));
+        }),
+        column(format!("{key}_std"), move |g| number(of(g).map(|s| s.std))),
+    ]
+}
+
+fn figures() -> Vec<Column<Group>> {
+    let metrics = METRICS.iter().copied();
+    let metrics = metrics.flat_map(|metric| spread(metric.key, |g| metric.spread(g)));
+    let mut all: Vec<Column<Group>> = metrics.collect();
+    all.extend(spread("wall_s", |g| Some(g.wall_s)));
     all.extend(
         COSTS
             .iter()

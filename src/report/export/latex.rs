@@ -178,7 +178,7 @@ fn results(report: &Report, stage: &ReportStage, text: &mut String) {
             let _ = write!(text, " & {value}");
         }
         for ((_, metric, digits), best) in FIGURES.iter().zip(best) {
-            let value = (metric.spread)(group);
+            let value = metric.spread(group);
             let cell = escape(&pair(value, group.n, *digits));
             let is_best = value
                 .zip(best)
@@ -215,7 +215,7 @@ fn results(report: &Report, stage: &ReportStage, text: &mut String) {
 fn best(groups: &[&Group], metric: &MetricSpec) -> Option<f64> {
     let means: Vec<f64> = groups
         .iter()
-        .filter_map(|g| (metric.spread)(g))
+        .filter_map(|g| metric.spread(g))
         .map(|s| s.mean)
         .collect();
     let better = |a: f64, b: f64| {

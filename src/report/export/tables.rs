@@ -178,7 +178,7 @@ fn remarks(report: &Report, stage: &ReportStage) -> Vec<String> {
 
 fn results(report: &Report, stage: &ReportStage, metrics: &[&'static MetricSpec]) -> Grid {
     let text =
-        |metric: &MetricSpec, group: &Group| pair((metric.spread)(group), group.n, metric.digits);
+        |metric: &MetricSpec, group: &Group| pair(metric.spread(group), group.n, metric.digits);
     // Both kinds of forgetting are mostly the same; twice the same column says nothing.
     let twice = members(report, stage)
         .all(|(_, group)| text(&FORGETTING, group) == text(&FORGETTING_RELEASED, group));

@@ -187,7 +187,7 @@ pub(super) fn published_beside(report: &Report, group: usize) -> Option<&Compari
 }
 
 fn figure(group: &Group, metric: &MetricSpec, beside: Option<&Comparison>) -> Markup {
-    let Some(value) = (metric.spread)(group) else {
+    let Some(value) = metric.spread(group) else {
         return html! { td.num data-h=(metric.heading) data-v="" { "–" } };
     };
     let digits = metric.digits;

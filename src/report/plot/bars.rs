@@ -107,7 +107,7 @@ fn panel(
 ) {
     let own = entries
         .iter()
-        .filter_map(|entry| (metric.spread)(entry.group))
+        .filter_map(|entry| metric.spread(entry.group))
         .map(|v| (v.mean, v.std));
     let others = entries.iter().filter_map(|e| published(e, metric));
     let others = others.map(|(mean, std)| (mean, std.unwrap_or(0.0)));
@@ -125,7 +125,7 @@ fn panel(
     for (row, entry) in entries.iter().enumerate() {
         let y = top + ROW * (row as f64 + 0.5);
         let mut bar = Vec::new();
-        match (metric.spread)(entry.group) {
+        match metric.spread(entry.group) {
             None => bar.push(
                 Text::new(place(0.0) + 4.0, y + 0.35 * TICK, TICK, "not measured")
                     .paint(Paint::Muted)
