@@ -1,13 +1,13 @@
 //! What every [`Learner`] owes: one table of networks, and the trait's promises on each of them.
 
+mod beside_burn;
+
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use proptest::prelude::*;
 
 use super::*;
 use crate::data::{ImageSet, ImageShape};
-use crate::kernels::Level;
 use crate::seed::Seeds;
 use crate::stream::{
     Batch, ClassOrder, Classes, Protocol, Scaling, StreamKind, StreamSpec, TaskStream,
@@ -501,130 +501,5 @@ fn classes_that_the_head_lacks_or_nobody_wanted_are_refused() {
             })
         ));
         assert!(learner.state() == state, "{name}: nothing changed");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
-    /// The gradient in evaluation mode on the kernels beside the Burn module's with frozen norms, tensor by tensor, after
-    /// steps that moved the statistics; and the snapshot goes from one to the other.
-    #[test]
-    fn the_resnet_kernels_match_burn_in_evaluation(
-        size in 1_usize..6, side in 25_usize..41, quarter in 1_usize..4, channels in 1_usize..4, mixed: bool,
-    ) {
-        let image = ImageShape::new(channels, side, side);
-        let config = ReducedResNetConfig { image, width: 4 * quarter, classes: CLASSES };
-        let device = Device::flex().autodiff();
-        let mut network = config.init(&mut Seeds::new(3).stream("init"), &device);
-        network.stock = true;
-        let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
-        let dropout = Dropout::new(0.2, Seeds::new(3).stream("dropout"));
-        let mut fast = KernelResNet::new(&config, &mut Seeds::new(3).stream("init"), dropout, 1).unwrap();
-        trained(&mut fast, image);
-        agree(&mut stock, &mut fast, &batch(size, image, mixed, 5), Mode::Evaluate)?;
-    }
-
-    /// The same for two convolutions a block, in training too, with the statistics that it leaves.
-    #[test]
-    fn the_slim_resnet_kernels_match_burn(
-        size in 1_usize..6, side in 25_usize..41, quarter in 1_usize..4, channels in 1_usize..4, mixed: bool,
-    ) {
-        let image = ImageShape::new(channels, side, side);
-        let config = SlimResNetConfig { image, width: 4 * quarter, classes: CLASSES };
-        let device = Device::flex().autodiff();
-        let init = || Seeds::new(3).stream("init");
-        let mut network = config.init(&mut init(), &device);
-        network.stock = true;
-        let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
-        let mut fast = KernelResNet::new(&config, &mut init(), Dropout::off(), 1).unwrap();
-        prop_assert_eq!(stock.parameters(), fast.parameters());
-        trained(&mut fast, image);
-        for mode in [Mode::Evaluate, Mode::Train] {
-            agree(&mut stock, &mut fast, &batch(size, image, mixed, 5), mode)?;
-        }
-        let [a, b] = [stock.weights(), fast.weights()].map(|file| read_weights(&file.unwrap()).unwrap());
-        prop_assert!(a.keys().eq(b.keys()));
-        for (name, (_, values)) in &a {
-            near(&b[name].1, values, 1e-4, name);
-        }
-    }
-}
-
-/// The first learner gets the other's snapshot; then losses and gradients of a batch are the same, tensor by tensor.
-fn agree(
-    stock: &mut dyn Learner,
-    fast: &mut dyn Learner,
-    batch: &Batch,
-    mode: Mode,
-) -> Result<(), TestCaseError> {
-    stock.restore(fast.state()).unwrap();
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    let loss = [
-        gradient(stock, batch, mode, &mut a).unwrap(),
-        gradient(fast, batch, mode, &mut b).unwrap(),
-    ];
-    prop_assert!(
-        (loss[0] - loss[1]).abs() < 1e-4 * loss[0].abs().max(1.0),
-        "{loss:?}"
-    );
-    for slot in fast.layout().slots() {
-        near(
-            &b[slot.range.clone()],
-            &a[slot.range.clone()],
-            2e-3,
-            &slot.name,
-        );
-    }
-    Ok(())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Two steps with dropout, passes that only observe, and a gradient in evaluation mode beside the Burn module's.
-    #[test]
-    fn the_mlp_kernels_match_burn(
-        size in 1_usize..13, side in 2_usize..7, hidden in 1_usize..40, mixed: bool, dropped: bool, level in 0_usize..3,
-    ) {
-        let config = MlpConfig { inputs: side * side, hidden, classes: CLASSES };
-        let shape = ImageShape::new(1, side, side);
-        let device = Device::flex().autodiff();
-        let init = || Seeds::new(3).stream("init");
-        let probability = if dropped { 0.4 } else { 0.0 };
-        let dropout = || Dropout::new(probability, Seeds::new(3).stream("dropout"));
-        let levels = Level::available_levels();
-        let level = levels[level % levels.len()];
-        let mut stock = NetworkLearner::new(config.init(&mut init(), &device), dropout(), &device);
-        let mut fast = KernelMlp::new(&config, &mut init(), dropout()).at(level);
-        prop_assert_eq!(stock.parameters(), fast.parameters());
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        for salt in 0..2 {
-            let batch = batch(size, shape, mixed, salt);
-            for mode in [Mode::Evaluate, Mode::Train] {
-                let loss = [
-                    gradient(&mut stock, &batch, mode, &mut a).unwrap(),
-                    gradient(&mut fast, &batch, mode, &mut b).unwrap(),
-                ];
-                prop_assert!((loss[0] - loss[1]).abs() < 1e-5 * loss[0].abs().max(1.0), "{:?}", loss);
-                near(&b, &a, 2e-5, "gradient");
-            }
-            // The same step in both, so that rounding does not part them.
-            descend(&mut stock, &a);
-            descend(&mut fast, &a);
-            stock.forward(&batch, Mode::Observe, Wanted::All).unwrap();
-            fast.forward(&batch, Mode::Observe, Wanted::All).unwrap();
-        }
-        let mut other = KernelMlp::new(&config, &mut Seeds::new(4).stream("init"), Dropout::off());
-        other.load(&stock.weights().unwrap()).unwrap();
-        prop_assert_eq!(other.parameters(), fast.parameters());
-        prop_assert_eq!(fast.weights().unwrap(), other.weights().unwrap());
-        // A snapshot of one engine goes on in the other, dropout included.
-        let mut resumed = KernelMlp::new(&config, &mut Seeds::new(4).stream("init"), dropout()).at(level);
-        resumed.restore(stock.state()).unwrap();
-        let next = batch(size, shape, mixed, 5);
-        let loss = [
-            gradient(&mut fast, &next, Mode::Train, &mut a).unwrap(),
-            gradient(&mut resumed, &next, Mode::Train, &mut b).unwrap(),
-        ];
-        prop_assert_eq!((loss[0], &a), (loss[1], &b));
     }
 }
