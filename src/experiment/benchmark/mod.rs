@@ -5,6 +5,7 @@
 
 pub mod custom;
 mod five_dataset;
+mod four_dataset;
 mod permuted_mnist;
 mod rotated_mnist;
 pub mod sources;
@@ -35,6 +36,7 @@ pub static BENCHMARKS: &[&BenchmarkSpec] = &[
     &split_mini_imagenet::SPLIT_MINI_IMAGENET,
     &split_cub::SPLIT_CUB,
     &five_dataset::FIVE_DATASET,
+    &four_dataset::FOUR_DATASET,
     &CUSTOM,
     &rotated_mnist::ROTATED_MNIST,
     &permuted_mnist::PERMUTED_MNIST,

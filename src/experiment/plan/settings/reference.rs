@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn defaults_are_what_the_program_does() {
-        assert_eq!(of("b").default, "5; 7 on 5-dataset");
+        assert_eq!(of("b").default, "5; 7 on 5-dataset, 4-dataset");
         assert_eq!(of("fisher").default, "corrected / released");
         assert_eq!(of("memory_per_class").default, "1");
         assert_eq!(
