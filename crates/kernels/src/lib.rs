@@ -6,6 +6,7 @@
 //! * [`head`]: the linear head, of whose logits a part may be asked for;
 //! * [`extension`] and [`layers`]: the trunk and single layers (convolutions and batch norms of dense images) as operations
 //!   of Burn, for networks and training loops written with Burn;
+//! * [`Loop`]: loops of plain Rust, compiled for the instructions that the machine has;
 //! * [`standard_output`]: no kernel, but unsafe: whether the program was started without one.
 //!
 //! Everything but the last three works on plain slices and knows nothing of tensors, and all of it gives the same bits for any
@@ -45,6 +46,7 @@ pub mod head;
 #[cfg(feature = "burn")]
 pub mod layers;
 mod layout;
+mod loops;
 mod norm;
 mod norm_grad;
 pub mod past;
@@ -61,5 +63,6 @@ mod testing;
 mod transpose;
 mod workers;
 
+pub use loops::Loop;
 pub use simd::{Level, LevelError};
 pub use workers::Workers;

@@ -4,6 +4,12 @@
 //! `½ s Σ_i F_i (θ_i − a_i)²` with a slope s that the method chooses (λ, 2λ, 2c). What F is, and when the anchor moves, is the
 //! method's own matter.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a loop must be inlined where its instructions are chosen"
+)]
+
+use crate::kernels::{Level, Loop};
 use crate::model::LearnerError;
 use crate::optim::State;
 
@@ -17,13 +23,33 @@ pub(super) struct Quadratic {
 }
 
 /// Gradient of one parameter's term.
-fn pull(slope: f64, importance: f32, x: f32, anchor: f32) -> f32 {
+#[inline(always)]
+pub(super) fn pull(slope: f64, importance: f32, x: f32, anchor: f32) -> f32 {
     (slope * f64::from(importance) * (f64::from(x) - f64::from(anchor))) as f32
+}
+
+/// The walk of [`Quadratic::add_gradient`].
+struct Pull<'a> {
+    past: &'a Quadratic,
+    slope: f64,
+    parameters: &'a [f32],
+    gradient: &'a mut [f32],
+}
+
+impl Loop for Pull<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let terms = self.past.terms(self.parameters);
+        for (g, (f, x, a)) in self.gradient.iter_mut().zip(terms) {
+            *g += pull(self.slope, f, x, a);
+        }
+    }
 }
 
 impl Quadratic {
     /// Each parameter with its importance and its anchor.
-    fn terms<'a>(
+    #[inline(always)]
+    pub(super) fn terms<'a>(
         &'a self,
         parameters: &'a [f32],
     ) -> impl Iterator<Item = (f32, f32, f32)> + use<'a> {
@@ -45,12 +71,19 @@ impl Quadratic {
 
     /// Adds its gradient to another; a slope of 0 changes nothing, not even the sign of a zero.
     pub(super) fn add_gradient(&self, slope: f64, parameters: &[f32], gradient: &mut [f32]) {
-        if slope == 0.0 {
-            return;
+        if let Some((slope, past)) = self.reach(slope) {
+            Level::detect().run(Pull {
+                past,
+                slope,
+                parameters,
+                gradient,
+            });
         }
-        for (g, (f, x, a)) in gradient.iter_mut().zip(self.terms(parameters)) {
-            *g += pull(slope, f, x, a);
-        }
+    }
+
+    /// Itself with the slope, where it pulls at all: a slope of 0 changes nothing, nor does a past without tasks.
+    pub(super) fn reach(&self, slope: f64) -> Option<(f64, &Self)> {
+        (slope != 0.0 && !self.importance.is_empty()).then_some((slope, self))
     }
 
     /// Moves the anchor here and makes this the importance.

@@ -182,9 +182,8 @@ impl Method for Rwalk {
     ) -> Result<f32, LearnerError> {
         let loss = batch_gradient(learner, step.batch, gradient)?;
         let parameters = learner.parameters();
-        self.path.begin(parameters, gradient);
         let slope = 2.0 * self.config.rwalk_strength;
-        self.past.add_gradient(slope, parameters, gradient);
+        self.path.begin(parameters, gradient, &self.past, slope);
         Ok(loss)
     }
 
@@ -195,10 +194,8 @@ impl Method for Rwalk {
     ) -> Result<(), LearnerError> {
         let parameters = learner.parameters();
         let stretch = &mut self.stretch;
-        self.path.add_to(&mut stretch.contribution, parameters);
-        for (sum, g) in stretch.squares.iter_mut().zip(self.path.gradient()) {
-            *sum += g * g;
-        }
+        let (falls, squares) = (&mut stretch.contribution, &mut stretch.squares);
+        self.path.add_with_squares(falls, squares, parameters);
         stretch.steps += 1;
         if stretch.steps >= self.config.rwalk_every {
             self.close(parameters);

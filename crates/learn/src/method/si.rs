@@ -98,9 +98,8 @@ impl Method for Si {
     ) -> Result<f32, LearnerError> {
         let loss = batch_gradient(learner, step.batch, gradient)?;
         let parameters = learner.parameters();
-        self.path.begin(parameters, gradient);
         let slope = 2.0 * self.config.si_strength;
-        self.past.add_gradient(slope, parameters, gradient);
+        self.path.begin(parameters, gradient, &self.past, slope);
         if let Some(clip) = self.config.si_clip {
             let clip = clip as f32;
             for g in gradient.iter_mut() {
