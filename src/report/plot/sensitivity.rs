@@ -3,6 +3,8 @@
 //! Owns finding what was swept: among groups of one stream, method and optimizer, every numeric setting with two or more
 //! values has a plot. The other settings that differ there give a line each.
 
+use std::collections::BTreeSet;
+
 use super::axis::{Axis, bounds, short};
 use super::colour::Style;
 use super::data::{Data, Entry, band, count, marks, parts, sentences};
@@ -11,8 +13,9 @@ use super::layout::{LinePlot, Series};
 use super::scene::Figure;
 use super::spec::PlotSpec;
 use super::stats::Point;
+use crate::method::PLAIN;
 use crate::report::group::{Group, SettingColumn, differing_settings};
-use crate::report::identity::Value;
+use crate::report::identity::{Value, settings};
 use crate::report::names::in_paper;
 
 /// `sensitivity`.
@@ -30,24 +33,55 @@ pub(super) static SENSITIVITY: PlotSpec = PlotSpec {
 fn sensitivity(data: &Data<'_>) -> Vec<Figure> {
     let mut figures = Vec::new();
     for entries in &data.streams {
-        let mut names: Vec<String> = Vec::new();
+        let of = |entry: &Entry<'_>| {
+            let config = &entry.group.config;
+            (config.method.name, config.optimizer.name)
+        };
+        let mut pairs = Vec::new();
         for entry in entries {
-            let name = in_paper(&entry.group.config);
-            if !names.contains(&name) {
-                names.push(name);
+            if !pairs.contains(&of(entry)) {
+                pairs.push(of(entry));
             }
         }
-        for name in names {
-            let namesakes = entries.iter().filter(|e| in_paper(&e.group.config) == name);
-            let namesakes: Vec<&Entry<'_>> = namesakes.collect();
-            let groups: Vec<&Group> = namesakes.iter().map(|e| e.group).collect();
-            let columns = differing_settings(&groups);
-            for column in &columns {
-                figures.extend(plot(&name, &namesakes, &columns, column));
+        for pair in pairs {
+            let pair: Vec<&Entry<'_>> = entries.iter().filter(|e| of(e) == pair).collect();
+            let groups: Vec<&Group> = pair.iter().map(|e| e.group).collect();
+            for column in differing_settings(&groups) {
+                let with = pair.iter().filter(|entry| number(entry, column.key));
+                let with: Vec<&Entry<'_>> = with.copied().collect();
+                let groups: Vec<&Group> = with.iter().map(|e| e.group).collect();
+                let columns = differing_settings(&groups);
+                if let Some(column) = columns.iter().find(|own| own.key == column.key) {
+                    figures.extend(plot(&title(&groups), &with, &columns, column));
+                }
             }
         }
     }
     figures
+}
+
+/// Whether a setting has a number there.
+fn number(entry: &Entry<'_>, key: &str) -> bool {
+    let own = settings(&entry.group.config);
+    own.iter()
+        .any(|(name, value)| *name == key && value.number().is_some_and(f64::is_finite))
+}
+
+/// What groups of one method and optimizer are called: as the paper has it, if that is one name.
+fn title(groups: &[&Group]) -> String {
+    let names: BTreeSet<String> = groups.iter().map(|group| in_paper(&group.config)).collect();
+    let config = groups.first().map(|group| &group.config);
+    match (names.first(), config) {
+        (Some(name), _) if names.len() == 1 => name.clone(),
+        (_, Some(config)) if *config.method == PLAIN => config.optimizer.paper_name.to_string(),
+        (_, Some(config)) => {
+            format!(
+                "{} with {}",
+                config.method.paper_name, config.optimizer.paper_name
+            )
+        }
+        _ => String::new(),
+    }
 }
 
 fn numbers(column: &SettingColumn) -> Option<Vec<f64>> {

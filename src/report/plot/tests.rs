@@ -354,6 +354,34 @@ fn a_sweep_has_a_plot_of_what_was_swept() {
 }
 
 #[test]
+fn memories_of_one_optimizer_are_lines_of_one_plot() {
+    let mut results = Vec::new();
+    for memory in ["exact", "flat", "clusters"] {
+        for own in ["0", "3"] {
+            let config = testing::config(
+                &[
+                    ("optimizer", "tag-rmsprop"),
+                    ("tag_memory", memory),
+                    ("tag_own_b", own),
+                ],
+                1,
+            );
+            results.push(testing::result(config, 60.0, 2.0));
+        }
+    }
+    let figures = drawn(&sensitivity::SENSITIVITY, &results).unwrap();
+    // Three lines over the weight; what only clusters have takes one value.
+    let [figure] = &figures[..] else {
+        panic!("{}", figures.len());
+    };
+    assert!(figure.title.contains("tag_own_b: TAG-RMSProp, "));
+    let svg = figure.svg();
+    for memory in ["exact", "flat", "clusters"] {
+        assert!(svg.contains(&format!("tag_memory {memory}")), "{memory}");
+    }
+}
+
+#[test]
 fn published_figures_stand_beside_the_bars_of_the_same_settings() {
     let full = |seed| {
         let config = testing::config(&[("tasks", "20"), ("optimizer", "tag-rmsprop")], seed);
