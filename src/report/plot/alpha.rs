@@ -152,6 +152,7 @@ fn evolution(entry: &Entry<'_>, runs: &[AlphaResult]) -> Figure {
         y_title: "α(t, τ)",
         x: Axis::tasks(2, tasks),
         y_values: vec![1.0],
+        y_most: None,
         series: series.collect(),
         digits: 3,
     }

@@ -20,34 +20,50 @@ pub(super) static ANYTIME: PlotSpec = PlotSpec {
     draw: |data| Ok(anytime(data)),
 };
 
-/// Mean accuracy over the tasks so far at every evaluation of a run, in their order; none without evaluations within tasks.
-fn in_order(run: &Run) -> Vec<f64> {
+/// Mean accuracy over the tasks so far at every evaluation of a run, in their order, and how many tasks were trained by then: those
+/// within a task share it evenly. None without evaluations within tasks.
+fn in_order(run: &Run) -> Vec<(f64, f64)> {
     if run.within.is_empty() {
         return Vec::new();
     }
     let ends = run.accuracy_matrix.rows().iter().enumerate();
-    let rows = ends.flat_map(|(task, row)| {
-        let within = run.within.iter().filter(move |one| one.task == task);
-        within.map(|one| &one.accuracies).chain([row])
+    let points = ends.flat_map(|(task, row)| {
+        let within = run.within.iter().filter(|one| one.task == task);
+        let rows: Vec<&Vec<f64>> = within.map(|one| &one.accuracies).chain([row]).collect();
+        let steps = rows.len() as f64;
+        let rows = rows.into_iter().enumerate();
+        rows.filter_map(move |(i, row)| Some((task as f64 + (i + 1) as f64 / steps, mean(row)?)))
+            .collect::<Vec<_>>()
     });
-    rows.filter_map(|row| mean(row)).collect()
+    points.collect()
+}
+
+/// A group's line: the places are those of its first run, whose seeds change no number of steps.
+fn line(entry: &Entry<'_>, runs: &[&Run]) -> Option<Series> {
+    let runs: Vec<Vec<(f64, f64)>> = runs.iter().map(|run| in_order(run)).collect();
+    let values: Vec<Vec<f64>> = runs
+        .iter()
+        .map(|run| run.iter().map(|(_, y)| *y).collect())
+        .collect();
+    let mut series = series(entry, over_runs(&values), 1, "evaluation", true)?;
+    for (point, (x, _)) in series.points.iter_mut().zip(runs.first()?) {
+        point.0 = *x;
+    }
+    Some(series)
 }
 
 fn anytime(data: &Data<'_>) -> Vec<Figure> {
     let mut figures = Vec::new();
     for entries in &data.streams {
-        let all = entries.iter().filter_map(|entry| {
-            let runs: Vec<Vec<f64>> = data.members(entry).into_iter().map(in_order).collect();
-            Some((
-                entry,
-                series(entry, over_runs(&runs), 1, "evaluation", true)?,
-            ))
-        });
+        let all = entries
+            .iter()
+            .filter_map(|entry| Some((entry, line(entry, &data.members(entry))?)));
         let all: Vec<(&Entry<'_>, Series)> = all.collect();
         for (chunk, part) in parts(&all) {
             let shown: Vec<&Entry<'_>> = chunk.iter().map(|(entry, _)| *entry).collect();
             let Some(first) = shown.first() else { continue };
-            let last = chunk.iter().map(|(_, s)| s.points.len()).max();
+            let last = chunk.iter().filter_map(|(_, s)| s.points.last());
+            let last = last.fold(1.0_f64, |most, (x, _)| most.max(*x));
             let lowest: Vec<String> = chunk
                 .iter()
                 .filter_map(|(_, s)| {
@@ -63,7 +79,7 @@ fn anytime(data: &Data<'_>) -> Vec<Figure> {
                     title: format!("Accuracy at every evaluation: {}{part}", first.stream),
                     note: sentences(&[
                         &format!(
-                            "Mean over the tasks seen so far, within tasks and at their ends; {}{}",
+                            "Mean over the tasks seen so far, the present one among them, within tasks and at their ends; {}{}",
                             count(&shown),
                             band(&shown)
                         ),
@@ -73,10 +89,11 @@ fn anytime(data: &Data<'_>) -> Vec<Figure> {
                         "Line plot. Lowest average accuracy in percent: {}.",
                         lowest.join("; ")
                     ),
-                    x_title: "evaluations",
+                    x_title: "tasks trained",
                     y_title: "average accuracy (%)",
-                    x: Axis::tasks(1, last.unwrap_or(1)),
+                    x: Axis::within_tasks(last.ceil() as usize),
                     y_values: Vec::new(),
+                    y_most: Some(100.0),
                     series: chunk.iter().map(|(_, s)| s.clone()).collect(),
                     digits: 2,
                 }

@@ -94,6 +94,14 @@ impl Axis {
         }
     }
 
+    /// The same from the beginning of the first task on.
+    pub(super) fn within_tasks(tasks: usize) -> Self {
+        Self {
+            low: 0.0,
+            ..Self::tasks(1, tasks)
+        }
+    }
+
     /// A logarithmic axis over positive values with ticks at given places, or at 1, 2 and 5 times powers of ten.
     pub(super) fn log(values: &[f64], at: &[f64]) -> Self {
         let (low, high) = bounds(values.iter().copied());

@@ -83,6 +83,7 @@ fn cost(data: &Data<'_>) -> Vec<Figure> {
                     y_title: "average accuracy (%)",
                     x,
                     y_values: Vec::new(),
+                    y_most: Some(100.0),
                     series: series.collect(),
                     digits: 2,
                 }

@@ -72,6 +72,7 @@ fn curves(data: &Data<'_>) -> Vec<Figure> {
                     y_title: "average accuracy (%)",
                     x: Axis::tasks(1, config.learned_tasks()),
                     y_values: Vec::new(),
+                    y_most: Some(100.0),
                     series: chunk.iter().map(|(_, s)| s.clone()).collect(),
                     digits: 2,
                 }

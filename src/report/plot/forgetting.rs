@@ -68,6 +68,7 @@ fn forgetting(data: &Data<'_>) -> Vec<Figure> {
                     y_title: "forgetting (points)",
                     x: Axis::tasks(1, config.learned_tasks().saturating_sub(1)),
                     y_values: vec![0.0],
+                    y_most: None,
                     series: chunk.iter().map(|(_, s)| s.clone()).collect(),
                     digits: 2,
                 }

@@ -40,6 +40,8 @@ pub(super) struct LinePlot<'a> {
     pub(super) x: Axis,
     /// Values that the y axis must show.
     pub(super) y_values: Vec<f64>,
+    /// The largest value that there can be: a deviation ends there, too.
+    pub(super) y_most: Option<f64>,
     pub(super) series: Vec<Series>,
     /// Decimals of the values shown on hovering.
     pub(super) digits: usize,
@@ -156,9 +158,10 @@ impl LinePlot<'_> {
         let width = legend_left + legend_width(&labels) + MARGIN;
         let mut shapes = Vec::new();
         let (top, heading) = heading(&self.title, &self.note, width, &mut shapes);
+        let most = self.y_most.unwrap_or(f64::INFINITY);
         let with_bands = self.series.iter().flat_map(|s| &s.points);
         let values = with_bands
-            .flat_map(|(_, p)| [p.mean - p.std, p.mean + p.std])
+            .flat_map(|(_, p)| [p.mean - p.std, upper(p, most)])
             .chain(self.y_values.iter().copied());
         let height = plot_height.max(LEGEND_ROW * self.series.len() as f64);
         let frame = Frame {
@@ -173,13 +176,13 @@ impl LinePlot<'_> {
         for series in &self.series {
             shapes.push(Shape::Series {
                 group: series.group,
-                shapes: draw_series(series, &frame, self.digits, true),
+                shapes: draw_series(series, &frame, most, self.digits, true),
             });
         }
         for series in &self.series {
             shapes.push(Shape::Series {
                 group: series.group,
-                shapes: draw_series(series, &frame, self.digits, false),
+                shapes: draw_series(series, &frame, most, self.digits, false),
             });
         }
         let last = |i: &usize| {
@@ -205,8 +208,19 @@ impl LinePlot<'_> {
     }
 }
 
+/// The upper end of a point's deviation.
+fn upper(point: &Point, most: f64) -> f64 {
+    (point.mean + point.std).min(most.max(point.mean))
+}
+
 /// The bands of a series, or its lines and points: bands go below all lines.
-fn draw_series(series: &Series, frame: &Frame, digits: usize, bands: bool) -> Vec<Shape> {
+fn draw_series(
+    series: &Series,
+    frame: &Frame,
+    most: f64,
+    digits: usize,
+    bands: bool,
+) -> Vec<Shape> {
     let mut shapes = Vec::new();
     let paint = series.style.paint;
     let spread = series.points.iter().any(|(_, p)| p.n > 1 && p.std > 0.0);
@@ -215,7 +229,7 @@ fn draw_series(series: &Series, frame: &Frame, digits: usize, bands: bool) -> Ve
             let upper = series
                 .points
                 .iter()
-                .map(|(x, p)| frame.at(*x, p.mean + p.std));
+                .map(|(x, p)| frame.at(*x, upper(p, most)));
             let lower = series
                 .points
                 .iter()
@@ -248,7 +262,7 @@ fn draw_series(series: &Series, frame: &Frame, digits: usize, bands: bool) -> Ve
         if !series.line && point.n > 1 && point.std > 0.0 {
             let (low, high) = (
                 frame.at(*x, point.mean - point.std).1,
-                frame.at(*x, point.mean + point.std).1,
+                frame.at(*x, upper(point, most)).1,
             );
             shapes.extend(whisker(at.0, (low, high), paint, |y, x| (x, y)));
         }

@@ -213,6 +213,7 @@ fn plot(
                 y_title: "average accuracy (%)",
                 x,
                 y_values: Vec::new(),
+                y_most: Some(100.0),
                 series,
                 digits: 2,
             }
