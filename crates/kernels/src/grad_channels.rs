@@ -1,8 +1,8 @@
 //! Gradients of convolution weights over channels-last images.
 //!
 //! A matrix product per tap: `dw[k][o] = sum over pixels of x[pixel + tap][channel] * dy[pixel][o]`. Some vectors of
-//! output channels times eight broadcast input channels fill the accumulators, and no lanes have to be added up. For
-//! every eight input channels, the pixels are walked in chunks that stay in the first-level cache while all taps pass
+//! output channels times eight broadcast input channels (four, where there are 16 registers) fill the accumulators, and no
+//! lanes have to be added up. For every eight input channels, the pixels are walked in chunks that stay in the first-level cache while all taps pass
 //! by; between chunks the accumulators wait in memory, from where they are finally transposed to the order of the
 //! weights while they are still in that cache.
 
@@ -11,8 +11,10 @@ use super::layout::ALIGN;
 use super::simd::{Simd, dispatch};
 use super::transpose::{Matrix, transpose_in};
 
-/// Input channels of a tile; divides the stored channels.
+/// Input channels that go through the pixels together; divides the stored channels.
 pub(crate) const INPUTS: usize = 8;
+/// Half of them, whose accumulators 16 registers hold.
+const HALF: usize = INPUTS / 2;
 /// Pixels of a chunk, at most.
 const CHUNK: usize = 128;
 
@@ -38,8 +40,10 @@ pub(crate) struct ChannelGrad<'a> {
     pub real: usize,
 }
 
+/// The sums of one tap for `I` of the input channels: `I · V` accumulators, `V` vectors and a broadcast value are what the
+/// registers must hold.
 #[inline(always)]
-unsafe fn tile<S: Simd, const V: usize>(
+unsafe fn tile<S: Simd, const V: usize, const I: usize>(
     g: &ChannelGrad,
     (from, to): (usize, usize),
     (x, shift): (*const f32, isize),
@@ -47,11 +51,11 @@ unsafe fn tile<S: Simd, const V: usize>(
     sums: *mut f32,
 ) {
     // SAFETY: `to` is at most the table's count, so its entries are those of real pixels. `shift` is a tap and the first of
-    // INPUTS stored channels, so `x[entry + shift..][..INPUTS]`, and the group's V vectors of `dy`, are among those that
+    // `I` stored channels, so `x[entry + shift..][..I]`, and the group's V vectors of `dy`, are among those that
     // `grads` was promised. Row `i` of the sums, `row` floats long, has V vectors from where this tap's begin.
     unsafe {
         let row = g.taps.len() * V * S::LANES;
-        let mut acc = [[S::splat(0.0); V]; INPUTS];
+        let mut acc = [[S::splat(0.0); V]; I];
         if from != 0 {
             for (i, acc) in acc.iter_mut().enumerate() {
                 for (v, acc) in acc.iter_mut().enumerate() {
@@ -116,8 +120,14 @@ unsafe fn walk<S: Simd, const V: usize>(
             while from < pixels {
                 let to = pixels.min(from + chunk);
                 for (k, &tap) in g.taps.iter().enumerate() {
-                    let x = (x, tap + c as isize);
-                    tile::<S, V>(g, (from, to), x, dy, scratch.add(k * width));
+                    let (shift, sums) = (tap + c as isize, scratch.add(k * width));
+                    if S::LANES == 16 {
+                        tile::<S, V, INPUTS>(g, (from, to), (x, shift), dy, sums);
+                    } else {
+                        tile::<S, V, HALF>(g, (from, to), (x, shift), dy, sums);
+                        let (shift, sums) = (shift + HALF as isize, sums.add(HALF * t * width));
+                        tile::<S, V, HALF>(g, (from, to), (x, shift), dy, sums);
+                    }
                 }
                 from = to;
             }
