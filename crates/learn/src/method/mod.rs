@@ -22,30 +22,39 @@
 //! | [`Gdumb`] | none: trained on its memory when a task ends | Prabhu et al. 2020 |
 //! | [`Icarl`] | of distilled sigmoids on batch and memory; judges by nearest means | Rebuffi et al. 2017 |
 //! | [`Gem`] | of the batch, projected where it opposes any earlier task's memory | Lopez-Paz and Ranzato 2017 |
+//! | [`Ogd`] | of the batch, orthogonal to gradients of earlier tasks' logits | Farajtabar et al. 2020 |
+//! | [`Gpm`] | of the batch, orthogonal to what layers saw of earlier tasks | Saha et al. 2021 |
+//! | [`Sgp`] | as GPM, by the importance of directions | Saha and Roy 2023 |
 //!
 //! Everything a method draws comes from a stream named after the task, so its state is what it holds in its arrays and
 //! how far the task's streams are.
 
 mod agem;
+mod basis;
 mod buffer;
 mod der;
+mod eigen;
 mod er;
 mod er_ace;
 mod ewc;
 mod fisher;
 mod gdumb;
 mod gem;
+mod gpm;
 mod icarl;
 mod lwf;
 mod mas;
 mod mir;
+mod ogd;
 mod online_ewc;
 mod path;
 mod plain;
 mod quadratic;
 mod rwalk;
+mod sgp;
 mod si;
 mod spec;
+mod subspace;
 #[cfg(test)]
 mod testing;
 
@@ -60,13 +69,16 @@ pub use ewc::{Ewc, EwcConfig, Fisher, Penalty};
 pub use fisher::FisherLabels;
 pub use gdumb::{Gdumb, GdumbConfig};
 pub use gem::{Gem, GemConfig, project_onto_all};
+pub use gpm::{Gpm, GpmConfig};
 pub use icarl::{Icarl, IcarlConfig};
 pub use lwf::{Lwf, LwfConfig};
 pub use mas::{Mas, MasConfig};
 pub use mir::{Mir, MirConfig};
+pub use ogd::{Ogd, OgdConfig, OgdLogits};
 pub use online_ewc::{OnlineEwc, OnlineEwcConfig};
 pub use plain::{PLAIN, Plain, batch_gradient};
 pub use rwalk::{Rwalk, RwalkConfig};
+pub use sgp::{Sgp, SgpConfig};
 pub use si::{Si, SiConfig};
 pub use spec::{Build, MethodContext, MethodSpec, Passes};
 
@@ -85,6 +97,9 @@ pub static METHODS: &[&MethodSpec] = &[
     &er_ace::ER_ACE,
     &mir::ER_MIR,
     &gem::GEM,
+    &ogd::OGD,
+    &gpm::GPM,
+    &sgp::SGP,
     &gdumb::GDUMB,
     &icarl::ICARL,
 ];

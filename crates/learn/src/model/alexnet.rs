@@ -13,6 +13,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{
     BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network,
+    Notes,
 };
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
@@ -102,18 +103,20 @@ impl AlexNetConfig {
 }
 
 impl Network for AlexNet {
-    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+    fn pass(&self, images: Tensor<4>, dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
         let mut x = images;
         for (conv, probability) in [
             (&self.conv1, LIGHT),
             (&self.conv2, LIGHT),
             (&self.conv3, HEAVY),
         ] {
+            notes.bias_conv(conv, &x);
             x = dropout.apply_with(probability, relu(conv.forward(x)));
             x = max_pool2d(x, MaxPoolOptions::new([2; 2]));
         }
         let mut x = x.flatten(1, 3);
         for linear in [&self.fc1, &self.fc2] {
+            notes.linear(linear, &x);
             x = dropout.apply_with(HEAVY, relu(linear.forward(x)));
         }
         x

@@ -6,7 +6,7 @@
 //! weights, snapshots) is written here once.
 
 use super::weights::{FloatTensor, WeightsError, read_weights, take_weight, write_weights};
-use super::{Classifier, Evaluation, evaluate};
+use super::{Classifier, Evaluation, LayerInputs, evaluate};
 use crate::data::ImageShape;
 use crate::optim::{Layout, OptimError, State};
 use crate::stream::{Batch, Classes, Samples};
@@ -60,6 +60,21 @@ pub enum LearnerError {
         label: usize,
         /// The classes that compete.
         classes: Classes,
+    },
+    /// A layer of which the network does not say what it saw.
+    #[error("the network does not say what its layer with the weight {weight} sees")]
+    NoInputs {
+        /// Name of the weight.
+        weight: String,
+    },
+    /// Inputs of a layer whose singular values cannot be found.
+    #[error(
+        "what the layer with the weight {weight} sees has no singular values: it is not finite, so training has diverged; \
+         a smaller learning rate may help"
+    )]
+    NoSpectrum {
+        /// Name of the weight.
+        weight: String,
     },
     /// Logits that were not computed.
     #[error(
@@ -255,6 +270,13 @@ pub trait Learner: Send {
     /// # Errors
     /// [`LearnerError::NoForward`] without such a pass, [`LearnerError::Length`] for a gradient of another batch.
     fn backward(&mut self, d_logits: &[f32], gradient: &mut Vec<f32>) -> Result<(), LearnerError>;
+
+    /// What every layer with a weight sees of a batch in evaluation mode, at most this many rows a layer, evenly spaced: in the
+    /// order of the pass, the head last. Nothing of the learner changes.
+    ///
+    /// # Errors
+    /// [`LearnerError::Size`] if the images do not fit the network.
+    fn layer_inputs(&self, batch: &Batch, rows: usize) -> Result<Vec<LayerInputs>, LearnerError>;
 
     /// The network as it is now, in evaluation mode, for any number of threads: later updates do not change it. The copy
     /// costs nothing before the next update.

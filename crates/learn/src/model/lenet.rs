@@ -9,7 +9,8 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network, Norm,
+    BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network,
+    Norm, Notes,
 };
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
@@ -74,13 +75,16 @@ impl LeNetConfig {
 }
 
 impl Network for LeNet {
-    fn features(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
+    fn pass(&self, images: Tensor<4>, _dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
         let mut x = images;
         for (conv, norm) in [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)] {
+            notes.bias_conv(conv, &x);
             let y = relu(norm.forward(conv.forward(x)));
             x = max_pool2d(y, MaxPoolOptions::new([2; 2]));
         }
-        relu(self.hidden.forward(x.flatten(1, 3)))
+        let x = x.flatten(1, 3);
+        notes.linear(&self.hidden, &x);
+        relu(self.hidden.forward(x))
     }
 
     fn head(&self) -> &Linear {

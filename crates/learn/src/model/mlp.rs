@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{
     Dropout, DropoutSetting, InitialValues, KernelMlp, Learner, LearnerError, Linear, ModelContext,
-    ModelSpec, Network, stock_kernels,
+    ModelSpec, Network, Notes, stock_kernels,
 };
 use crate::seed::SeedStream;
 
@@ -45,9 +45,13 @@ impl MlpConfig {
 }
 
 impl Network for Mlp {
-    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
-        let x = dropout.apply(relu(self.w1.forward(images.flatten(1, 3))));
-        dropout.apply(relu(self.w2.forward(x)))
+    fn pass(&self, images: Tensor<4>, dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
+        let mut x = images.flatten(1, 3);
+        for layer in [&self.w1, &self.w2] {
+            notes.linear(layer, &x);
+            x = dropout.apply(relu(layer.forward(x)));
+        }
+        x
     }
 
     fn head(&self) -> &Linear {

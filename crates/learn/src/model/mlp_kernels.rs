@@ -12,8 +12,8 @@ use burn::tensor::Device;
 use super::learner::check_gradient;
 use super::weights::FloatTensor;
 use super::{
-    Classifier, Counters, Dropout, Learner, LearnerError, Logits, MlpConfig, Mode, NetworkLearner,
-    Wanted, head,
+    Classifier, Counters, Dropout, LayerInputs, Learner, LearnerError, Logits, MlpConfig, Mode,
+    NetworkLearner, Wanted, head, inputs,
 };
 use crate::kernels::Level;
 use crate::kernels::dense::{Dense, relu_gradient};
@@ -116,6 +116,18 @@ impl Classifier for Net {
     }
 
     fn features(&self, batch: &Batch) -> Result<Vec<f32>, LearnerError> {
+        let [_, h2] = self.hidden(batch)?;
+        Ok(h2)
+    }
+
+    fn classes(&self) -> usize {
+        self.config.classes
+    }
+}
+
+impl Net {
+    /// Outputs of the two hidden layers in evaluation mode: `[batch, hidden]`.
+    fn hidden(&self, batch: &Batch) -> Result<[Vec<f32>; 2], LearnerError> {
         self.check(batch)?;
         let [w1, b1, w2, b2, ..] = self.layers();
         let [first, second] = self.dense(batch.len());
@@ -123,11 +135,7 @@ impl Classifier for Net {
         let mut h2 = vec![0.0; h1.len()];
         first.forward_relu(self.level, &batch.pixels, w1, b1, &mut h1);
         second.forward_relu(self.level, &h1, w2, b2, &mut h2);
-        Ok(h2)
-    }
-
-    fn classes(&self) -> usize {
-        self.config.classes
+        Ok([h1, h2])
     }
 }
 
@@ -264,6 +272,26 @@ impl Learner for KernelMlp {
         relu_gradient(g1, h1, m1.as_deref());
         first.weight_gradient(level, g1, &pass.images, dw1, db1);
         Ok(())
+    }
+
+    fn layer_inputs(&self, batch: &Batch, rows: usize) -> Result<Vec<LayerInputs>, LearnerError> {
+        let [h1, h2] = self.net.hidden(batch)?;
+        let MlpConfig {
+            inputs: pixels,
+            hidden,
+            ..
+        } = self.net.config;
+        let seen = [(&batch.pixels, pixels), (&h1, hidden), (&h2, hidden)];
+        // Weight and bias take turns.
+        let weights = self.net.layout.slots().iter().step_by(2);
+        let layers = weights
+            .zip(seen)
+            .map(|(slot, (values, width))| LayerInputs {
+                weight: slot.name.clone(),
+                width,
+                values: inputs::of_linear(values, width, rows),
+            });
+        Ok(layers.collect())
     }
 
     fn frozen(&self) -> Box<dyn Classifier> {

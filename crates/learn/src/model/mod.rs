@@ -9,6 +9,7 @@
 mod alexnet;
 mod classifier;
 pub mod head;
+mod inputs;
 mod layers;
 mod learner;
 mod lenet;
@@ -29,6 +30,7 @@ mod weights;
 
 pub use alexnet::{AlexNet, AlexNetConfig};
 pub use classifier::{Classifier, Evaluation, evaluate};
+pub use inputs::{LayerInputs, Notes};
 pub use layers::{BiasConv, Conv, Dropout, Linear, Norm};
 pub use learner::{Counters, Learner, LearnerError, Logits, Mode, Wanted};
 pub use lenet::{LeNet, LeNetConfig};
@@ -67,7 +69,7 @@ pub static MODELS: &[&ModelSpec] = &[
 
 /// A network that maps images to one logit per class of the whole stream.
 pub trait Network: Module + Sync + 'static {
-    /// What the head sees of images.
+    /// What the head sees of images; every layer with a weight on the way notes what it sees, in `notes`.
     ///
     /// Training behaviour (batch statistics) is chosen by the module's device being an autodiff device, and dropout
     /// by `dropout`.
@@ -75,7 +77,12 @@ pub trait Network: Module + Sync + 'static {
     /// # Shapes
     /// - `images`: `[batch, channels, height, width]`
     /// - output: `[batch, features]`
-    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2>;
+    fn pass(&self, images: Tensor<4>, dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2>;
+
+    /// [`Self::pass`] without notes.
+    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+        self.pass(images, dropout, &mut Notes::off())
+    }
 
     /// The layer that turns features into logits.
     fn head(&self) -> &Linear;

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use super::learner::check_gradient;
 use super::weights::FloatTensor;
 use super::{
-    Classifier, Counters, Dropout, Learner, LearnerError, Logits, Mode, Network, Wanted, head,
+    Classifier, Counters, Dropout, LayerInputs, Learner, LearnerError, Logits, Mode, Network,
+    Notes, Wanted, head,
 };
 use crate::optim::{Layout, OptimError, floats, read_gradients, read_parameters, write_parameters};
 use crate::stream::Batch;
@@ -194,6 +195,15 @@ impl<N: Network> Learner for NetworkLearner<N> {
         let gradients = GradientsParams::from_grads(loss.backward(), self.network());
         *gradient = read_gradients(self.network(), gradients);
         Ok(())
+    }
+
+    fn layer_inputs(&self, batch: &Batch, rows: usize) -> Result<Vec<LayerInputs>, LearnerError> {
+        let network = self.network().valid();
+        let images = images(batch, &self.device.clone().inner())?;
+        let mut notes = Notes::rows(rows);
+        let features = network.pass(images, &mut Dropout::off(), &mut notes);
+        notes.linear(network.head(), &features);
+        Ok(notes.named(&network, N::released_name))
     }
 
     fn frozen(&self) -> Box<dyn Classifier> {

@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor};
 use super::trunk::{Layer, Trunk, TrunkConfig, last_positions, pool, stock_kernels};
 use super::{
     Conv, Dropout, DropoutSetting, KernelResNet, LearnerError, Linear, ModelContext, ModelSpec,
-    Network, Norm,
+    Network, Norm, Notes,
 };
 use crate::data::ImageShape;
 use crate::kernels::resnet::BlockKind;
@@ -67,9 +67,18 @@ impl Block {
     /// - output: `[batch, out, ⌈height/stride⌉, ⌈width/stride⌉]`
     #[must_use]
     pub fn forward(&self, x: Tensor<4>, dropout: &mut Dropout) -> Tensor<4> {
+        self.pass(x, dropout, &mut Notes::off())
+    }
+
+    /// [`Self::forward`] with notes of what the layers see.
+    fn pass(&self, x: Tensor<4>, dropout: &mut Dropout, notes: &mut Notes) -> Tensor<4> {
+        notes.conv(&self.conv1, &x);
         let y = dropout.apply(self.bn1.forward(relu(self.conv1.forward(x.clone()))));
         let shortcut = match &self.shortcut {
-            Some(conv) => conv.forward(x),
+            Some(conv) => {
+                notes.conv(conv, &x);
+                conv.forward(x)
+            }
             None => x,
         };
         dropout.apply(self.bn2.forward(relu(y + shortcut)))
@@ -173,21 +182,28 @@ impl ReducedResNet {
     }
 
     /// The trunk on Burn's own operations.
-    fn stock_features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
+    fn stock_features(
+        &self,
+        images: Tensor<4>,
+        dropout: &mut Dropout,
+        notes: &mut Notes,
+    ) -> Tensor<2> {
+        notes.conv(&self.conv1, &images);
         let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
         for block in self.blocks() {
-            x = block.forward(x, dropout);
+            x = block.pass(x, dropout, notes);
         }
         pool(x)
     }
 }
 
 impl Network for ReducedResNet {
-    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
-        let on_kernels = (!self.stock).then(|| self.trunk().features(&images, dropout));
+    fn pass(&self, images: Tensor<4>, dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
+        let on_kernels = !self.stock && !notes.wanted();
+        let on_kernels = on_kernels.then(|| self.trunk().features(&images, dropout));
         match on_kernels.flatten() {
             Some(features) => features,
-            None => self.stock_features(images, dropout),
+            None => self.stock_features(images, dropout, notes),
         }
     }
 

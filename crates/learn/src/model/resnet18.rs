@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{
     Conv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network, Norm,
-    stock_kernels,
+    Notes, stock_kernels,
 };
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
@@ -96,10 +96,20 @@ impl BasicBlock {
     /// - output: `[batch, out, ⌈height/stride⌉, ⌈width/stride⌉]`
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.pass(x, &mut Notes::off())
+    }
+
+    /// [`Self::forward`] with notes of what the layers see.
+    pub(super) fn pass(&self, x: Tensor<4>, notes: &mut Notes) -> Tensor<4> {
+        notes.conv(&self.conv1, &x);
         let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        notes.conv(&self.conv2, &y);
         let y = self.bn2.forward(self.conv2.forward(y));
         let shortcut = match &self.downsample {
-            Some(down) => down.norm.forward(down.conv.forward(x)),
+            Some(down) => {
+                notes.conv(&down.conv, &x);
+                down.norm.forward(down.conv.forward(x))
+            }
             None => x,
         };
         relu(y + shortcut)
@@ -194,9 +204,11 @@ impl ResNet18Config {
 }
 
 impl Network for ResNet18 {
-    fn features(&self, images: Tensor<4>, _dropout: &mut Dropout) -> Tensor<2> {
+    fn pass(&self, images: Tensor<4>, _dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
+        let stock = self.stock || notes.wanted();
+        notes.conv(&self.conv1, &images);
         let x = self.conv1.forward(images);
-        let x = if self.stock {
+        let x = if stock {
             relu(self.bn1.forward(x))
         } else {
             self.bn1.forward_relu_on_kernels(x, None)
@@ -205,8 +217,8 @@ impl Network for ResNet18 {
         let mut x = max_pool2d(x, pool.with_padding([1; 2]));
         let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         for block in stages.into_iter().flatten() {
-            x = if self.stock {
-                block.forward(x)
+            x = if stock {
+                block.pass(x, notes)
             } else {
                 block.forward_on_kernels(x)
             };

@@ -13,20 +13,22 @@ use burn::tensor::Device;
 use super::learner::check_gradient;
 use super::weights::FloatTensor;
 use super::{
-    Classifier, Counters, Dropout, Learner, LearnerError, Logits, Mode, NetworkLearner, Norm,
-    TrunkConfig, Wanted, head,
+    Classifier, Counters, Dropout, LayerInputs, Learner, LearnerError, Logits, Mode,
+    NetworkLearner, Norm, TrunkConfig, Wanted, head,
 };
 use crate::kernels::Level;
 use crate::kernels::head::HeadSpec;
 use crate::kernels::resnet::{BatchStats, PooledTrunk, TrunkPool, TrunkSpec};
 use crate::optim::{Layout, OptimError};
-use crate::seed::SeedStream;
+use crate::seed::{SeedStream, Seeds};
 use crate::stream::Batch;
 
 /// A small ResNet-18 as a [`Learner`] on the CPU kernels.
 pub struct KernelResNet {
     /// Shared with frozen copies, so that a change makes a copy where there is one.
     net: Arc<Net>,
+    /// Makes the Burn module as a learner, with initial values of its own.
+    burn: Box<dyn Fn() -> Box<dyn Learner> + Send + Sync>,
     dropout: Dropout,
     batches: i64,
     pass: Pass,
@@ -223,8 +225,14 @@ impl KernelResNet {
             parameters: start.parameters().to_vec(),
             trunks: TrunkPool::new(threads),
         };
+        let config = *config;
+        let burn = move || -> Box<dyn Learner> {
+            let network = config.network(&mut Seeds::new(0).stream("init"), &device);
+            Box::new(NetworkLearner::new(network, Dropout::off(), &device))
+        };
         Ok(Self {
             net: Arc::new(net),
+            burn: Box::new(burn),
             dropout,
             batches: 0,
             pass: Pass::default(),
@@ -357,6 +365,13 @@ impl Learner for KernelResNet {
         }
         trunk.backward(&tensors, &pass.d_features, of_trunk);
         Ok(())
+    }
+
+    /// By the Burn module: the kernels keep nothing of what goes on inside of the trunk.
+    fn layer_inputs(&self, batch: &Batch, rows: usize) -> Result<Vec<LayerInputs>, LearnerError> {
+        let mut twin = (self.burn)();
+        twin.load(&self.weights()?)?;
+        twin.layer_inputs(batch, rows)
     }
 
     fn frozen(&self) -> Box<dyn Classifier> {

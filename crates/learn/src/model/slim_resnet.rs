@@ -17,7 +17,7 @@ use burn::tensor::{Device, Tensor};
 use super::trunk::{Layer, Trunk, TrunkConfig, last_positions, pool, stock_kernels};
 use super::{
     BasicBlock, Conv, Dropout, DropoutSetting, KernelResNet, LearnerError, Linear, ModelContext,
-    ModelSpec, Network, Norm,
+    ModelSpec, Network, Norm, Notes,
 };
 use crate::data::ImageShape;
 use crate::kernels::resnet::BlockKind;
@@ -130,21 +130,23 @@ impl SlimResNet {
     }
 
     /// The trunk on Burn's own operations.
-    fn stock_features(&self, images: Tensor<4>) -> Tensor<2> {
+    fn stock_features(&self, images: Tensor<4>, notes: &mut Notes) -> Tensor<2> {
+        notes.conv(&self.conv1, &images);
         let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
         for block in self.blocks() {
-            x = block.forward(x);
+            x = block.pass(x, notes);
         }
         pool(x)
     }
 }
 
 impl Network for SlimResNet {
-    fn features(&self, images: Tensor<4>, dropout: &mut Dropout) -> Tensor<2> {
-        let on_kernels = (!self.stock).then(|| self.trunk().features(&images, dropout));
+    fn pass(&self, images: Tensor<4>, dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
+        let on_kernels = !self.stock && !notes.wanted();
+        let on_kernels = on_kernels.then(|| self.trunk().features(&images, dropout));
         match on_kernels.flatten() {
             Some(features) => features,
-            None => self.stock_features(images),
+            None => self.stock_features(images, notes),
         }
     }
 

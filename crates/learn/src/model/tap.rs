@@ -4,7 +4,7 @@
 //! gradients as always; the tap notes the gradient of the first backward pass of the batch in question.
 
 use super::weights::FloatTensor;
-use super::{Classifier, Counters, Learner, LearnerError, Logits, Mode, Wanted};
+use super::{Classifier, Counters, LayerInputs, Learner, LearnerError, Logits, Mode, Wanted};
 use crate::optim::{Layout, OptimError};
 use crate::stream::Batch;
 
@@ -75,6 +75,10 @@ impl Learner for Tap<'_> {
             self.heard = true;
         }
         Ok(())
+    }
+
+    fn layer_inputs(&self, batch: &Batch, rows: usize) -> Result<Vec<LayerInputs>, LearnerError> {
+        self.inner.layer_inputs(batch, rows)
     }
 
     fn frozen(&self) -> Box<dyn Classifier> {

@@ -26,7 +26,7 @@ pub fn stock_kernels() -> bool {
 }
 
 /// Sizes of a network whose trunk the kernels compute.
-pub trait TrunkConfig {
+pub trait TrunkConfig: Copy + Send + Sync + 'static {
     /// The Burn module.
     type Network: Network;
     /// What a block computes.
