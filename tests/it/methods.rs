@@ -148,6 +148,8 @@ fn methods_with_effect_change_training_and_say_what_they_hold() {
             ("mas", "mas_strength", "0.1", 2 * 4 * parameters),
             ("rwalk", "rwalk_strength", "1", 10 * 4 * parameters),
             ("lwf", "lwf_weight", "1", 2 * 4 * parameters),
+            // Two examples of each task but the last.
+            ("ogd", "ogd_samples", "2", 2 * 2 * 4 * parameters),
             ("er", "memory_per_class", "2", 8 * 2 * 10),
             ("agem", "memory_per_class", "2", 8 * 2 * 30),
         ] {

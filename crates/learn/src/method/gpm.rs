@@ -29,7 +29,7 @@
 use super::subspace::{Rule, Subspaces};
 use super::{Method, MethodContext, MethodSpec, Passes, Step, TaskEnd, batch_gradient};
 use crate::model::{Learner, LearnerError};
-use crate::optim::State;
+use crate::optim::{Layout, State};
 use crate::settings::{SettingsSpec, typed};
 use crate::stream::Task;
 
@@ -89,6 +89,14 @@ impl Gpm {
     }
 }
 
+#[cfg(test)]
+impl Gpm {
+    /// What it holds.
+    pub(super) fn subspaces(&self) -> &Subspaces {
+        &self.subspaces
+    }
+}
+
 /// The part of a method's trait that projecting methods have in common: its snapshots have this kind.
 macro_rules! projects {
     ($kind:literal) => {
@@ -127,6 +135,10 @@ macro_rules! projects {
 
         fn memory_bytes(&self) -> usize {
             self.subspaces.bytes()
+        }
+
+        fn growing_bytes(&self, layout: &Layout, _tasks: usize) -> u64 {
+            self.subspaces.most_bytes(layout)
         }
     };
 }

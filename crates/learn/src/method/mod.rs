@@ -105,7 +105,7 @@ pub static METHODS: &[&MethodSpec] = &[
 ];
 
 use crate::model::{Classifier, Learner, LearnerError};
-use crate::optim::{OptimError, State};
+use crate::optim::{Layout, OptimError, State};
 use crate::stream::{Batch, Classes, Task};
 
 /// One training step as a method sees it.
@@ -220,6 +220,12 @@ pub trait Method: Send {
 
     /// Bytes allocated now for replay or regularisation.
     fn memory_bytes(&self) -> usize {
+        0
+    }
+
+    /// Most bytes that a snapshot can have for what grows with the tasks, beyond some vectors of the network's size a task and what
+    /// is remembered of examples: what a larger file says is not of this method.
+    fn growing_bytes(&self, _layout: &Layout, _tasks: usize) -> u64 {
         0
     }
 

@@ -22,7 +22,7 @@ use super::basis::Basis;
 use super::fisher::drawn;
 use super::{Method, MethodSpec, Passes, Step, TaskEnd, batch_gradient, invalid};
 use crate::model::{Learner, LearnerError, Mode, Wanted};
-use crate::optim::State;
+use crate::optim::{Layout, State};
 use crate::seed::Seeds;
 use crate::settings::{SettingsSpec, WholeRange, fixed, typed};
 use crate::stream::{Classes, Task};
@@ -177,6 +177,18 @@ impl Method for Ogd {
     fn memory_bytes(&self) -> usize {
         self.basis.bytes()
     }
+
+    fn growing_bytes(&self, layout: &Layout, tasks: usize) -> u64 {
+        let len = layout.len() as u64;
+        let classes = layout.slots().last().map_or(0, |bias| bias.range.len());
+        let each = match self.config.ogd_logits {
+            OgdLogits::All => classes as u64,
+            OgdLogits::GroundTruth | OgdLogits::Mean => 1,
+        };
+        let vectors = (self.config.ogd_samples as u64).saturating_mul(each);
+        let vectors = vectors.saturating_mul(tasks as u64).min(len);
+        vectors.saturating_mul(4 * len)
+    }
 }
 
 #[cfg(test)]
@@ -285,7 +297,15 @@ mod tests {
         walk(&mut method, 5, 2);
         let count = method.basis.count();
         assert!(count <= 12 && count >= 10, "{count}");
-        assert!(method.memory_bytes() >= 4 * parameters * count);
+        assert_eq!(method.memory_bytes(), 4 * parameters * count);
+        for logits in LOGITS {
+            let mut method = ogd(30, logits);
+            walk(&mut method, 5, 2);
+            let held = method.memory_bytes() as u64;
+            let most = method.growing_bytes(learner().layout(), 5);
+            assert!(held <= most, "{held} {most}");
+            assert!(most <= 4 * (parameters * parameters) as u64);
+        }
     }
 
     #[test]

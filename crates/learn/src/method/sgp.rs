@@ -21,7 +21,7 @@ use super::gpm::{PASSES, projects};
 use super::subspace::{Rule, Subspaces};
 use super::{Method, MethodContext, MethodSpec, Step, TaskEnd, batch_gradient};
 use crate::model::{Learner, LearnerError};
-use crate::optim::State;
+use crate::optim::{Layout, State};
 use crate::settings::{RealRange, SettingsSpec, fixed, typed};
 use crate::stream::Task;
 

@@ -422,6 +422,13 @@ impl Subspaces {
         })
     }
 
+    /// Most bytes of bases and importances in a snapshot.
+    pub(super) fn most_bytes(&self, layout: &Layout) -> u64 {
+        let of = |layer: &Layer| (layer.basis.len() as u64 + 1).saturating_pow(2) * 4;
+        let (layers, _) = parts(layout, self.rule.scenario);
+        layers.iter().map(of).fold(0, u64::saturating_add)
+    }
+
     /// Bytes of bases and projections.
     pub(super) fn bytes(&self) -> usize {
         let of = |layer: &Layer| {

@@ -157,7 +157,7 @@ impl<'a> Run<'a> {
     }
 
     /// Most bytes that a checkpoint of this run may have, generously: parameters and moments, α, what a memory can have
-    /// seen, and the rest.
+    /// seen, what a method gathers task by task, and the rest.
     pub(super) fn checkpoint_limit(&self) -> u64 {
         let layout = self.learner.layout();
         let (values, tensors) = (layout.len() as u64, layout.slots().len() as u64);
@@ -170,6 +170,7 @@ impl<'a> Run<'a> {
             .saturating_add(moments)
             .saturating_add(matrices)
             .saturating_add(seen.saturating_mul(64))
+            .saturating_add(self.method.growing_bytes(layout, self.stream.tasks().len()))
     }
 
     /// What a checkpoint of the run here and now holds.

@@ -260,6 +260,14 @@ fn memory_is_that_of_bases_and_projections() {
     let least = 4 * (784 * 784 + 784 * 15 + 6 * 6);
     let bytes = method.memory_bytes();
     assert!(bytes > least && bytes < least + 200_000, "{bytes}");
+    let written: usize = method
+        .subspaces()
+        .layers
+        .iter()
+        .map(|l| 4 * l.basis.values().len())
+        .sum();
+    let most = method.growing_bytes(learner().layout(), 2);
+    assert!(written as u64 <= most && most <= 4 * (785 * 785 + 2 * 49));
     let fresh = gpm(1.0, Scenario::Task);
     assert_eq!(fresh.memory_bytes(), 0);
 }
