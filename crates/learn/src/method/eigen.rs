@@ -207,12 +207,11 @@ mod tests {
         ) {
             let mut noise = crate::seed::Seeds::new(seed).stream("matrix");
             let mut matrix = vec![vec![0.0; n]; n];
-            for i in 0..n {
-                for j in 0..=i {
-                    // Many zeros, so that some blocks fall apart.
-                    let x = f64::from(noise.normal()) * f64::from(noise.below(3) / 2) * 10_f64.powi(power);
-                    (matrix[i][j], matrix[j][i]) = (x, x);
-                }
+            let places = (0..n).flat_map(|i| (0..=i).map(move |j| (i, j)));
+            for (i, j) in places {
+                // Many zeros, so that some blocks fall apart.
+                let x = f64::from(noise.normal()) * f64::from(noise.below(3) / 2) * 10_f64.powi(power);
+                (matrix[i][j], matrix[j][i]) = (x, x);
             }
             let trace: f64 = (0..n).map(|i| matrix[i][i]).sum();
             let sum: f64 = check(&matrix)?.iter().sum();

@@ -296,7 +296,7 @@ mod tests {
         let mut method = ogd(3, OgdLogits::GroundTruth);
         walk(&mut method, 5, 2);
         let count = method.basis.count();
-        assert!(count <= 12 && count >= 10, "{count}");
+        assert!((10..=12).contains(&count), "{count}");
         assert_eq!(method.memory_bytes(), 4 * parameters * count);
         for logits in LOGITS {
             let mut method = ogd(30, logits);

@@ -393,7 +393,9 @@ impl Subspaces {
         state.expect_kind(kind)?;
         let counts = state.take_list("vectors")?;
         if counts.is_empty() {
-            (state.take("basis", 0)?, state.take("importance", 0)?);
+            for name in ["basis", "importance"] {
+                state.take(name, 0)?;
+            }
             return Ok(Self::new(self.rule));
         }
         let (mut layers, fixed) = parts(layout, self.rule.scenario);

@@ -520,7 +520,8 @@ fn gradients_of_weights_lie_in_the_space_of_the_layers_inputs() {
         let mut expected: Vec<_> = weights.clone().map(|slot| &*slot.name).collect();
         let mut found: Vec<_> = inputs.iter().map(|layer| &*layer.weight).collect();
         assert_eq!(found.last(), expected.last(), "{name}");
-        (expected.sort_unstable(), found.sort_unstable());
+        expected.sort_unstable();
+        found.sort_unstable();
         assert_eq!(found, expected, "{name}");
         let mut g = Vec::new();
         gradient(learner, &one, Mode::Evaluate, &mut g).unwrap();
@@ -577,4 +578,31 @@ fn gradients_of_weights_lie_in_the_space_of_the_layers_inputs() {
         let refused = learner.layer_inputs(&small, 3);
         assert!(matches!(refused, Err(LearnerError::Size(_))), "{name}");
     }
+}
+
+/// With one snapshot, the layers of a network see the same on the kernels as in Burn.
+#[test]
+fn layers_see_the_same_on_every_engine() {
+    let mut learners = learners().into_iter().peekable();
+    let mut compared = 0;
+    while let Some((name, shape, mut first)) = learners.next() {
+        let network = name.split(',').next().unwrap();
+        trained(first.as_mut(), shape);
+        let some = batch(3, shape, true, 5);
+        let expected = first.layer_inputs(&some, 50).unwrap();
+        while let Some((name, _, mut other)) =
+            learners.next_if(|(other, ..)| other.starts_with(&format!("{network},")))
+        {
+            other.restore(first.state()).unwrap();
+            let found = other.layer_inputs(&some, 50).unwrap();
+            assert_eq!(found.len(), expected.len(), "{name}");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(found.weight, expected.weight, "{name}");
+                assert_eq!(found.width, expected.width, "{name}");
+                near(&found.values, &expected.values, 1e-5, name);
+            }
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 5);
 }
