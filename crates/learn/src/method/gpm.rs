@@ -2,7 +2,7 @@
 //!
 //! At the end of a task the inputs of every layer, over a sample of examples, are the rows of a matrix R. What the layer's basis M
 //! does not hold of it is decomposed, and as many singular vectors join the basis as it takes to hold a share ε of R's energy
-//! (eq. 8 and 9). Later gradients lose their part in the subspace (eq. 6 and 7):
+//! (eq. 8 and 9). Later gradients lose their part in the subspace:
 //!
 //! ```text
 //! R̂ = R − R M Mᵀ;      ‖R M Mᵀ‖² + ‖R̂_k‖² ≥ ε ‖R‖²;      G ← G − G M Mᵀ
@@ -15,7 +15,7 @@
 //!    fewer there.
 //! 3. The released networks have no biases. Here biases stay as the first task left them, as weights and biases of norms do here and
 //!    there: a layer's answer to an old input stays as it is only if they do. Running statistics of batch norms go on with every
-//!    batch; the released norms keep none.
+//!    batch; those of the released AlexNet keep none.
 //! 4. Where tasks are known each has rows of the head to itself, and weights and biases of the head are free, as released. With one
 //!    head for all (domain- and class-incremental) it is projected as every layer is, which the released code does for permuted MNIST.
 //! 5. A convolution has a row for every position; of all rows of the sample 4,096 are taken, evenly spaced. The released code takes

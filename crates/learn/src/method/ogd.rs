@@ -8,8 +8,7 @@
 //! ```
 //!
 //! Departures and readings:
-//! 1. Which logits of an example is [`OgdConfig::ogd_logits`]: that of its label (the paper's OGD-GTL, with which its figures are
-//!    made), every one that competes (OGD-ALL), or their mean (OGD-AVE).
+//! 1. Which logits of an example is [`OgdConfig::ogd_logits`]: that of its label (the paper's OGD-GTL), every one that competes (OGD-ALL), or their mean (OGD-AVE).
 //! 2. The optimizer sees the projected gradient. Steps are orthogonal to the basis with SGD alone, which is the paper's: a momentum
 //!    carries steps over from the task before, and RMSProp, Adam and TAG turn the gradient's direction.
 //! 3. Gradients are taken in evaluation mode, of single examples drawn from the whole task.

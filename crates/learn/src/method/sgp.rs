@@ -1,14 +1,14 @@
 //! SGP: scaled gradient projection (Saha, Roy; AAAI 2023).
 //!
 //! GPM whose subspaces are left a little way: of a direction of the basis only a share λ is taken out of the gradient, by its
-//! importance (eq. 2 and 3),
+//! importance (eq. 2),
 //!
 //! ```text
 //! λ_i = (α + 1) σ_i / (α σ_i + max σ);      G ← G − G M diag(λ) Mᵀ
 //! ```
 //!
 //! where σ are singular values of the layer's inputs. At the end of a later task, the length of the inputs along an old direction
-//! stands for its singular value (eq. 6); the importance by it, and by the new directions' singular values, is added to what the old
+//! stands for its singular value; the importance by it, and by the new directions' singular values, is added to what the old
 //! ones had, up to 1.
 //!
 //! Departures and readings: those of [GPM](super::Gpm), and
