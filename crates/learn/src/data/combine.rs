@@ -1,7 +1,7 @@
 //! Data sets changed as wholes: several as one, and one with only the classes that have images.
 
 use super::error::DataError;
-use super::image_set::{Dataset, ImageSet, ImageShape};
+use super::image_set::{Dataset, ImageSet, ImageShape, Joined};
 use super::resample::reshape;
 
 /// Several data sets as one: the classes of each follow those of the one before. Images of another shape are resized
@@ -17,13 +17,13 @@ pub fn combine(
     shape: ImageShape,
     parts: impl IntoIterator<Item = Result<Dataset, DataError>>,
 ) -> Result<Dataset, DataError> {
-    let mut halves = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+    let mut halves = [Joined::default(), Joined::default()];
     let (mut offset, mut notes) = (0, Vec::new());
     let mut names: Vec<(String, Vec<String>)> = Vec::new();
     for part in parts {
         let mut part = part?;
         names.push((part.name.clone(), std::mem::take(&mut part.class_names)));
-        for ((pixels, labels), set) in halves.iter_mut().zip([&part.train, &part.test]) {
+        for (half, set) in halves.iter_mut().zip([&part.train, &part.test]) {
             let reshaped;
             let set = if set.shape() == shape {
                 set
@@ -31,18 +31,12 @@ pub fn combine(
                 reshaped = reshape(set, shape, &part.name)?;
                 &reshaped
             };
-            pixels.extend_from_slice(set.pixels());
-            for &label in set.labels() {
-                let label = u16::try_from(offset + usize::from(label)).map_err(|_| {
-                    DataError::mismatch(name, "number of classes", "1 to 65536", "more")
-                })?;
-                labels.push(label);
-            }
+            half.push(set, offset, (name, &part.name))?;
         }
         offset += part.train.classes();
         notes.extend(part.note.map(|note| format!("{}: {note}", part.name)));
     }
-    let [train, test] = halves.map(|(pixels, labels)| ImageSet::new(shape, pixels, labels, offset));
+    let [train, test] = halves.map(|half| half.finish(shape, offset));
     let note = (!notes.is_empty()).then(|| notes.join("; "));
     let several = names.len() > 1;
     let class_names = names.into_iter().flat_map(|(part, classes)| {
@@ -119,7 +113,7 @@ pub fn select_classes(data: Dataset, order: &[usize]) -> Result<Dataset, DataErr
             .iter()
             .filter_map(|&label| of_class(label))
             .collect();
-        ImageSet::new(set.shape(), set.pixels().to_vec(), labels, order.len())
+        set.relabelled(labels, order.len())
     };
     let (train, test) = (select(&data.train)?, select(&data.test)?);
     let names = order

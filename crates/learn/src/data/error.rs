@@ -130,6 +130,21 @@ pub enum DataError {
         limit: usize,
     },
 
+    /// A feature that is infinite or no number.
+    #[error(
+        "{what}: the feature in row {row}, column {column} (from 0) is {value}; compute it again, or leave such rows out before saving (numpy.isfinite(x).all(axis=1))"
+    )]
+    NotFinite {
+        /// The array or set.
+        what: String,
+        /// Its row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// What stands there.
+        value: f32,
+    },
+
     /// A field has another value than the rest of the data demands.
     #[error(
         "{file}: {field} should be {expected}, but is {found}; check that the files belong together, or download them again"

@@ -6,7 +6,7 @@ use super::format::cifar::CifarKind;
 use super::format::pickle::Pickle;
 use super::format::picture::Resize;
 use super::format::{
-    archive, cifar, cifar_python, compress, idx, mat, mini_imagenet, npz, picture, torch,
+    archive, cifar, cifar_python, compress, features, idx, mat, mini_imagenet, npz, picture, torch,
 };
 use super::image_set::ImageShape;
 use super::source::mini_imagenet as mini_imagenet_list;
@@ -34,6 +34,10 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("mat", |bytes| drop(mat::read_images(bytes, 10, "f"))),
     ("npz", |bytes| {
         drop(npz::read_images(bytes, ("x", "y"), 2, "f"));
+    }),
+    ("features", |bytes| {
+        let labels = features::Labels::Below(2);
+        drop(features::read_features(bytes, ("x", "y"), 2, &labels, "f"));
     }),
     ("archive", |bytes| {
         drop(archive::each_member(bytes, "f", |_, member| {
@@ -194,6 +198,7 @@ mod tests {
             "mini_imagenet" => vec![mini_imagenet::sample()],
             "mat" => vec![mat::sample(false), mat::sample(true)],
             "npz" => vec![npz::sample()],
+            "features" => vec![features::tests::archive(), features::tests::tensors()],
             "archive" => vec![tar(members), gzip(&tar(members)), xz(&tar(members))],
             "compress" => vec![gzip(&noise(500, 1)), xz(&noise(500, 1)), noise(40, 2)],
             "picture" => [

@@ -1,10 +1,12 @@
 //! `ImageSet` and `Dataset`: what every parser and source ends in.
 //!
 //! An image set keeps its pixels as the bytes they were in the file, in one vector, because a run
-//! keeps the whole set in memory and a float copy would be four times as large. The constructor
-//! checks everything once, so that no later layer needs to: fields are private, and a set is never
+//! keeps the whole set in memory and a float copy would be four times as large. Features that a network gave are
+//! floats from the beginning and stay what they are: a set of those is of shape 1×1×D, and no scaling touches it.
+//! The constructors check everything once, so that no later layer needs to: fields are private, and a set is never
 //! empty.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use rayon::prelude::*;
@@ -55,16 +57,56 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// At least one image of one shape, with a label each.
+/// What an example consists of.
+#[derive(Clone, PartialEq)]
+enum Values {
+    /// Pixels of 0 to 255.
+    Pixels(Vec<u8>),
+    /// Features; all of them finite.
+    Features(Vec<f32>),
+}
+
+/// Finite numbers equal themselves.
+impl Eq for Values {}
+
+impl Values {
+    /// Adds those of another set of the same kind; false if it is of the other.
+    fn extend(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pixels(all), Self::Pixels(more)) => all.extend_from_slice(more),
+            (Self::Features(all), Self::Features(more)) => all.extend_from_slice(more),
+            _ => return false,
+        }
+        true
+    }
+
+    /// For checksums: pixels as they are, features as 32-bit little-endian floats.
+    fn bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Pixels(all) => Cow::Borrowed(all),
+            Self::Features(all) => all.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        }
+    }
+
+    /// Bytes a value in [`Self::bytes`], and what begins the text that is hashed.
+    fn kind(&self) -> (usize, &'static str) {
+        match self {
+            Self::Pixels(_) => (1, "image"),
+            Self::Features(_) => (size_of::<f32>(), "feature"),
+        }
+    }
+}
+
+/// At least one example of one shape, with a label each: an image of bytes, or a vector of features.
 ///
 /// # Shapes
 ///
-/// `pixels` is `[N, C, H, W]` in row-major order, values 0 to 255; `labels` is `[N]`, values below
-/// `classes`.
+/// `pixels` is `[N, C, H, W]` in row-major order, values 0 to 255; `features` is `[N, D]` with the shape 1×1×D;
+/// `labels` is `[N]`, values below `classes`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ImageSet {
     shape: ImageShape,
-    pixels: Vec<u8>,
+    values: Values,
     labels: Vec<u16>,
     classes: usize,
 }
@@ -95,7 +137,43 @@ impl ImageSet {
         labels: Vec<u16>,
         classes: usize,
     ) -> Result<Self, DataError> {
+        Self::of_values(shape, Values::Pixels(pixels), labels, classes)
+    }
+
+    /// A set of vectors of features; `features` is `[N, width]`, `labels` is `[N]`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`], and [`DataError::NotFinite`] for a feature that is infinite or no number.
+    pub fn of_features(
+        width: usize,
+        features: Vec<f32>,
+        labels: Vec<u16>,
+        classes: usize,
+    ) -> Result<Self, DataError> {
+        if let Some(index) = features.iter().position(|x| !x.is_finite()) {
+            return Err(DataError::NotFinite {
+                what: "feature set".to_owned(),
+                row: index / width.max(1),
+                column: index % width.max(1),
+                value: features.get(index).copied().unwrap_or(f32::NAN),
+            });
+        }
+        let shape = ImageShape::new(1, 1, width);
+        Self::of_values(shape, Values::Features(features), labels, classes)
+    }
+
+    fn of_values(
+        shape: ImageShape,
+        values: Values,
+        labels: Vec<u16>,
+        classes: usize,
+    ) -> Result<Self, DataError> {
         let what = "image set";
+        let count = match &values {
+            Values::Pixels(all) => all.len(),
+            Values::Features(all) => all.len(),
+        };
         if labels.is_empty() || shape.bytes() == Some(0) {
             return Err(DataError::NoImages {
                 what: what.to_owned(),
@@ -104,7 +182,7 @@ impl ImageSet {
         let expected = shape
             .bytes()
             .and_then(|bytes| bytes.checked_mul(labels.len()));
-        if expected != Some(pixels.len()) {
+        if expected != Some(count) {
             return Err(DataError::mismatch(
                 what,
                 "number of pixels",
@@ -112,7 +190,7 @@ impl ImageSet {
                     || format!("{} images of {shape}, which no memory holds", labels.len()),
                     |n| format!("{n} ({} images of {shape})", labels.len()),
                 ),
-                pixels.len().to_string(),
+                count.to_string(),
             ));
         }
         if !(1..=usize::from(u16::MAX) + 1).contains(&classes) {
@@ -126,7 +204,7 @@ impl ImageSet {
         check_labels(what, labels.iter().map(|&label| i64::from(label)), classes)?;
         Ok(Self {
             shape,
-            pixels,
+            values,
             labels,
             classes,
         })
@@ -138,10 +216,22 @@ impl ImageSet {
         self.shape
     }
 
-    /// All pixels, `[N, C, H, W]`.
+    /// All pixels, `[N, C, H, W]`; none of a set of features.
     #[must_use]
     pub fn pixels(&self) -> &[u8] {
-        &self.pixels
+        match &self.values {
+            Values::Pixels(all) => all,
+            Values::Features(_) => &[],
+        }
+    }
+
+    /// All features, `[N, D]`; `None` of a set of images.
+    #[must_use]
+    pub fn features(&self) -> Option<&[f32]> {
+        match &self.values {
+            Values::Pixels(_) => None,
+            Values::Features(all) => Some(all),
+        }
     }
 
     /// All labels, `[N]`, each below [`classes`](Self::classes).
@@ -168,12 +258,25 @@ impl ImageSet {
         self.labels.is_empty()
     }
 
-    /// Pixels of image `index`, `[C, H, W]`; `None` past the end.
+    /// Pixels of image `index`, `[C, H, W]`; `None` past the end, and of a set of features.
     #[must_use]
     pub fn image(&self, index: usize) -> Option<&[u8]> {
+        let (start, end) = self.place(index)?;
+        self.pixels().get(start..end)
+    }
+
+    /// Features of example `index`, `[D]`; `None` past the end, and of a set of images.
+    #[must_use]
+    pub fn feature_row(&self, index: usize) -> Option<&[f32]> {
+        let (start, end) = self.place(index)?;
+        self.features()?.get(start..end)
+    }
+
+    /// Where the values of an example begin and end.
+    fn place(&self, index: usize) -> Option<(usize, usize)> {
         let size = self.shape.bytes()?;
         let start = index.checked_mul(size)?;
-        self.pixels.get(start..start.checked_add(size)?)
+        Some((start, start.checked_add(size)?))
     }
 
     /// The images at `indices`, in that order (an index may occur again); classes stay as they are.
@@ -188,35 +291,59 @@ impl ImageSet {
                 what: "selection".to_owned(),
             });
         }
-        let size = self.shape.bytes().unwrap_or(0);
-        let mut pixels = Vec::with_capacity(size.saturating_mul(indices.len()));
+        let mut values = self.no_values(indices.len());
         let mut labels = Vec::with_capacity(indices.len());
         for &index in indices {
-            let (Some(image), Some(&label)) = (self.image(index), self.labels.get(index)) else {
+            let Some(&label) = self.labels.get(index) else {
                 return Err(DataError::IndexOutOfRange {
                     index,
                     len: self.len(),
                 });
             };
-            pixels.extend_from_slice(image);
+            match &mut values {
+                Values::Pixels(all) => {
+                    all.extend_from_slice(self.image(index).unwrap_or_default());
+                }
+                Values::Features(all) => {
+                    all.extend_from_slice(self.feature_row(index).unwrap_or_default());
+                }
+            }
             labels.push(label);
         }
         Ok(Self {
             shape: self.shape,
-            pixels,
+            values,
             labels,
             classes: self.classes,
         })
+    }
+
+    /// An empty vector of the set's kind, with room for so many examples.
+    fn no_values(&self, examples: usize) -> Values {
+        let room = self.shape.bytes().unwrap_or(0).saturating_mul(examples);
+        match &self.values {
+            Values::Pixels(_) => Values::Pixels(Vec::with_capacity(room)),
+            Values::Features(_) => Values::Features(Vec::with_capacity(room)),
+        }
+    }
+
+    /// The same examples with other labels, of so many classes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn relabelled(self, labels: Vec<u16>, classes: usize) -> Result<Self, DataError> {
+        Self::of_values(self.shape, self.values, labels, classes)
     }
 
     /// This set followed by `other`; `what` names `other` in the error.
     ///
     /// # Errors
     ///
-    /// [`DataError::Mismatch`] if shape or number of classes differ.
+    /// [`DataError::Mismatch`] if shape or number of classes differ, or one is of images and one of features.
     pub fn append(&mut self, other: &Self, what: &str) -> Result<(), DataError> {
         check_same(what, self, other)?;
-        self.pixels.extend_from_slice(&other.pixels);
+        self.values.extend(&other.values);
         self.labels.extend_from_slice(&other.labels);
         Ok(())
     }
@@ -233,13 +360,18 @@ impl ImageSet {
         counts
     }
 
-    /// Mean of each channel with pixels scaled to 0..=1, `[C]`; exact up to the last division.
+    /// Mean of each channel with pixels scaled to 0..=1, `[C]`, exact up to the last division; of features, which are not
+    /// scaled, the one mean of all of them.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // sums stay far below 2^53
     pub fn channel_means(&self) -> Vec<f64> {
+        if let Some(features) = self.features() {
+            let sum: f64 = features.iter().map(|&x| f64::from(x)).sum();
+            return vec![sum / features.len() as f64];
+        }
         let plane = self.shape.height * self.shape.width;
         let mut sums = vec![0_u64; self.shape.channels];
-        for image in self.pixels.chunks_exact(plane * self.shape.channels) {
+        for image in self.pixels().chunks_exact(plane * self.shape.channels) {
             for (sum, channel) in sums.iter_mut().zip(image.chunks_exact(plane)) {
                 *sum += channel.iter().map(|&pixel| u64::from(pixel)).sum::<u64>();
             }
@@ -252,11 +384,13 @@ impl ImageSet {
     ///
     /// Hashed are the bytes `tagcl image set 1\n`, then C, H, W, classes and N as 64-bit
     /// little-endian numbers, then the pixels, then the labels as 16-bit little-endian numbers: a
-    /// function of the data alone, whatever file it came from.
+    /// function of the data alone, whatever file it came from. Of features it is `tagcl feature set 1\n`, and 32-bit
+    /// little-endian floats in the place of pixels.
     #[must_use]
     pub fn sha256(&self) -> String {
+        let (_, kind) = self.values.kind();
         let mut hash = Sha256::new();
-        hash.update(b"tagcl image set 1\n");
+        hash.update(format!("tagcl {kind} set 1\n"));
         let ImageShape {
             channels,
             height,
@@ -265,7 +399,7 @@ impl ImageSet {
         for size in [channels, height, width, self.classes, self.len()] {
             hash.update((size as u64).to_le_bytes());
         }
-        hash.update(&self.pixels);
+        hash.update(self.values.bytes());
         for label in &self.labels {
             hash.update(label.to_le_bytes());
         }
@@ -276,11 +410,13 @@ impl ImageSet {
     ///
     /// Hashed are the bytes `tagcl image content 1\n`, then C, H, W, classes and N as 64-bit
     /// little-endian numbers, then, sorted, the SHA-256 of each image's pixels followed by its label
-    /// as a 16-bit little-endian number.
+    /// as a 16-bit little-endian number. Of features as [`Self::sha256`].
     #[must_use]
     pub fn content_sha256(&self) -> String {
-        let size = self.shape.bytes().unwrap_or(0).max(1);
-        let images = self.pixels.par_chunks_exact(size).zip(&self.labels);
+        let (width, kind) = self.values.kind();
+        let size = self.shape.bytes().unwrap_or(0).max(1) * width;
+        let bytes = self.values.bytes();
+        let images = bytes.par_chunks_exact(size).zip(&self.labels);
         let one = |(image, label): (&[u8], &u16)| -> [u8; 32] {
             let mut hash = Sha256::new();
             hash.update(image);
@@ -290,7 +426,7 @@ impl ImageSet {
         let mut all: Vec<[u8; 32]> = images.map(one).collect();
         all.sort_unstable();
         let mut hash = Sha256::new();
-        hash.update(b"tagcl image content 1\n");
+        hash.update(format!("tagcl {kind} content 1\n"));
         let ImageShape {
             channels,
             height,
@@ -303,6 +439,54 @@ impl ImageSet {
             hash.update(digest);
         }
         hex(&hash.finalize())
+    }
+}
+
+/// Sets one after another as one, whose classes follow each other.
+#[derive(Default)]
+pub(crate) struct Joined {
+    values: Option<Values>,
+    labels: Vec<u16>,
+}
+
+impl Joined {
+    /// Adds a set; its first class becomes class `offset`. `name` and `part` are what the whole and the part are called.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Mismatch`] for images after features or the other way round, and beyond 65,536 classes.
+    pub(crate) fn push(
+        &mut self,
+        set: &ImageSet,
+        offset: usize,
+        (name, part): (&str, &str),
+    ) -> Result<(), DataError> {
+        let values = self.values.get_or_insert_with(|| set.no_values(set.len()));
+        if !values.extend(&set.values) {
+            return Err(DataError::mismatch(
+                part,
+                "kind of examples",
+                format!("{}s", values.kind().1),
+                format!("{}s", set.values.kind().1),
+            ));
+        }
+        for &label in set.labels() {
+            let label = u16::try_from(offset + usize::from(label)).map_err(|_| {
+                DataError::mismatch(name, "number of classes", "1 to 65536", "more")
+            })?;
+            self.labels.push(label);
+        }
+        Ok(())
+    }
+
+    /// The whole, of this shape and so many classes.
+    ///
+    /// # Errors
+    ///
+    /// As [`ImageSet::new`].
+    pub(crate) fn finish(self, shape: ImageShape, classes: usize) -> Result<ImageSet, DataError> {
+        let values = self.values.unwrap_or(Values::Pixels(Vec::new()));
+        ImageSet::of_values(shape, values, self.labels, classes)
     }
 }
 
@@ -379,6 +563,16 @@ impl Dataset {
 }
 
 fn check_same(what: &str, first: &ImageSet, second: &ImageSet) -> Result<(), DataError> {
+    let kinds = [first, second].map(|set| set.values.kind().1);
+    if kinds[0] != kinds[1] {
+        let [expected, found] = kinds.map(|kind| format!("{kind}s"));
+        return Err(DataError::mismatch(
+            what,
+            "kind of examples",
+            expected,
+            found,
+        ));
+    }
     if first.shape != second.shape {
         return Err(DataError::mismatch(
             what,
@@ -455,6 +649,42 @@ mod tests {
         let means = set.channel_means();
         assert!((means[0] * 255.0 - 10.0).abs() < 1e-12 && (means[1] * 255.0 - 13.0).abs() < 1e-12);
         assert!(!format!("{set:?}").contains("pixels"));
+    }
+
+    #[test]
+    fn features_stay_what_they_are() {
+        let rows = vec![0.1, -2.0, 1e30, 0.0, 5.0, f32::MIN_POSITIVE];
+        let set = ImageSet::of_features(2, rows.clone(), vec![1, 0, 1], 2).unwrap();
+        assert_eq!((set.shape(), set.len()), (ImageShape::new(1, 1, 2), 3));
+        assert_eq!(set.features(), Some(&rows[..]));
+        assert_eq!(set.feature_row(2), Some(&rows[4..]));
+        assert_eq!((set.image(0), set.feature_row(3)), (None, None));
+        let chosen = set.subset(&[2, 0]).unwrap();
+        assert_eq!(
+            chosen.features(),
+            Some(&[5.0, f32::MIN_POSITIVE, 0.1, -2.0][..])
+        );
+        assert_eq!(chosen.labels(), [1, 1]);
+        assert_ne!(set.sha256(), chosen.sha256());
+        let turned = set.subset(&[1, 2, 0]).unwrap();
+        assert_eq!(set.content_sha256(), turned.content_sha256());
+        let images = ImageSet::new(set.shape(), vec![0; 6], vec![1, 0, 1], 2).unwrap();
+        let error = set.clone().append(&images, "x").unwrap_err().to_string();
+        assert!(
+            error.contains("should be features, but is images"),
+            "{error}"
+        );
+        let mut joined = Joined::default();
+        joined.push(&set, 0, ("all", "a")).unwrap();
+        joined.push(&chosen, 2, ("all", "b")).unwrap();
+        assert!(joined.push(&images, 4, ("all", "c")).is_err());
+        let whole = joined.finish(set.shape(), 4).unwrap();
+        assert_eq!(whole.labels(), [1, 0, 1, 3, 3]);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let rows = vec![0.0, 0.0, 0.0, bad];
+            let error = ImageSet::of_features(2, rows, vec![0, 0], 1).unwrap_err();
+            assert!(error.to_string().contains("row 1, column 1"), "{error}");
+        }
     }
 
     #[test]

@@ -56,11 +56,20 @@ pub fn bilinear(planes: &[u8], shape: ImageShape, (height, width): (usize, usize
 ///
 /// # Errors
 ///
-/// [`DataError::Mismatch`] where channels would have to become fewer, or other than one to three.
+/// [`DataError::Mismatch`] where channels would have to become fewer, or other than one to three, and for features, which
+/// have no size to change.
 pub fn reshape(set: &ImageSet, shape: ImageShape, what: &str) -> Result<ImageSet, DataError> {
     let old = set.shape();
     if old == shape {
         return Ok(set.clone());
+    }
+    if set.features().is_some() {
+        return Err(DataError::mismatch(
+            what,
+            "features of an example",
+            (shape.channels * shape.height * shape.width).to_string(),
+            old.width.to_string(),
+        ));
     }
     if old.channels != shape.channels && (old.channels, shape.channels) != (1, 3) {
         return Err(DataError::mismatch(

@@ -51,9 +51,9 @@ impl PixelMap {
     }
 
     /// Calls `put` with every value of the transformed plane, in order.
-    pub(super) fn apply(&self, plane: &[u8], mut put: impl FnMut(u8)) {
+    pub(super) fn apply<T: Copy + Default>(&self, plane: &[T], mut put: impl FnMut(T)) {
         for &source in &self.sources {
-            put(plane.get(source as usize).copied().unwrap_or(0));
+            put(plane.get(source as usize).copied().unwrap_or_default());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A task's examples, and batches of them as floats.
 //!
-//! Owns the passage from bytes to network input: pixel map, scaling, labels as classes of the whole head, and for every
+//! Owns the passage from bytes to network input: pixel map, scaling (features are inputs as they are), labels as classes of the whole head, and for every
 //! example the classes of the head that compete for it.
 
 use std::ops::Range;
@@ -195,9 +195,18 @@ impl Samples {
         };
         for &position in positions {
             let example = self.indices.get(position).zip(self.labels.get(position));
-            let Some((image, label)) =
-                example.and_then(|(&i, &label)| Some((self.set.image(i as usize)?, label)))
-            else {
+            let Some((&index, &label)) = example else {
+                continue;
+            };
+            if let Some(row) = self.set.feature_row(index as usize) {
+                match &self.map {
+                    None => batch.pixels.extend_from_slice(row),
+                    Some(map) => map.apply(row, |x| batch.pixels.push(x)),
+                }
+                batch.labels.push(label as usize);
+                continue;
+            }
+            let Some(image) = self.set.image(index as usize) else {
                 continue;
             };
             for (plane, table) in image.chunks_exact(plane.max(1)).zip(&tables) {
@@ -229,6 +238,23 @@ mod tests {
             (Scaling::Signed.table(0)[0], Scaling::Signed.table(1)[255]),
             (-1.0, 1.0)
         );
+    }
+
+    #[test]
+    fn features_are_inputs_as_they_are() {
+        let set = ImageSet::of_features(2, vec![-3.0, 1e6, 0.25, 7.0], vec![0, 1], 2).unwrap();
+        let samples = Samples {
+            set: Arc::new(set),
+            indices: vec![1, 0],
+            labels: vec![1, 0],
+            classes: 0..2,
+            competing: Classes::from(0..2),
+            map: None,
+            scaling: Scaling::Unit,
+        };
+        let batch = samples.batch(&[0, 1]);
+        assert_eq!(batch.pixels, [0.25, 7.0, -3.0, 1e6]);
+        assert_eq!(batch.labels, [1, 0]);
     }
 
     #[test]

@@ -6,9 +6,11 @@
 //! `file` arguments are names for error messages only.
 
 pub mod archive;
+pub mod array;
 pub mod cifar;
 pub mod cifar_python;
 pub mod compress;
+pub mod features;
 pub mod idx;
 pub mod mat;
 pub mod mini_imagenet;

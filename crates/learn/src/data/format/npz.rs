@@ -1,11 +1,12 @@
 //! NPZ archives: `NumPy` arrays in a zip file, as `numpy.savez` and `savez_compressed` write them.
 //!
 //! Zip format: PKWARE's APPNOTE; array format: `numpy/lib/format.py`. Members are stored or deflated; their CRC is
-//! checked. Arrays of plain integers are read; nothing that would need pickle is.
+//! checked. Arrays of plain integers and floats are read; nothing that would need pickle is.
 
 use flate2::read::DeflateDecoder;
 use rawzip::{CompressionMethod, ZipArchive, ZipVerification, crc32};
 
+use super::array::{Array, Number};
 use super::{MAX_FILE_BYTES, read_bounded, recognise};
 use crate::data::error::DataError;
 use crate::data::format::picture::planes;
@@ -15,19 +16,6 @@ use crate::data::image_set::{ImageSet, ImageShape, check_labels};
 const MAX_MEMBERS: usize = 4096;
 /// Bound on an array's header.
 const MAX_HEADER: usize = 1 << 16;
-
-/// An array of integers in row-major order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Array {
-    /// Whether the numbers are signed.
-    pub signed: bool,
-    /// Bytes a number: 1, 2, 4 or 8.
-    pub size: usize,
-    /// Sizes; their product times `size` is the number of bytes (checked).
-    pub shape: Vec<usize>,
-    /// Little-endian numbers.
-    pub bytes: Vec<u8>,
-}
 
 /// What is said of a file that cannot be read at all.
 const AGAIN: &str = "write it again with numpy.savez or numpy.savez_compressed";
@@ -40,13 +28,36 @@ fn damaged(file: &str, problem: impl std::fmt::Display) -> DataError {
     )
 }
 
-/// The array of this name (without `.npy`). Memory is bounded by [`MAX_FILE_BYTES`] unpacked.
+/// What is said of integers that are none.
+const INTEGERS: &str = "save images as bytes, x.astype(numpy.uint8) with values of 0 to 255, and labels as integers, \
+                        y.astype(numpy.int64)";
+
+/// The array of integers of this name (without `.npy`). Memory is bounded by [`MAX_FILE_BYTES`] unpacked.
 ///
 /// # Errors
 ///
 /// [`DataError::Unfit`] for a damaged archive, a missing member (with those that are there) or an array of another
 /// type, [`DataError::Unreadable`], [`DataError::TooLarge`].
 pub fn read_array(bytes: &[u8], name: &str, file: &str) -> Result<Array, DataError> {
+    let remedy = "save it with numpy.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)";
+    let array = read_numbers(bytes, name, file, remedy)?;
+    if array.number.is_float() {
+        return Err(array.of_another_type(&format!("{file}: {name}.npy"), "integers", INTEGERS));
+    }
+    Ok(array)
+}
+
+/// The array of this name (without `.npy`), integers or floats; `remedy` is for files that lack it.
+///
+/// # Errors
+///
+/// As [`read_array`].
+pub fn read_numbers(
+    bytes: &[u8],
+    name: &str,
+    file: &str,
+    remedy: &str,
+) -> Result<Array, DataError> {
     let zip = |error: rawzip::Error| match recognise(bytes.get(..512).unwrap_or(bytes)) {
         Some(what) if !bytes.starts_with(b"PK") => damaged(file, what),
         _ => damaged(file, error),
@@ -76,8 +87,6 @@ pub fn read_array(bytes: &[u8], name: &str, file: &str) -> Result<Array, DataErr
             "it has no array `{name}`; it has [{}{more}]",
             there.join(", ")
         );
-        let remedy =
-            "save it with numpy.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)";
         return Err(DataError::unfit(file, problem, remedy));
     };
     let entry = archive.get_entry(wayfinder).map_err(zip)?;
@@ -134,17 +143,21 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// Whether the numbers are signed, and their size; `None` for anything but integers.
-    fn integers(&self) -> Option<(bool, usize)> {
-        match self.descr.trim_start_matches(['<', '|', '=', '>']) {
-            "u1" => Some((false, 1)),
-            "u2" => Some((false, 2)),
-            "u4" => Some((false, 4)),
-            "u8" => Some((false, 8)),
-            "i1" => Some((true, 1)),
-            "i2" => Some((true, 2)),
-            "i4" => Some((true, 4)),
-            "i8" => Some((true, 8)),
+    /// What the numbers are, and their size; `None` for anything but integers and floats.
+    fn numbers(&self) -> Option<(Number, usize)> {
+        let of = self.descr.trim_start_matches(['<', '|', '=', '>']);
+        let number = match of.as_bytes().first()? {
+            b'u' => Number::Unsigned,
+            b'i' => Number::Signed,
+            b'f' => Number::Float,
+            _ => return None,
+        };
+        match (number, of.get(1..)?) {
+            (Number::Float, "1") => None,
+            (_, "1") => Some((number, 1)),
+            (_, "2") => Some((number, 2)),
+            (_, "4") => Some((number, 4)),
+            (_, "8") => Some((number, 8)),
             _ => None,
         }
     }
@@ -191,13 +204,12 @@ fn parse(mut bytes: Vec<u8>, file: &str) -> Result<Array, DataError> {
             format!("{text:.120}")
         )));
     };
-    let Some((signed, size)) = header.integers() else {
+    let Some((number, size)) = header.numbers() else {
         let problem = format!(
-            "its numbers are of the type {:?}, not integers",
+            "its numbers are of the type {:?}, not integers or floats of 16, 32 or 64 bits",
             format!("{:.40}", header.descr)
         );
-        let remedy = "save images as bytes, x.astype(numpy.uint8) with values of 0 to 255, and labels as integers, \
-                      y.astype(numpy.int64)";
+        let remedy = format!("{INTEGERS}, and features as floats, x.astype(numpy.float32)");
         return Err(DataError::unfit(file, problem, remedy));
     };
     let Header {
@@ -225,7 +237,7 @@ fn parse(mut bytes: Vec<u8>, file: &str) -> Result<Array, DataError> {
         bytes = row_major(&bytes, size, &shape);
     }
     Ok(Array {
-        signed,
+        number,
         size,
         shape,
         bytes,
@@ -264,29 +276,6 @@ fn row_major(bytes: &[u8], size: usize, shape: &[usize]) -> Vec<u8> {
     out
 }
 
-impl Array {
-    /// The numbers; those beyond 63 bits are −1.
-    fn integers(&self) -> Vec<i64> {
-        let number = |bytes: &[u8]| {
-            let negative = self.signed && bytes.last().is_some_and(|last| last & 0x80 != 0);
-            let fill = if negative { u64::MAX } else { 0 };
-            let value = bytes
-                .iter()
-                .rev()
-                .fold(fill, |sum, &byte| sum << 8 | u64::from(byte));
-            if negative {
-                value as i64
-            } else {
-                i64::try_from(value).unwrap_or(-1)
-            }
-        };
-        self.bytes
-            .chunks_exact(self.size.max(1))
-            .map(number)
-            .collect()
-    }
-}
-
 /// Images `x` (bytes, `[N, H, W]` or `[N, H, W, C]` with 1 or 3 channels) with labels `y` (`[N]` or `[N, 1]`).
 ///
 /// # Errors
@@ -300,10 +289,11 @@ pub fn read_images(
 ) -> Result<ImageSet, DataError> {
     let (images, labels) = (read_array(bytes, x, file)?, read_array(bytes, y, file)?);
     let of = |name: &str| format!("{file}: {name}.npy");
-    if images.size != 1 || images.signed {
+    let signed = images.number == Number::Signed;
+    if images.size != 1 || signed {
         let problem = format!(
             "its numbers are {}integers of {} bits, not bytes",
-            if images.signed { "signed " } else { "" },
+            if signed { "signed " } else { "" },
             8 * images.size
         );
         return Err(DataError::unfit(
@@ -356,40 +346,43 @@ pub fn read_images(
     )
 }
 
+/// An archive of stored members: name with its ending, type, shape as Python writes it, and bytes.
 #[cfg(test)]
-pub(crate) fn sample() -> Vec<u8> {
-    fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let header =
-            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-        let mut bytes = b"\x93NUMPY\x01\0".to_vec();
-        bytes.extend((header.len() as u16).to_le_bytes());
-        bytes.extend(header.bytes());
-        bytes.extend(data);
-        bytes
-    }
+pub(crate) fn write_archive<'a>(
+    members: impl IntoIterator<Item = (String, &'a str, String, &'a [u8])>,
+) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = rawzip::ZipArchiveWriter::new(&mut bytes);
-    let labels: Vec<u8> = [1_i64, 0].iter().flat_map(|l| l.to_le_bytes()).collect();
-    for (name, data) in [
-        (
-            "x.npy",
-            npy(
-                "|u1",
-                "(2, 1, 2, 3)",
-                &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
-            ),
-        ),
-        ("g.npy", npy("|u1", "(2, 2, 1)", &[9, 8, 7, 6])),
-        ("y.npy", npy("<i8", "(2,)", &labels)),
-    ] {
-        let (mut entry, config) = writer.new_file(name).start().unwrap();
+    for (name, descr, shape, data) in members {
+        let header =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut npy = b"\x93NUMPY\x01\0".to_vec();
+        npy.extend((header.len() as u16).to_le_bytes());
+        npy.extend(header.bytes());
+        npy.extend(data);
+        let (mut entry, config) = writer.new_file(&name).start().unwrap();
         let mut out = config.wrap(&mut entry);
-        std::io::Write::write_all(&mut out, &data).unwrap();
+        std::io::Write::write_all(&mut out, &npy).unwrap();
         let (_, descriptor) = out.finish().unwrap();
         entry.finish(descriptor).unwrap();
     }
     writer.finish().unwrap();
     bytes
+}
+
+#[cfg(test)]
+pub(crate) fn sample() -> Vec<u8> {
+    let labels: Vec<u8> = [1_i64, 0].iter().flat_map(|l| l.to_le_bytes()).collect();
+    let images: Vec<u8> = (0..12).collect();
+    let members: [(&str, &str, &str, &[u8]); 3] = [
+        ("x.npy", "|u1", "(2, 1, 2, 3)", &images),
+        ("g.npy", "|u1", "(2, 2, 1)", &[9, 8, 7, 6]),
+        ("y.npy", "<i8", "(2,)", &labels),
+    ];
+    let members = members
+        .iter()
+        .map(|&(name, descr, shape, data)| (name.to_owned(), descr, shape.to_owned(), data));
+    write_archive(members)
 }
 
 #[cfg(test)]
@@ -454,7 +447,10 @@ mod tests {
         let big = array(&header(">i2", "False", "(3,)"), 6).unwrap();
         assert_eq!(big.integers(), [1, 0x203, 0x405]);
         for (descr, shape, words) in [
-            ("<f4", "(2,)", "\"<f4\", not integers; save images as bytes"),
+            ("<f16", "(2,)", "\"<f16\", not integers or floats of"),
+            ("<c8", "(2,)", "\"<c8\""),
+            ("|f1", "(2,)", "\"|f1\""),
+            ("|u", "(2,)", "\"|u\""),
             ("|O", "(2,)", "\"|O\""),
             ("|b1", "(8,)", "\"|b1\""),
             ("|u1", "(2, x)", "its header is"),
@@ -507,18 +503,6 @@ mod tests {
                 [12, 15, 18, 21, 13, 16, 19, 22, 14, 17, 20, 23]
             );
         }
-    }
-
-    #[test]
-    fn integers_keep_their_sign() {
-        let array = |signed, bytes: &[u8]| Array {
-            signed,
-            size: 2,
-            shape: vec![bytes.len() / 2],
-            bytes: bytes.to_vec(),
-        };
-        assert_eq!(array(true, &[0xff, 0xff, 2, 1]).integers(), [-1, 258]);
-        assert_eq!(array(false, &[0xff, 0xff]).integers(), [65_535]);
     }
 
     proptest! {

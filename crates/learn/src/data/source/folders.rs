@@ -14,6 +14,7 @@ use super::plan::{Broken, Item, Part, Plan};
 use crate::data::cache::Entry;
 use crate::data::error::DataError;
 use crate::data::format::compress::Unpacked;
+use crate::data::format::features::{Labels, read_features};
 use crate::data::format::picture::Resize;
 use crate::data::format::{MAX_FILE_BYTES, idx, npz};
 use crate::data::image_set::{Dataset, ImageSet, ImageShape};
@@ -463,6 +464,32 @@ pub fn load_npz(path: &Path, classes: usize) -> Result<(ImageSet, ImageSet), Dat
     );
     let set = |x, y| npz::read_images(&bytes, (x, y), classes, &name);
     Ok((set("x_train", "y_train")?, set("x_test", "y_test")?))
+}
+
+/// Features with labels, as sets of so many classes: out of one file, or the test half out of another. `arrays` are training
+/// features and labels, test features and labels.
+///
+/// # Errors
+///
+/// The errors of the parser, [`DataError::Io`].
+pub fn load_features(
+    (path, test_path): (&Path, Option<&Path>),
+    arrays: [&str; 4],
+    width: usize,
+    labels: &Labels,
+) -> Result<(ImageSet, ImageSet), DataError> {
+    let read = |path: &Path| tree::read_file(path, MAX_FILE_BYTES);
+    let set = |bytes: &[u8], path: &Path, arrays| {
+        read_features(bytes, arrays, width, labels, &path.display().to_string())
+    };
+    let [train, train_labels, test, test_labels] = arrays;
+    let bytes = read(path)?;
+    let train = set(&bytes, path, (train, train_labels))?;
+    let test = match test_path {
+        None => set(&bytes, path, (test, test_labels))?,
+        Some(other) => set(&read(other)?, other, (test, test_labels))?,
+    };
+    Ok((train, test))
 }
 
 #[cfg(test)]
