@@ -260,6 +260,7 @@ fn results(all: &mut Vec<Target>) {
         image: crate::data::ImageShape::new(1, 4, 4),
         classes: 4,
         hidden: Some(3),
+        scale: None,
         dropout: 0.0,
         initial: crate::model::InitialValues::PyTorch,
         init: crate::seed::Seeds::new(1),

@@ -65,6 +65,12 @@ pub(super) fn show(args: &ShowArgs, printer: &Printer) -> Result<(), CliError> {
             None => data::load_with(parse(&args.name)?, &args.data, options)?,
         }
     };
+    if args.png.is_some() && data.train.features().is_some() {
+        return Err(CliError::Usage(format!(
+            "{} gives features, which are no images to look at: leave --png out",
+            data.name
+        )));
+    }
     if let Some(path) = &args.png {
         contact_sheet(&data.train).write_png(path)?;
         printer.note(&format!(
@@ -95,10 +101,15 @@ fn print(data: &Dataset, json: bool, printer: &Printer) {
         return;
     }
     let (shape, classes) = (data.train.shape(), data.train.classes());
-    printer.data(&format!(
-        "{}: images of {shape} (channels, height, width), {classes} classes",
-        data.name
-    ));
+    let (what, means_of) = match data.train.features() {
+        None => (
+            format!("images of {shape} (channels, height, width)"),
+            "images, channel means",
+        ),
+        Some(_) => (format!("vectors of {} features", shape.width), "rows, mean"),
+    };
+    printer.data(&format!("{}: {what}, {classes} classes", data.name));
+    let a_class = means_of.split(',').next().unwrap_or_default();
     for (name, half) in halves {
         let means: Vec<_> = half
             .channel_means
@@ -106,7 +117,7 @@ fn print(data: &Dataset, json: bool, printer: &Printer) {
             .map(|mean| format!("{mean:.4}"))
             .collect();
         printer.data(&format!(
-            "  {name}: {} images, channel means {}, images a class:",
+            "  {name}: {} {means_of} {}, {a_class} a class:",
             half.images,
             means.join(" ")
         ));

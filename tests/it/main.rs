@@ -16,6 +16,7 @@ mod download;
 mod extension;
 #[cfg(target_os = "linux")]
 mod faults;
+mod features;
 mod golden_models;
 mod golden_optimizers;
 mod initial_weights;

@@ -1,4 +1,4 @@
-//! Benchmarks of one's own: a TOML file that says where images are, how they become inputs and which classes make a task.
+//! Benchmarks of one's own: a TOML file that says where images (or features of a network) are, how they become inputs and which classes make a task.
 //!
 //! Owns the file's keys and what they mean. A run's identity holds the checksum of the definition (of its meaning: not of
 //! comments or order), and its result the checksum of the images. `docs/own-data.md` describes the file.
@@ -14,9 +14,11 @@ use crate::data::source::folders::{
     ClassFolders, Found, class_folders, load_folders, load_idx, load_npz,
 };
 use crate::data::{self, DataError, DataName, Dataset, ImageShape, LoadOptions};
-use crate::model::{MLP, ModelSpec};
+use crate::model::{LINEAR, MLP, ModelSpec};
 use crate::settings::{Named as _, SettingError, find};
 use crate::stream::Scaling;
+
+mod features;
 
 /// Why a definition cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -41,7 +43,10 @@ struct Definition {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
-    images: Images,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    images: Option<Images>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    features: Option<Features>,
     source: Vec<Source>,
     tasks: Tasks,
 }
@@ -60,11 +65,18 @@ struct Images {
     std: Option<Vec<f32>>,
 }
 
+/// Vectors that a network gave, in the place of images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Features {
+    width: usize,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Source {
     name: String,
-    /// `folders`, `idx`, `npz` or a known data set.
+    /// `folders`, `idx`, `npz`, `features` or a known data set.
     format: String,
     path: PathBuf,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +86,15 @@ struct Source {
     /// idx: `{train,test}-{images,labels}` files below `path`, in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<[PathBuf; 4]>,
+    /// features: the file with the test half, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    test_path: Option<PathBuf>,
+    /// features: names of the arrays, training features and labels, test features and labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arrays: Option<[String; 4]>,
+    /// features: the labels of the classes, where they are not 0, 1, 2, ...
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class_labels: Option<Vec<i64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +123,8 @@ pub enum CustomScaling {
         /// Of each channel.
         std: Vec<f32>,
     },
+    /// Features: floats that are inputs as they are.
+    AsTheyAre,
 }
 
 /// What a run's configuration holds of a definition.
@@ -185,13 +208,8 @@ impl CustomBenchmark {
             .canonicalize()
             .map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let resolved = resolve(&path).map_err(wrong)?;
-        let Definition {
-            name,
-            model,
-            images,
-            ..
-        } = &resolved.definition;
-        let shape = [images.channels, images.height, images.width];
+        let Definition { name, model, .. } = &resolved.definition;
+        let shape = resolved.definition.shape();
         let model = match model {
             Some(model) => find(model).ok_or_else(|| {
                 let known: Vec<_> = ModelSpec::all().iter().map(|m| m.name).collect();
@@ -200,6 +218,7 @@ impl CustomBenchmark {
                     known.join(", ")
                 ))
             })?,
+            None if resolved.definition.features.is_some() => &LINEAR,
             None => &MLP,
         };
         Ok(Self {
@@ -207,7 +226,7 @@ impl CustomBenchmark {
             definition_sha256: resolved.sha256(),
             classes: resolved.order.len(),
             shape,
-            scaling: images.scaling().map_err(wrong)?,
+            scaling: resolved.definition.scaling().map_err(wrong)?,
             tasks: resolved.tasks,
             tasks_are_fixed: resolved.fixed,
             model,
@@ -222,11 +241,17 @@ impl CustomBenchmark {
         ImageShape::new(channels, height, width)
     }
 
-    /// How bytes become inputs.
+    /// Whether its examples are features that a network gave, not images.
+    #[must_use]
+    pub fn has_features(&self) -> bool {
+        self.scaling == CustomScaling::AsTheyAre
+    }
+
+    /// How bytes become inputs; features are inputs whatever it is.
     #[must_use]
     pub fn scaling(&self) -> Scaling {
         match &self.scaling {
-            CustomScaling::Unit => Scaling::Unit,
+            CustomScaling::Unit | CustomScaling::AsTheyAre => Scaling::Unit,
             CustomScaling::Signed => Scaling::Signed,
             CustomScaling::Normalised { mean, std } => {
                 let of = |values: &[f32], c: usize| {
@@ -268,6 +293,69 @@ impl Resolved {
     fn sha256(&self) -> String {
         let text = serde_json::json!({"definition": self.definition, "classes": self.classes});
         hex(&Sha256::digest(text.to_string()))
+    }
+}
+
+impl Definition {
+    /// Channels, height and width of an example.
+    fn shape(&self) -> [usize; 3] {
+        let features = self.features.map(|features| [1, 1, features.width]);
+        let images = self.images.as_ref();
+        let images = images.map(|images| [images.channels, images.height, images.width]);
+        features.or(images).unwrap_or_default()
+    }
+
+    fn scaling(&self) -> Result<CustomScaling, String> {
+        match (&self.images, &self.features) {
+            (Some(images), None) => images.scaling(),
+            (None, Some(_)) => Ok(CustomScaling::AsTheyAre),
+            (Some(_), Some(_)) => Err(
+                "there are [images] and [features]: a benchmark is of one or the other".to_owned(),
+            ),
+            (None, None) => Err(
+                "there must be [images] with channels, height and width, or [features] with width"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Refuses sizes out of range, and sources of the other kind of example.
+    fn check_examples(&self) -> Result<(), String> {
+        if let Some(images) = &self.images
+            && (!matches!(images.channels, 1 | 3)
+                || ![images.height, images.width]
+                    .iter()
+                    .all(|side| (1..=1024).contains(side)))
+        {
+            return Err(
+                "images.channels must be 1 or 3, images.height and images.width 1 to 1024"
+                    .to_owned(),
+            );
+        }
+        if let Some(Features { width }) = self.features
+            && !(1..=features::MAX_WIDTH).contains(&width)
+        {
+            return Err(format!(
+                "features.width = {width} must be 1 to {}",
+                features::MAX_WIDTH
+            ));
+        }
+        self.scaling()?;
+        let mut sources = self.source.iter();
+        let other =
+            sources.find(|source| (source.format == features::FORMAT) != self.features.is_some());
+        match other {
+            Some(source) if self.features.is_some() => Err(format!(
+                "source {}: format = \"{}\" gives images, and the benchmark is of [features]: use format = \"features\", or \
+                 [images] in its place",
+                source.name, source.format
+            )),
+            Some(source) => Err(format!(
+                "source {}: format = \"features\" needs [features] with width in the place of [images]",
+                source.name
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -347,9 +435,19 @@ impl Source {
         };
         only("test_share", self.test_share.is_some(), "folders")?;
         only("files", self.files.is_some(), "idx")?;
+        only("test_path", self.test_path.is_some(), features::FORMAT)?;
+        only("arrays", self.arrays.is_some(), features::FORMAT)?;
+        only(
+            "class_labels",
+            self.class_labels.is_some(),
+            features::FORMAT,
+        )?;
+        if self.format == features::FORMAT {
+            return features::labels(self).map(|labels| features::class_names(&labels));
+        }
         if self.class_count.is_some() && !["idx", "npz"].contains(&self.format.as_str()) {
             return Err(format!(
-                "source {}: class_count is only for format = \"idx\" and \"npz\"; leave it out",
+                "source {}: class_count is only for format = \"idx\", \"npz\" and \"features\"; leave it out",
                 self.name
             ));
         }
@@ -390,7 +488,7 @@ impl Source {
             (format, _) => {
                 let name: DataName = format.parse().map_err(|error: DataError| {
                     format!(
-                        "source {}: format must be folders, idx, npz or a known data set: {error}",
+                        "source {}: format must be folders, idx, npz, features or a known data set: {error}",
                         self.name
                     )
                 })?;
@@ -432,6 +530,7 @@ impl Source {
                 let (train, test) = load_npz(&path, classes.len())?;
                 Dataset::new(&*self.name, train, test, None)
             }
+            (features::FORMAT, _) => features::load(self, root, shape.width),
             (format, _) => {
                 let mut dataset = data::load_with(format.parse()?, &path, options)?;
                 // Its classes are `SOURCE/CLASS` as in `tasks.classes`.
@@ -447,7 +546,6 @@ fn resolve(path: &Path) -> Result<Resolved, String> {
     let definition: Definition = toml::from_str(&text).map_err(|error| error.to_string())?;
     let Definition {
         name,
-        images,
         source,
         tasks,
         ..
@@ -468,16 +566,7 @@ fn resolve(path: &Path) -> Result<Resolved, String> {
     if source.is_empty() {
         return Err("there must be at least one [[source]]".to_owned());
     }
-    if !matches!(images.channels, 1 | 3)
-        || ![images.height, images.width]
-            .iter()
-            .all(|side| (1..=1024).contains(side))
-    {
-        return Err(
-            "images.channels must be 1 or 3, images.height and images.width 1 to 1024".to_owned(),
-        );
-    }
-    images.scaling()?;
+    definition.check_examples()?;
     let root = path.parent().unwrap_or(Path::new("."));
     let classes: Vec<Vec<String>> = source
         .iter()

@@ -7,14 +7,14 @@
 mod choices;
 mod files;
 
-pub use choices::{DataChoice, Evaluate, InitHead, InputScaling, Schedule};
+pub use choices::{DataChoice, Evaluate, InitHead, InputScaling, Prefixes, Schedule};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::data::ImageShape;
 use crate::experiment::benchmark::{Benchmark, BenchmarkKind, InputRange};
 use crate::method::{MethodSpec, PLAIN};
-use crate::model::{DropoutSetting, InitialValues, ModelSpec};
+use crate::model::{COSINE_SCALE, DropoutSetting, InitialValues, ModelSpec};
 use crate::optim::{OptimizerSpec, SGD};
 use crate::seed::Seeds;
 use crate::settings::{
@@ -59,8 +59,18 @@ fn ignores_dropout(r: &Resolver<'_>, text: &str) -> Result<bool, SettingError> {
     })
 }
 
+/// The learning rate where nothing is stepped along.
+const NO_RATE: f64 = 1.0;
+
+fn learns_by_gradients(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(!r.get(RunConfig::method())?.closed_form)
+}
+
 /// The published learning rate, for the network that it was published for.
 fn published_rate(r: &Resolver<'_>) -> Result<f64, SettingError> {
+    if !learns_by_gradients(r)? {
+        return Ok(NO_RATE);
+    }
     let benchmark = r.get(RunConfig::benchmark())?;
     let model = r.get(RunConfig::model())?;
     let (method, optimizer) = (r.get(RunConfig::method())?, r.get(RunConfig::optimizer())?);
@@ -139,6 +149,9 @@ crate::settings! {
         /// Width of the MLP's hidden layers.
         hidden: Option<usize> = fixed(Some(256)), range WholeRange(1, 65_536),
             only only(|r| Ok(r.get(RunConfig::model())?.hidden), "the mlp model"), stored Stored::OrNull;
+        /// Largest logit of the cosine head, which multiplies the cosines.
+        cosine_scale: Option<f64> = fixed(Some(COSINE_SCALE)), range RealRange::POSITIVE,
+            only only(|r| Ok(r.get(RunConfig::model())?.scale), "the cosine model");
         /// How the MLP's initial values are drawn: as PyTorch's layers, or Xavier's (biases 0).
         initial_values: InitialValues = fixed(InitialValues::PyTorch),
             only only(|r| Ok(r.get(RunConfig::model())?.hidden), "the mlp model"), stored Stored::Unless("pytorch");
@@ -159,12 +172,15 @@ crate::settings! {
         /// Whether a file of initial weights with tensors that the network lacks is refused; else they are left out.
         init_strict: bool = fixed(true), only only(|r| Ok(has_init(r)), "runs with initial weights"),
             stored Stored::Unless("true");
+        /// Parameters that are not trained: those whose names begin so (`layer1,conv1`; a list in TOML) [default: none].
+        freeze: Option<Prefixes> = computed(|_| Ok(None)), only only(learns_by_gradients, "methods that learn by gradients");
         /// Method (tagcl list methods).
         method: &'static MethodSpec = fixed(&PLAIN);
         /// Optimizer (tagcl list optimizers).
         optimizer: &'static OptimizerSpec = fixed(&SGD);
         /// Learning rate of the first task before decay.
-        lr: f64 = computed(published_rate), range RealRange::POSITIVE;
+        lr: f64 = computed(published_rate), range RealRange::POSITIVE,
+            only only(learns_by_gradients, "methods that learn by gradients");
         /// Factor on the learning rate from task to task.
         gamma: f64 = fixed(1.0), range RealRange::SHARE, only only(is_sequential, "schedule = sequential");
         /// Task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1.

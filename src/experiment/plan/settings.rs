@@ -38,15 +38,20 @@ impl Settings {
                 path: path.to_string(),
                 reason: e.to_string(),
             })?;
+        // Settings that may be typed as a list.
+        const LISTS: [&str; 2] = ["seeds", "freeze"];
         let mut settings = Self::default();
         for (key, value) in table {
             let text = match value {
                 toml::Value::String(text) => text,
-                toml::Value::Array(items) if key == SeedList::SETTING.key => items
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(","),
+                toml::Value::Array(items) if LISTS.contains(&&*key) => {
+                    let text = |item: &toml::Value| {
+                        item.as_str()
+                            .map_or_else(|| item.to_string(), str::to_string)
+                    };
+                    let items: Vec<String> = items.iter().map(text).collect();
+                    items.join(",")
+                }
                 other => other.to_string(),
             };
             settings.set(&key, &text, Origin::File(path.to_string()))?;

@@ -41,6 +41,7 @@ pub(super) static AGEM: MethodSpec = MethodSpec {
     source: "Chaudhry et al., ICLR 2019",
     settings: SettingsSpec::of::<AgemConfig>("agem"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &[],
     passes: |own| {
         let twice = own

@@ -47,6 +47,7 @@ pub(super) static DER: MethodSpec = MethodSpec {
     source: "Buzzega et al., NeurIPS 2020",
     settings: SettingsSpec::of::<DerConfig>("der"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["distillation", "replay_weight"],
     passes: |own| {
         let own = own.get::<DerConfig>();

@@ -56,6 +56,7 @@ pub(super) static ER: MethodSpec = MethodSpec {
     source: "Chaudhry et al., arXiv 1902.10486, 2019",
     settings: SettingsSpec::of::<ErConfig>("er"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &[],
     passes: |own| {
         let first = own.get::<ErConfig>().is_some_and(|own| own.replay_first);

@@ -37,6 +37,7 @@ pub(super) static ER_ACE: MethodSpec = MethodSpec {
     source: "Caccia et al., ICLR 2022",
     settings: SettingsSpec::of::<ErAceConfig>("er_ace"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &[],
     passes: |_| Passes {
         first: 1.0,

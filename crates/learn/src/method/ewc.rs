@@ -85,6 +85,7 @@ pub(super) static EWC: MethodSpec = MethodSpec {
     source: "Kirkpatrick et al., PNAS 2017",
     settings: SettingsSpec::of::<EwcConfig>("ewc"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["lambda"],
     passes: |_| Passes::ONE,
     build: |own, context| {

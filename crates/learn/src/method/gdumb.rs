@@ -44,6 +44,7 @@ pub(super) static GDUMB: MethodSpec = MethodSpec {
     source: "Prabhu et al., ECCV 2020",
     settings: SettingsSpec::of::<GdumbConfig>("gdumb"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["gdumb_lr"],
     // A step measures the loss; the trainings at the ends of tasks come on top.
     passes: |_| Passes {

@@ -42,6 +42,7 @@ pub(super) static GEM: MethodSpec = MethodSpec {
     source: "Lopez-Paz and Ranzato, NIPS 2017",
     settings: SettingsSpec::of::<GemConfig>("gem"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["gem_margin"],
     // A pass over the memory of every earlier task: of half of ten tasks, for batches of ten.
     passes: |own| Passes {

@@ -60,6 +60,7 @@ pub(super) static GPM: MethodSpec = MethodSpec {
     source: "Saha et al., ICLR 2021",
     settings: SettingsSpec::of::<GpmConfig>("gpm"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &[],
     passes: |_| PASSES,
     build: |own, context| Ok(Box::new(Gpm::new(typed::<GpmConfig>(own)?, context))),

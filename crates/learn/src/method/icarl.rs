@@ -41,6 +41,7 @@ pub(super) static ICARL: MethodSpec = MethodSpec {
     source: "Rebuffi et al., CVPR 2017",
     settings: SettingsSpec::of::<IcarlConfig>("icarl"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &[],
     passes: |_| Passes {
         first: 1.0,

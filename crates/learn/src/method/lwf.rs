@@ -46,6 +46,7 @@ pub(super) static LWF: MethodSpec = MethodSpec {
     source: "Li and Hoiem, ECCV 2016",
     settings: SettingsSpec::of::<LwfConfig>("lwf"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["lwf_weight"],
     passes: |own| {
         let used = own

@@ -41,6 +41,7 @@ pub(super) static MAS: MethodSpec = MethodSpec {
     source: "Aljundi et al., ECCV 2018",
     settings: SettingsSpec::of::<MasConfig>("mas"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["mas_strength"],
     passes: |_| Passes::ONE,
     build: |own, context| {

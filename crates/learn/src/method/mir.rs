@@ -42,6 +42,7 @@ pub(super) static ER_MIR: MethodSpec = MethodSpec {
     source: "Aljundi et al., NeurIPS 2019",
     settings: SettingsSpec::of::<MirConfig>("mir"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &[],
     // Two forward passes over the candidates, here for batches of ten.
     passes: |own| Passes {

@@ -25,6 +25,9 @@
 //! | [`Ogd`] | of the batch, orthogonal to gradients of earlier tasks' logits | Farajtabar et al. 2020 |
 //! | [`Gpm`] | of the batch, orthogonal to what layers saw of earlier tasks | Saha et al. 2021 |
 //! | [`Sgp`] | as GPM, by the importance of directions | Saha and Roy 2023 |
+//! | [`Ncm`] | none: judges by the nearest mean of a class's features | Mensink et al. 2013 |
+//! | [`Slda`] | none: judges by linear discriminant analysis of features | Hayes and Kanan 2020 |
+//! | [`Ranpac`] | none: judges by ridge regression on random projections of features | McDonnell et al. 2023 |
 //!
 //! Everything a method draws comes from a stream named after the task, so its state is what it holds in its arrays and
 //! how far the task's streams are.
@@ -32,6 +35,8 @@
 mod agem;
 mod basis;
 mod buffer;
+mod cholesky;
+mod closed_form;
 mod der;
 mod eigen;
 mod er;
@@ -45,14 +50,17 @@ mod icarl;
 mod lwf;
 mod mas;
 mod mir;
+mod ncm;
 mod ogd;
 mod online_ewc;
 mod path;
 mod plain;
 mod quadratic;
+mod ranpac;
 mod rwalk;
 mod sgp;
 mod si;
+mod slda;
 mod spec;
 mod subspace;
 #[cfg(test)]
@@ -74,12 +82,15 @@ pub use icarl::{Icarl, IcarlConfig};
 pub use lwf::{Lwf, LwfConfig};
 pub use mas::{Mas, MasConfig};
 pub use mir::{Mir, MirConfig};
+pub use ncm::Ncm;
 pub use ogd::{Ogd, OgdConfig, OgdLogits};
 pub use online_ewc::{OnlineEwc, OnlineEwcConfig};
 pub use plain::{PLAIN, Plain, batch_gradient};
+pub use ranpac::{Ranpac, RanpacConfig};
 pub use rwalk::{Rwalk, RwalkConfig};
 pub use sgp::{Sgp, SgpConfig};
 pub use si::{Si, SiConfig};
+pub use slda::{Slda, SldaConfig};
 pub use spec::{Build, MethodContext, MethodSpec, Passes};
 
 /// Every method of the program, in the order in which they are listed.
@@ -102,6 +113,9 @@ pub static METHODS: &[&MethodSpec] = &[
     &sgp::SGP,
     &gdumb::GDUMB,
     &icarl::ICARL,
+    &ncm::NCM,
+    &slda::SLDA,
+    &ranpac::RANPAC,
 ];
 
 use crate::model::{Classifier, Learner, LearnerError};

@@ -58,6 +58,7 @@ pub(super) static OGD: MethodSpec = MethodSpec {
     source: "Farajtabar et al., AISTATS 2020",
     settings: SettingsSpec::of::<OgdConfig>("ogd"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &[],
     // Two operations a parameter and vector, beside three a parameter and example of a batch: with the vectors of half of ten
     // tasks, and batches of ten.

@@ -49,6 +49,7 @@ pub(super) static ONLINE_EWC: MethodSpec = MethodSpec {
     source: "Schwarz et al., ICML 2018",
     settings: SettingsSpec::of::<OnlineEwcConfig>("online_ewc"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["lambda"],
     passes: |_| Passes::ONE,
     build: |own, context| {

@@ -14,6 +14,7 @@ pub static PLAIN: MethodSpec = MethodSpec {
     source: "",
     settings: SettingsSpec::inline::<NoSettings>(),
     remembers_tasks: false,
+    closed_form: false,
     weights: &[],
     passes: |_| Passes::ONE,
     build: |_, _| Ok(Box::new(Plain)),

@@ -54,6 +54,7 @@ pub(super) static RWALK: MethodSpec = MethodSpec {
     source: "Chaudhry et al., ECCV 2018",
     settings: SettingsSpec::of::<RwalkConfig>("rwalk"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["rwalk_strength"],
     passes: |_| Passes::ONE,
     build: |own, _| Ok(Box::new(Rwalk::new(typed::<RwalkConfig>(own)?.clone()))),

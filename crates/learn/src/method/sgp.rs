@@ -47,6 +47,7 @@ pub(super) static SGP: MethodSpec = MethodSpec {
     source: "Saha and Roy, AAAI 2023",
     settings: SettingsSpec::of::<SgpConfig>("sgp"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &[],
     passes: |_| PASSES,
     build: |own, context| Ok(Box::new(Sgp::new(typed::<SgpConfig>(own)?, context))),

@@ -45,6 +45,7 @@ pub(super) static SI: MethodSpec = MethodSpec {
     source: "Zenke et al., ICML 2017",
     settings: SettingsSpec::of::<SiConfig>("si"),
     remembers_tasks: true,
+    closed_form: false,
     weights: &["si_strength"],
     passes: |_| Passes::ONE,
     build: |own, _| Ok(Box::new(Si::new(typed::<SiConfig>(own)?.clone()))),

@@ -15,6 +15,10 @@ pub struct MethodContext {
     pub batch_size: usize,
     /// Classes of the data set.
     pub classes: usize,
+    /// Classes of the head.
+    pub head_classes: usize,
+    /// Values that the head sees of an example.
+    pub features: usize,
     /// Number of tasks.
     pub tasks: usize,
     /// Classes of a task.
@@ -59,6 +63,9 @@ pub struct MethodSpec {
     pub settings: SettingsSpec,
     /// Whether it keeps something of every task, so that tasks must come one after another.
     pub remembers_tasks: bool,
+    /// Whether it learns without gradients, from the features of one pass over the data: there is no second epoch, and optimizer
+    /// and learning rate have no part in it.
+    pub closed_form: bool,
     /// Settings that weigh its own part of the loss: with them too large, training diverges.
     pub weights: &'static [&'static str],
     /// What a step costs.

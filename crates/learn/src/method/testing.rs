@@ -1,12 +1,26 @@
 //! What the tests of methods share: a small stream, a small network, a walk over both, and damage to snapshots.
 
-use super::{Method, Step, TaskEnd};
+use super::{Method, MethodContext, Step, TaskEnd};
 use crate::model::{Dropout, KernelMlp, Learner as _, MlpConfig};
 use crate::optim::{Block, State};
 use crate::seed::Seeds;
 use crate::stream::{
     ClassOrder, Protocol, Scaling, Scenario, StreamKind, StreamSpec, Task, TaskStream,
 };
+
+/// What a method without gradients is built from for [`learner`]'s network in [`stream`].
+pub(super) fn closed_form_context() -> MethodContext {
+    MethodContext {
+        batch_size: 4,
+        classes: 10,
+        head_classes: 10,
+        features: 6,
+        tasks: 5,
+        task_classes: 2,
+        scenario: Scenario::Task,
+        seeds: Seeds::new(1),
+    }
+}
 
 /// Five tasks of two digits each.
 pub(super) fn stream_of(scenario: Scenario) -> TaskStream {

@@ -12,8 +12,8 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network,
-    Notes,
+    BiasConv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelContext, ModelSpec,
+    Network, Notes,
 };
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
@@ -122,7 +122,7 @@ impl Network for AlexNet {
         x
     }
 
-    fn head(&self) -> &Linear {
+    fn head(&self) -> &dyn Head {
         &self.linear
     }
 
@@ -148,9 +148,11 @@ pub(super) static ALEXNET: ModelSpec = ModelSpec {
     head: "linear",
     dropout: DropoutSetting::Fixed,
     hidden: false,
+    scale: false,
     fresh_head: false,
     defaults: &[("batch_size", "64")],
     norm_positions: AlexNet::norm_positions,
+    vectors: false,
     check: |image| AlexNetConfig { image, classes: 1 }.validate(),
     build: |context| {
         let config = AlexNetConfig {

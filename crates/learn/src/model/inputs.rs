@@ -7,7 +7,7 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
-use super::{BiasConv, Conv, Linear};
+use super::{BiasConv, Conv, Head, Linear};
 use crate::optim::floats;
 
 /// What a layer saw of a batch.
@@ -123,8 +123,13 @@ impl Notes {
 
     /// `x` goes into this layer: `[batch, inputs]`.
     pub fn linear(&mut self, layer: &Linear, x: &Tensor<2>) {
+        self.head(layer, x);
+    }
+
+    /// As [`Self::linear`].
+    pub fn head(&mut self, layer: &dyn Head, x: &Tensor<2>) {
         let most = self.most;
-        self.note(layer.weight.id, x.dims()[1], || {
+        self.note(layer.weight(), x.dims()[1], || {
             of_linear(&floats(x.clone().into_data()), x.dims()[1], most)
         });
     }

@@ -4,17 +4,18 @@
 //! seed stream (Burn's come from a process-wide generator), batch normalisation keeps the *unbiased* running variance
 //! as PyTorch does (Burn keeps the biased one), and dropout draws from the run's seeds.
 
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, Param, ParamId, RunningState};
 use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, conv2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::Head;
 use crate::kernels::layers::{self, ConvolutionSpec};
 use crate::seed::SeedStream;
 
 /// Uniform in ±`1/√fan_in`: PyTorch's default for weights and biases of linear and convolution layers.
-fn uniform<const D: usize>(
+pub(super) fn uniform<const D: usize>(
     shape: [usize; D],
     fan_in: usize,
     stream: &mut SeedStream,
@@ -46,12 +47,6 @@ impl Linear {
         }
     }
 
-    /// Values of an example after it.
-    #[must_use]
-    pub fn outputs(&self) -> usize {
-        self.bias.dims()[0]
-    }
-
     /// `x Wᵀ + b`.
     ///
     /// # Shapes
@@ -60,6 +55,20 @@ impl Linear {
     #[must_use]
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze()
+    }
+}
+
+impl Head for Linear {
+    fn outputs(&self) -> usize {
+        self.bias.dims()[0]
+    }
+
+    fn weight(&self) -> ParamId {
+        self.weight.id
+    }
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        Self::forward(self, x)
     }
 }
 

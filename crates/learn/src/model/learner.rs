@@ -84,6 +84,20 @@ pub enum LearnerError {
         /// The classes.
         set: Classes,
     },
+    /// Parameters that cannot be frozen.
+    #[error("freeze: {problem}; its parameters are {names}")]
+    Frozen {
+        /// What is wrong.
+        problem: String,
+        /// The parameters that there are.
+        names: String,
+    },
+    /// A system of equations without a solution in double precision.
+    #[error(
+        "the method's system of equations has no solution in double precision: the features are too large or too alike; \
+         scale them, or raise the setting that stands for its diagonal (slda_shrinkage, ranpac_ridge)"
+    )]
+    NoSolution,
     /// Classes that the head does not have.
     #[error("classes {set}: a set must not be empty nor go beyond the head, which has {head}")]
     Classes {

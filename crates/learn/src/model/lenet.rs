@@ -9,8 +9,8 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    BiasConv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network,
-    Norm, Notes,
+    BiasConv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelContext, ModelSpec,
+    Network, Norm, Notes,
 };
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
@@ -87,7 +87,7 @@ impl Network for LeNet {
         relu(self.hidden.forward(x))
     }
 
-    fn head(&self) -> &Linear {
+    fn head(&self) -> &dyn Head {
         &self.last
     }
 
@@ -124,9 +124,11 @@ pub(super) static LENET: ModelSpec = ModelSpec {
     head: "last",
     dropout: DropoutSetting::None,
     hidden: false,
+    scale: false,
     fresh_head: false,
     defaults: &[],
     norm_positions: LeNet::norm_positions,
+    vectors: false,
     check: |image| LeNetConfig { image, classes: 1 }.validate(),
     build: |context| {
         let config = LeNetConfig {

@@ -5,8 +5,8 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    Dropout, DropoutSetting, InitialValues, KernelMlp, Learner, LearnerError, Linear, ModelContext,
-    ModelSpec, Network, Notes, stock_kernels,
+    Dropout, DropoutSetting, Head, InitialValues, KernelMlp, Learner, LearnerError, Linear,
+    ModelContext, ModelSpec, Network, Notes, stock_kernels,
 };
 use crate::seed::SeedStream;
 
@@ -54,7 +54,7 @@ impl Network for Mlp {
         x
     }
 
-    fn head(&self) -> &Linear {
+    fn head(&self) -> &dyn Head {
         &self.w3
     }
 
@@ -70,9 +70,11 @@ pub static MLP: ModelSpec = ModelSpec {
     head: "W3",
     dropout: DropoutSetting::Set,
     hidden: true,
+    scale: false,
     fresh_head: false,
     defaults: &[],
     norm_positions: Mlp::norm_positions,
+    vectors: true,
     check: |_| Ok(()),
     build: |context| {
         let image = context.image;
@@ -128,6 +130,7 @@ mod tests {
             image: ImageShape::new(1, 28, 28),
             classes: 10,
             hidden: Some(100),
+            scale: None,
             initial,
             dropout: 0.0,
             init: Seeds::new(1),

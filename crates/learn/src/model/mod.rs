@@ -1,18 +1,21 @@
 //! Models: the networks of the paper, the learner that methods see, and the losses that they ask for.
 //!
 //! Owns the networks as Burn modules ([`Mlp`], [`ReducedResNet`], [`SlimResNet`], [`ResNet18`], [`AlexNet`],
-//! [`LeNet`]), PyTorch's default initialisation, how tasks share a head ([`head`]), losses on logits ([`cross_entropy`],
+//! [`LeNet`], and those that are nothing but a head, [`LinearNet`] and [`CosineNet`]), PyTorch's default initialisation, how tasks share a head ([`head`]), losses on logits ([`cross_entropy`],
 //! [`squared_error`], [`binary_cross_entropy`]),
 //! evaluation ([`Classifier`], [`evaluate`]), and [`Learner`]: a network whose parameters and gradients are flat vectors,
 //! as a Burn module ([`NetworkLearner`]) or on this crate's kernels ([`KernelMlp`], [`KernelResNet`]).
 
 mod alexnet;
 mod classifier;
+mod cosine;
+mod freeze;
 pub mod head;
 mod inputs;
 mod layers;
 mod learner;
 mod lenet;
+mod linear;
 mod loss;
 mod mlp;
 mod mlp_kernels;
@@ -30,10 +33,13 @@ mod weights;
 
 pub use alexnet::{AlexNet, AlexNetConfig};
 pub use classifier::{Classifier, Evaluation, evaluate};
+pub use cosine::{COSINE_SCALE, CosineHead, CosineNet};
+pub use freeze::Freeze;
 pub use inputs::{LayerInputs, Notes};
 pub use layers::{BiasConv, Conv, Dropout, Linear, Norm};
 pub use learner::{Counters, Learner, LearnerError, Logits, Mode, Wanted};
 pub use lenet::{LeNet, LeNetConfig};
+pub use linear::{LINEAR, LinearNet};
 pub use loss::{
     binary_cross_entropy, competing_cross_entropy, cross_entropy, distillation, squared_error,
     squared_length,
@@ -52,7 +58,7 @@ pub use weights::{
     Fitted, FloatTensor, Weights, WeightsError, describe_weights, fit_weights, read_weights,
 };
 
-use burn::module::Module;
+use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 
 use crate::data::ImageShape;
@@ -65,7 +71,23 @@ pub static MODELS: &[&ModelSpec] = &[
     &resnet18::RESNET18,
     &alexnet::ALEXNET,
     &lenet::LENET,
+    &linear::LINEAR,
+    &cosine::COSINE,
 ];
+
+/// A layer that turns features into logits.
+pub trait Head {
+    /// Classes of the head.
+    fn outputs(&self) -> usize;
+
+    /// Its weight, `[classes, features]`, among the network's parameters.
+    fn weight(&self) -> ParamId;
+
+    /// # Shapes
+    /// - `features`: `[batch, features]`
+    /// - output: `[batch, classes]`
+    fn forward(&self, features: Tensor<2>) -> Tensor<2>;
+}
 
 /// A network that maps images to one logit per class of the whole stream.
 pub trait Network: Module + Sync + 'static {
@@ -85,7 +107,7 @@ pub trait Network: Module + Sync + 'static {
     }
 
     /// The layer that turns features into logits.
-    fn head(&self) -> &Linear;
+    fn head(&self) -> &dyn Head;
 
     /// Logits for images: the head on [`Self::features`].
     ///

@@ -202,7 +202,7 @@ impl<N: Network> Learner for NetworkLearner<N> {
         let images = images(batch, &self.device.clone().inner())?;
         let mut notes = Notes::rows(rows);
         let features = network.pass(images, &mut Dropout::off(), &mut notes);
-        notes.linear(network.head(), &features);
+        notes.head(network.head(), &features);
         Ok(notes.named(&network, N::released_name))
     }
 

@@ -15,8 +15,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::trunk::{Layer, Trunk, TrunkConfig, last_positions, pool, stock_kernels};
 use super::{
-    Conv, Dropout, DropoutSetting, KernelResNet, LearnerError, Linear, ModelContext, ModelSpec,
-    Network, Norm, Notes,
+    Conv, Dropout, DropoutSetting, Head, KernelResNet, LearnerError, Linear, ModelContext,
+    ModelSpec, Network, Norm, Notes,
 };
 use crate::data::ImageShape;
 use crate::kernels::resnet::BlockKind;
@@ -207,7 +207,7 @@ impl Network for ReducedResNet {
         }
     }
 
-    fn head(&self) -> &Linear {
+    fn head(&self) -> &dyn Head {
         &self.linear
     }
 
@@ -251,9 +251,11 @@ pub(super) static REDUCED_RESNET18: ModelSpec = ModelSpec {
     head: "linear",
     dropout: DropoutSetting::Set,
     hidden: false,
+    scale: false,
     fresh_head: false,
     defaults: &[],
     norm_positions: ReducedResNet::norm_positions,
+    vectors: false,
     check: |image| of(image, 1).validate(),
     build: |context| {
         let resnet = of(context.image, context.classes);

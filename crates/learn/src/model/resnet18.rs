@@ -13,8 +13,8 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    Conv, Dropout, DropoutSetting, LearnerError, Linear, ModelContext, ModelSpec, Network, Norm,
-    Notes, stock_kernels,
+    Conv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelContext, ModelSpec, Network,
+    Norm, Notes, stock_kernels,
 };
 use crate::data::ImageShape;
 use crate::seed::SeedStream;
@@ -226,7 +226,7 @@ impl Network for ResNet18 {
         x.mean_dim(3).mean_dim(2).flatten(1, 3)
     }
 
-    fn head(&self) -> &Linear {
+    fn head(&self) -> &dyn Head {
         &self.fc
     }
 
@@ -262,9 +262,11 @@ pub(super) static RESNET18: ModelSpec = ModelSpec {
     head: "fc",
     dropout: DropoutSetting::Ignored,
     hidden: false,
+    scale: false,
     fresh_head: true,
     defaults: &[],
     norm_positions: ResNet18::norm_positions,
+    vectors: false,
     check: |image| ResNet18Config { image, classes: 1 }.validate(),
     build: |context| {
         let config = ResNet18Config {

@@ -16,8 +16,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::trunk::{Layer, Trunk, TrunkConfig, last_positions, pool, stock_kernels};
 use super::{
-    BasicBlock, Conv, Dropout, DropoutSetting, KernelResNet, LearnerError, Linear, ModelContext,
-    ModelSpec, Network, Norm, Notes,
+    BasicBlock, Conv, Dropout, DropoutSetting, Head, KernelResNet, LearnerError, Linear,
+    ModelContext, ModelSpec, Network, Norm, Notes,
 };
 use crate::data::ImageShape;
 use crate::kernels::resnet::BlockKind;
@@ -150,7 +150,7 @@ impl Network for SlimResNet {
         }
     }
 
-    fn head(&self) -> &Linear {
+    fn head(&self) -> &dyn Head {
         &self.linear
     }
 
@@ -190,9 +190,11 @@ pub(super) static SLIM_RESNET18: ModelSpec = ModelSpec {
     head: "linear",
     dropout: DropoutSetting::None,
     hidden: false,
+    scale: false,
     fresh_head: false,
     defaults: &[],
     norm_positions: SlimResNet::norm_positions,
+    vectors: false,
     check: |image| of(image, 1).validate(),
     build: |context| {
         let config = of(context.image, context.classes);

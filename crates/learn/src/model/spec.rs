@@ -20,6 +20,8 @@ pub struct ModelContext {
     pub classes: usize,
     /// Width of the hidden layers, for the networks that have it as a setting.
     pub hidden: Option<usize>,
+    /// Largest logit, for the networks that have it as a setting.
+    pub scale: Option<f64>,
     /// How initial values are drawn, for the networks that have it as a setting.
     pub initial: InitialValues,
     /// Dropout probability, for the networks that have it as a setting.
@@ -96,12 +98,16 @@ pub struct ModelSpec {
     pub dropout: DropoutSetting,
     /// Whether the setting `hidden` is one of its own.
     pub hidden: bool,
+    /// Whether the setting `cosine_scale` is one of its own.
+    pub scale: bool,
     /// Whether initial weights bring all but the head unless told otherwise: it starts from weights for other classes.
     pub fresh_head: bool,
     /// Settings that it has other defaults for, on every benchmark.
     pub defaults: &'static [(&'static str, &'static str)],
     /// The fewest positions of an image over which one of its batch norms takes its statistics; `None` without any.
     pub norm_positions: fn(ImageShape) -> Option<usize>,
+    /// Whether it takes any vector: features that a network gave, which have neither rows nor columns.
+    pub vectors: bool,
     /// Checks that it takes images of this shape.
     pub check: fn(ImageShape) -> Result<(), LearnerError>,
     /// Makes one, freshly initialised.

@@ -35,6 +35,13 @@ fn learners() -> Vec<(&'static str, ImageShape, Box<dyn Learner>)> {
     let kernels = KernelMlp::new(&mlp, &mut init(), dropout(0.2));
     all.push(("MLP, kernels", small, Box::new(kernels)));
 
+    let linear = LinearNet::new(25, CLASSES, &mut init(), &device);
+    let linear = NetworkLearner::new(linear, Dropout::off(), &device);
+    all.push(("linear", small, Box::new(linear)));
+    let cosine = CosineNet::new((25, CLASSES), 10.0, &mut init(), &device);
+    let cosine = NetworkLearner::new(cosine, Dropout::off(), &device);
+    all.push(("cosine", small, Box::new(cosine)));
+
     let image = ImageShape::new(2, 25, 25);
     let reduced = ReducedResNetConfig {
         image,
@@ -196,7 +203,8 @@ fn gradients_match_differences_tensor_by_tensor() {
                     slot.name
                 );
             }
-            assert!(checked >= 4, "{name}: {checked} tensors");
+            let enough = learner.layout().slots().len().min(4);
+            assert!(checked >= enough, "{name}: {checked} tensors");
             let mut put = |parameters: &mut [f32]| {
                 parameters.copy_from_slice(&theta);
                 Ok(())
@@ -508,7 +516,11 @@ fn classes_that_the_head_lacks_or_nobody_wanted_are_refused() {
 /// that is less than all there is, in most layers. So the rows are the layer's own, and in the weight's order.
 #[test]
 fn gradients_of_weights_lie_in_the_space_of_the_layers_inputs() {
-    for (name, shape, mut learner) in learners() {
+    // That of a cosine head has a part along the weights, too.
+    let products = learners()
+        .into_iter()
+        .filter(|(name, ..)| *name != "cosine");
+    for (name, shape, mut learner) in products {
         let learner = learner.as_mut();
         trained(learner, shape);
         let state = learner.state();
@@ -563,7 +575,12 @@ fn gradients_of_weights_lie_in_the_space_of_the_layers_inputs() {
                 );
             }
         }
-        assert!(told >= 2, "{name}: {told}");
+        let several = slots
+            .iter()
+            .filter(|slot| slot.shape.len() > 1)
+            .count()
+            .min(2);
+        assert!(told >= several, "{name}: {told}");
         // Fewer rows are some of them.
         let some = learner.layer_inputs(&one, 3).unwrap();
         for (some, all) in some.iter().zip(&inputs) {
@@ -605,4 +622,41 @@ fn layers_see_the_same_on_every_engine() {
         }
     }
     assert_eq!(compared, 5);
+}
+
+/// What a method is built from is read off the head: its weights are `[classes, features]`, and it sees so many features.
+#[test]
+fn every_head_says_how_many_features_it_sees() {
+    for spec in MODELS {
+        let shapes = [(1, 28), (3, 32), (3, 64), (3, 84)];
+        let shapes = shapes.map(|(channels, side)| ImageShape::new(channels, side, side));
+        let image = shapes
+            .into_iter()
+            .find(|&shape| (spec.check)(shape).is_ok());
+        let context = ModelContext {
+            image: image.unwrap(),
+            classes: CLASSES,
+            hidden: Some(7),
+            scale: None,
+            initial: InitialValues::PyTorch,
+            dropout: 0.0,
+            init: Seeds::new(1),
+            seeds: Seeds::new(1),
+            threads: 1,
+        };
+        let mut learner = (spec.build)(&context).unwrap();
+        let name = format!("{}.weight", spec.head);
+        let slot = learner
+            .layout()
+            .slots()
+            .iter()
+            .find(|slot| slot.name == name);
+        let shape = slot.unwrap().shape.clone();
+        let batch = batch(2, image.unwrap(), false, 1);
+        learner
+            .forward(&batch, Mode::Evaluate, Wanted::All)
+            .unwrap();
+        let features = learner.features().unwrap().len() / 2;
+        assert_eq!(shape, [CLASSES, features], "{}", spec.name);
+    }
 }

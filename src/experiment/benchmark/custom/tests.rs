@@ -251,3 +251,122 @@ by = "source"
         Err(DataError::Missing { .. })
     ));
 }
+
+const FEATURES: &str = r#"
+name = "of-features"
+[features]
+width = 2
+[[source]]
+name = "net"
+format = "features"
+path = "f.safetensors"
+class_labels = [7, -1, 30, 5]
+[tasks]
+classes = [["30", "net/-1"], ["5", "7"]]
+"#;
+
+/// A safetensors file of features and labels.
+fn write_features(path: &Path, names: [&str; 4]) {
+    use safetensors::tensor::{Dtype, TensorView};
+    let rows: Vec<u8> = (0..8_u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();
+    let labels: Vec<u8> = [30_i32, 7, 5, -1]
+        .iter()
+        .flat_map(|label| label.to_le_bytes())
+        .collect();
+    let view = |i: usize| {
+        if i % 2 == 0 {
+            TensorView::new(Dtype::F32, vec![4, 2], &rows).unwrap()
+        } else {
+            TensorView::new(Dtype::I32, vec![4], &labels).unwrap()
+        }
+    };
+    let tensors: std::collections::BTreeMap<&str, _> =
+        (0..4).map(|i| (names[i], view(i))).collect();
+    fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+}
+
+#[test]
+fn features_are_a_source() {
+    let (root, path) = make(FEATURES);
+    let file = root.path().join("f.safetensors");
+    write_features(
+        &file,
+        [
+            "train_features",
+            "train_labels",
+            "test_features",
+            "test_labels",
+        ],
+    );
+    let custom = CustomBenchmark::read(&path).unwrap();
+    assert!(custom.has_features() && custom.model.name == "linear");
+    assert_eq!((custom.classes, custom.shape), (4, [1, 1, 2]));
+    let data = custom.load(options()).unwrap();
+    assert_eq!(data.train.labels(), [0, 3, 2, 1]);
+    assert_eq!(data.class_names, ["30", "-1", "5", "7"]);
+    assert_eq!(data.test.feature_row(3), Some(&[6.0, 7.0][..]));
+    // The same out of two files, under other names.
+    let two = FEATURES.replace(
+        "class_labels",
+        "test_path = \"g\"\narrays = [\"x\", \"y\", \"a\", \"b\"]\nclass_labels",
+    );
+    let (root, path) = make(&two);
+    for name in ["f.safetensors", "g"] {
+        write_features(&root.path().join(name), ["x", "y", "a", "b"]);
+    }
+    let other = CustomBenchmark::read(&path).unwrap();
+    let other = other.load(options()).unwrap();
+    assert_eq!(other.sha256(), data.sha256());
+}
+
+#[test]
+fn what_features_do_not_go_with_is_said() {
+    for (from, to, words) in [
+        ("[features]\nwidth = 2", "", "there must be [images] with"),
+        (
+            "width = 2",
+            "width = 0",
+            "features.width = 0 must be 1 to 65536",
+        ),
+        (
+            "[features]",
+            "[images]\nchannels = 1\nheight = 1\nwidth = 2\n[features]",
+            "a benchmark is of one or the other",
+        ),
+        (
+            "[features]",
+            "[images]\nchannels = 1\nheight = 1",
+            "source net: format = \"features\" needs [features]",
+        ),
+        (
+            "\"features\"",
+            "\"npz\"\nclass_count = 4",
+            "source net: format = \"npz\" gives images",
+        ),
+        ("class_labels = [7, -1, 30, 5]", "", "needs class_count"),
+        ("[7, -1, 30, 5]", "[7, -1, 7]", "class_labels names 7 twice"),
+        (
+            "class_labels",
+            "class_count = 4\nclass_labels",
+            "leave one out",
+        ),
+        (
+            "class_labels",
+            "test_share = 0.5\nclass_labels",
+            "test_share is only for",
+        ),
+    ] {
+        let (_root, path) = make(&FEATURES.replace(from, to));
+        let error = CustomBenchmark::read(&path).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let (_root, path) = make(&TWO.replace(
+        "test_share",
+        "arrays = [\"a\", \"b\", \"c\", \"d\"]\ntest_share",
+    ));
+    let error = CustomBenchmark::read(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("arrays is only for format = \"features\""),
+        "{error}"
+    );
+}

@@ -79,6 +79,39 @@ pub enum Evaluate {
     Validation,
 }
 
+/// Beginnings of names of parameters, as typed with commas between them: sorted, each once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefixes(pub Vec<String>);
+
+impl Kind for Prefixes {
+    type Range = ();
+    fn parse(_: &'static str, text: &str, (): &()) -> Result<Self, Refusal> {
+        let mut all: Vec<String> = text
+            .split(',')
+            .map(|part| part.trim().to_string())
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        // An empty beginning is every name's.
+        match all.iter().any(String::is_empty) {
+            true => Err(Refusal::Range),
+            false => Ok(Self(all)),
+        }
+    }
+    fn words((): &()) -> String {
+        "beginnings of names of parameters, separated by commas".to_string()
+    }
+    fn value(&self) -> Option<Value> {
+        Some(Value::Text(self.0.join(",")))
+    }
+    fn stored(value: Option<&Value>, (): &()) -> Option<Self> {
+        match value? {
+            Value::Text(text) => Self::parse("freeze", text, &()).ok(),
+            _ => None,
+        }
+    }
+}
+
 /// How photographs become inputs of a network that was trained on `ImageNet`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputScaling {

@@ -10,8 +10,11 @@ use super::execution::{ExecutionSettings, SeedList, seeds_text};
 use super::table::entries;
 use super::{SettingError, Settings};
 use crate::experiment::benchmark::BenchmarkKind;
+use crate::experiment::benchmark::custom::CustomBenchmark;
 use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
-use crate::settings::{Profile, Resolver, SettingsOf as _};
+use crate::model::ModelSpec;
+use crate::optim::SGD;
+use crate::settings::{Kind as _, Named as _, Profile, Resolver, SettingsOf as _, Value};
 use crate::stream::Scenario;
 
 /// Where data sets lie unless somebody says otherwise.
@@ -170,6 +173,8 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
     }
     let (classes, shape) = config.images();
     config.stream().check_classes(classes)?;
+    check_features(config)?;
+    check_closed_form(r, config)?;
     (config.model.check)(shape).map_err(|problem| SettingError::Conflict {
         key: "model",
         problem: format!(
@@ -187,6 +192,67 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
         ));
     }
     Ok(())
+}
+
+/// Refuses what has no effect on a method without gradients: more than one pass, and everything about steps.
+fn check_closed_form(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
+    if !config.method.closed_form {
+        return Ok(());
+    }
+    let idle = |value: Option<Value>, key: &str| {
+        value.is_some_and(|value| config.value(key) != Some(value))
+    };
+    for (key, first, words) in [
+        (
+            "epochs",
+            Some(Value::Whole(1)),
+            "1 for a method that learns from one pass over the data; leave it out",
+        ),
+        (
+            "optimizer",
+            (&SGD).value(),
+            "sgd for a method without a gradient for an optimizer to step along; leave it out",
+        ),
+        (
+            "momentum",
+            Some(Value::Real(0.0)),
+            "0 for a method without gradients; leave it out",
+        ),
+        (
+            "gamma",
+            Some(Value::Real(1.0)),
+            "1 for a method without gradients; leave it out",
+        ),
+        (
+            "lr_floor",
+            Some(Value::Real(0.0)),
+            "0 for a method without gradients; leave it out",
+        ),
+    ] {
+        if idle(first, key) {
+            return Err(range(r, key, words));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses networks that need images where the benchmark gives features.
+fn check_features(config: &RunConfig) -> Result<(), SettingError> {
+    let custom = config.benchmark.custom();
+    if config.model.vectors || !custom.is_some_and(CustomBenchmark::has_features) {
+        return Ok(());
+    }
+    let fitting = ModelSpec::all().iter().filter(|model| model.vectors);
+    let fitting: Vec<&str> = fitting.map(|model| model.name).collect();
+    Err(SettingError::Conflict {
+        key: "model",
+        problem: format!(
+            "{} takes images, and {} gives features, which have neither rows nor columns; choose one of {}",
+            config.model.name,
+            config.benchmark.name(),
+            fitting.join(", ")
+        ),
+    })
 }
 
 impl PlannedRun {

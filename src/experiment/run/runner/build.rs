@@ -3,11 +3,11 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::experiment::RunError;
-use crate::experiment::plan::config::{InitHead, RunConfig};
+use crate::experiment::plan::config::{InitHead, Prefixes, RunConfig};
 use crate::experiment::plan::settings::SettingError;
 use crate::experiment::run::result::{InitialWeights, named};
 use crate::method::{Method, MethodContext};
-use crate::model::{Learner, LearnerError, ModelContext, WeightsError, fit_weights};
+use crate::model::{Freeze, Learner, LearnerError, ModelContext, WeightsError, fit_weights};
 use crate::optim::Optimizer;
 use crate::seed::Seeds;
 
@@ -54,6 +54,7 @@ pub(super) fn start_learner(
         image: config.images().1,
         classes,
         hidden: config.hidden,
+        scale: config.cosine_scale,
         dropout: config.dropout,
         initial: config.initial_values,
         init: config.seeds_of(config.init_seed),
@@ -62,7 +63,7 @@ pub(super) fn start_learner(
     };
     let mut learner = (config.model.build)(&context)?;
     let Some(expected) = &config.init_sha256 else {
-        return Ok((learner, None));
+        return Ok((freeze(config, learner)?, None));
     };
     let bytes = init.ok_or_else(|| SettingError::Missing {
         key: "init",
@@ -78,7 +79,15 @@ pub(super) fn start_learner(
         .into());
     }
     let taken = take_initial_weights(config, learner.as_mut(), bytes)?;
-    Ok((learner, Some(taken)))
+    Ok((freeze(config, learner)?, Some(taken)))
+}
+
+/// The learner with the parameters frozen that the configuration names.
+fn freeze(config: &RunConfig, learner: Box<dyn Learner>) -> Result<Box<dyn Learner>, RunError> {
+    let Some(Prefixes(prefixes)) = &config.freeze else {
+        return Ok(learner);
+    };
+    Ok(Box::new(Freeze::new(learner, prefixes)?))
 }
 
 fn take_initial_weights(
@@ -168,10 +177,22 @@ pub fn build_optimizer(
 ///
 /// # Errors
 /// [`RunError::Setting`] for settings of another method.
-pub(super) fn build_method(config: &RunConfig) -> Result<Box<dyn Method>, RunError> {
+pub(super) fn build_method(
+    config: &RunConfig,
+    learner: &dyn Learner,
+) -> Result<Box<dyn Method>, RunError> {
+    let head = format!("{}.weight", config.model.head);
+    let mut slots = learner.layout().slots().iter();
+    let head = slots.find(|slot| slot.name == head);
+    let (head_classes, features) = match head.map(|slot| slot.shape.as_slice()) {
+        Some(&[classes, features]) => (classes, features),
+        _ => (0, 0),
+    };
     let context = MethodContext {
         batch_size: config.batch_size,
         classes: config.images().0,
+        head_classes,
+        features,
         tasks: config.tasks,
         task_classes: config.task_classes(),
         scenario: config.scenario,

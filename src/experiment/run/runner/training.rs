@@ -113,7 +113,7 @@ impl<'a> Run<'a> {
         let (learner, initial_weights) =
             start_learner(config, stream.classes(), input.init, input.threads)?;
         let optimizer = build_optimizer(config, learner.as_ref())?;
-        let method = build_method(config)?;
+        let method = build_method(config, learner.as_ref())?;
         let progress = Progress {
             started: provenance.started.clone(),
             ..Progress::default()
