@@ -23,20 +23,28 @@ class_labels = [40, 7, -3, 0]
 count = 2
 "#;
 
-/// Four classes of 30 + 10 rows around points that lie far apart, whose labels are `class_labels`.
-fn make(folder: &Path) {
-    const LABELS: [i64; 4] = [40, 7, -3, 0];
-    let centres = [
+/// The same with a fifth class, in tasks of three and two.
+fn uneven() -> String {
+    BENCHMARK
+        .replace("-3, 0]", "-3, 0, 99]")
+        .replace("count = 2", "classes = [[99, 7, 0], [40, -3]]")
+}
+
+/// So many classes of 30 + 10 rows around points that lie far apart, whose labels are `class_labels`.
+fn make(folder: &Path, classes: usize) {
+    const LABELS: [i64; 5] = [40, 7, -3, 0, 99];
+    const CENTRES: [[f32; 3]; 5] = [
         [4.0, 0.0, 0.0],
         [0.0, 4.0, 0.0],
         [0.0, 0.0, 4.0],
-        [-4.0, -4.0, 0.0_f32],
+        [-4.0, -4.0, 0.0],
+        [0.0, 0.0, -5.0],
     ];
     let half = |rows: usize| {
         let (mut x, mut y) = (Vec::new(), Vec::new());
         for row in 0..rows {
-            let class = row % 4;
-            for (j, centre) in centres[class].iter().enumerate() {
+            let class = row % classes;
+            for (j, centre) in CENTRES[class].iter().enumerate() {
                 let off = ((row * 7 + j * 3) % 11) as f32 / 11.0 - 0.5;
                 x.extend((centre + off).to_le_bytes());
             }
@@ -44,13 +52,14 @@ fn make(folder: &Path) {
         }
         (x, y)
     };
-    let ((x, y), (test_x, test_y)) = (half(120), half(40));
+    let (train, test) = (30 * classes, 10 * classes);
+    let ((x, y), (test_x, test_y)) = (half(train), half(test));
     let of = |dtype, shape: &[usize], bytes| TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
     let tensors = BTreeMap::from([
-        ("train_features", of(Dtype::F32, &[120, 3], &x)),
-        ("train_labels", of(Dtype::I64, &[120], &y)),
-        ("test_features", of(Dtype::F32, &[40, 3], &test_x)),
-        ("test_labels", of(Dtype::I64, &[40], &test_y)),
+        ("train_features", of(Dtype::F32, &[train, 3], &x)),
+        ("train_labels", of(Dtype::I64, &[train], &y)),
+        ("test_features", of(Dtype::F32, &[test, 3], &test_x)),
+        ("test_labels", of(Dtype::I64, &[test], &test_y)),
     ]);
     fs::write(
         folder.join("f.safetensors"),
@@ -80,7 +89,7 @@ fn methods_without_gradients_learn_all_classes_in_one_pass() {
         .enumerate()
     {
         let dir = tempfile::tempdir().unwrap();
-        make(dir.path());
+        make(dir.path(), 4);
         let projections = match method.name {
             "ranpac" => "--ranpac-projections 40",
             _ => "",
@@ -114,7 +123,7 @@ fn methods_without_gradients_learn_all_classes_in_one_pass() {
 fn networks_on_features_learn_by_gradients() {
     for model in ["linear", "cosine", "mlp"] {
         let dir = tempfile::tempdir().unwrap();
-        make(dir.path());
+        make(dir.path(), 4);
         let output = run(
             &format!(
                 "run --benchmark {{}}/b.toml --model {model} --method er --memory-per-class 5 --lr 0.1 --epochs 3 --jobs 1 \
@@ -131,7 +140,7 @@ fn networks_on_features_learn_by_gradients() {
 #[test]
 fn what_features_and_their_methods_do_not_take_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    make(dir.path());
+    make(dir.path(), 4);
     for (flags, parts) in [
         (
             "--model resnet18 --lr 0.1",
@@ -273,4 +282,59 @@ fn frozen_parameters_keep_their_bits_and_unknown_ones_are_refused() {
         dir.path(),
     );
     refused(&output, 2, &["freeze = W1,,W2", "separated by commas"]);
+}
+
+#[test]
+fn tasks_of_different_sizes_have_the_right_heads_in_both_scenarios() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), 5);
+    fs::write(dir.path().join("b.toml"), uneven()).unwrap();
+    for (i, flags) in [
+        "--scenario class --method ncm",
+        "--scenario class --method slda",
+        "--scenario task --method er --memory ring --memory-total 5 --lr 0.1 --epochs 3",
+        "--scenario task --method icarl --memory-total 5 --lr 1 --epochs 3",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let output = run(
+            &format!("run --benchmark {{}}/b.toml {flags} --jobs 1 --out {{}}/out{i}"),
+            dir.path(),
+        );
+        assert!(output.status.success(), "{}", stderr(&output));
+        let result = result(&dir.path().join(format!("out{i}")));
+        assert_eq!(result["metrics"]["average_accuracy"], 100.0, "{flags}");
+        let tasks = &result["task_classes"];
+        let of = |t: usize| (&tasks[t]["first_logit"], &tasks[t]["names"]);
+        assert_eq!(of(0), (&0.into(), &serde_json::json!(["99", "7", "0"])));
+        assert_eq!(of(1), (&3.into(), &serde_json::json!(["40", "-3"])));
+        assert_eq!(result["measured_images"], serde_json::json!([30, 20]));
+    }
+    for (flags, parts) in [
+        (
+            "--scenario domain",
+            &["one head for all tasks", "[3, 2] classes"][..],
+        ),
+        ("--tasks 5", &["tasks = 5", "the benchmark's file"]),
+        (
+            "--classes 4",
+            &["[3, 2] classes, 5 in all", "4 classes in 2 tasks"],
+        ),
+        (
+            "--class-order seeded",
+            &["class_order = seeded", "which classes make a task"],
+        ),
+        (
+            "--method er --memory ring --memory-total 4",
+            &["a ring of 4 examples", "at least 5"],
+        ),
+    ] {
+        let output = run(
+            &format!("run --benchmark {{}}/b.toml --lr 0.1 {flags} --jobs 1 --out {{}}/no"),
+            dir.path(),
+        );
+        refused(&output, output.status.code().unwrap(), parts);
+        assert!(!output.status.success());
+    }
 }

@@ -434,6 +434,7 @@ fn kernels<C: TrunkConfig>(name: &str, config: &C, stock: fn(C::Network) -> C::N
     let spec = StreamSpec {
         kind,
         tasks: 1,
+        sizes: None,
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
@@ -558,6 +559,7 @@ fn evaluation_does_not_depend_on_threads() {
     let spec = StreamSpec {
         kind,
         tasks: 2,
+        sizes: None,
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,

@@ -4,6 +4,7 @@
 //! comments or order), and its result the checksum of the images. `docs/own-data.md` describes the file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -17,8 +18,10 @@ use crate::data::{self, DataError, DataName, Dataset, ImageShape, LoadOptions};
 use crate::model::{LINEAR, MLP, ModelSpec};
 use crate::settings::{Named as _, SettingError, find};
 use crate::stream::Scaling;
+use tasks::{Dealt, Tasks};
 
 mod features;
+mod tasks;
 
 /// Why a definition cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -97,17 +100,6 @@ struct Source {
     class_labels: Option<Vec<i64>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tasks {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    count: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    classes: Option<Vec<Vec<String>>>,
-}
-
 /// How bytes become inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -145,6 +137,9 @@ pub struct CustomBenchmark {
     pub tasks: usize,
     /// Whether the file says which classes make a task, so that their number is fixed.
     pub tasks_are_fixed: bool,
+    /// Classes of each task, where they are not equally many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub task_sizes: Vec<usize>,
     /// Network unless told otherwise.
     pub model: &'static ModelSpec,
     /// The file; where it lies is no part of what it is.
@@ -162,6 +157,7 @@ impl PartialEq for CustomBenchmark {
             scaling,
             tasks,
             tasks_are_fixed,
+            task_sizes,
             model,
             path: _,
         } = self;
@@ -172,11 +168,12 @@ impl PartialEq for CustomBenchmark {
                 &other.classes,
                 &other.shape,
             )
-            && (scaling, tasks, tasks_are_fixed, model)
+            && (scaling, tasks, tasks_are_fixed, task_sizes, model)
                 == (
                     &other.scaling,
                     &other.tasks,
                     &other.tasks_are_fixed,
+                    &other.task_sizes,
                     &other.model,
                 )
     }
@@ -187,10 +184,8 @@ struct Resolved {
     definition: Definition,
     /// Names of each source's classes.
     classes: Vec<Vec<String>>,
-    /// Classes of the joined sources in the order of the head.
-    order: Vec<usize>,
-    tasks: usize,
-    fixed: bool,
+    /// Which classes make which task.
+    dealt: Dealt,
 }
 
 impl CustomBenchmark {
@@ -224,11 +219,12 @@ impl CustomBenchmark {
         Ok(Self {
             name: name.clone(),
             definition_sha256: resolved.sha256(),
-            classes: resolved.order.len(),
+            classes: resolved.dealt.order.len(),
             shape,
             scaling: resolved.definition.scaling().map_err(wrong)?,
-            tasks: resolved.tasks,
-            tasks_are_fixed: resolved.fixed,
+            tasks: resolved.dealt.tasks,
+            tasks_are_fixed: resolved.dealt.fixed,
+            task_sizes: resolved.dealt.uneven().to_vec(),
             model,
             path,
         })
@@ -239,6 +235,12 @@ impl CustomBenchmark {
     pub fn image_shape(&self) -> ImageShape {
         let [channels, height, width] = self.shape;
         ImageShape::new(channels, height, width)
+    }
+
+    /// Classes of each task, where they are not equally many.
+    #[must_use]
+    pub fn sizes(&self) -> Option<Arc<[usize]>> {
+        (!self.task_sizes.is_empty()).then(|| self.task_sizes.as_slice().into())
     }
 
     /// Whether its examples are features that a network gave, not images.
@@ -285,7 +287,7 @@ impl CustomBenchmark {
         let root = self.path.parent().unwrap_or(Path::new("."));
         let sources = resolved.definition.source.iter().zip(&resolved.classes);
         let parts = sources.map(|(source, classes)| source.load(root, classes, shape, options));
-        select_classes(combine(&self.name, shape, parts)?, &resolved.order)
+        select_classes(combine(&self.name, shape, parts)?, &resolved.dealt.order)
     }
 }
 
@@ -572,109 +574,12 @@ fn resolve(path: &Path) -> Result<Resolved, String> {
         .iter()
         .map(|source| source.class_names(root))
         .collect::<Result<_, _>>()?;
-    let (order, tasks, fixed) = tasks_of(tasks, source, &classes)?;
+    let dealt = tasks.deal(source, &classes)?;
     Ok(Resolved {
         definition,
         classes,
-        order,
-        tasks,
-        fixed,
+        dealt,
     })
-}
-
-/// What each class of the joined sources may be called in `tasks.classes`: `SOURCE/NUMBER` or `SOURCE/NAME` first.
-fn names_of(sources: &[Source], classes: &[Vec<String>]) -> Vec<Vec<String>> {
-    let of_source = |(source, classes): (&Source, &Vec<String>)| {
-        let known = source.known_names();
-        let of_class = |(index, class): (usize, &String)| {
-            let known = known.get(index).filter(|name| *name != class);
-            let names = std::iter::once(class).chain(known);
-            names
-                .flat_map(|name| [format!("{}/{name}", source.name), name.clone()])
-                .collect()
-        };
-        classes
-            .iter()
-            .enumerate()
-            .map(of_class)
-            .collect::<Vec<Vec<String>>>()
-    };
-    sources.iter().zip(classes).flat_map(of_source).collect()
-}
-
-/// The classes in the order of the head, the number of tasks, and whether that is fixed.
-fn tasks_of(
-    tasks: &Tasks,
-    sources: &[Source],
-    classes: &[Vec<String>],
-) -> Result<(Vec<usize>, usize, bool), String> {
-    let total: usize = classes.iter().map(Vec::len).sum();
-    let same = |counts: &[usize], what: &str| match counts {
-        [first, rest @ ..] if *first > 0 && rest.iter().all(|count| count == first) => {
-            Ok(counts.len())
-        }
-        _ => Err(format!(
-            "{what} must have the same number of classes each, at least two; they have {counts:?}"
-        )),
-    };
-    let several = |classes: usize, tasks: usize| {
-        if tasks > 0 && classes == tasks {
-            return Err(format!(
-                "{tasks} tasks of {classes} classes are tasks of one class: whatever a network answers within such a \
-                 task is right, so that its accuracy is 100 % and its loss 0; a task needs at least two classes"
-            ));
-        }
-        Ok(())
-    };
-    match (tasks.count, tasks.by.as_deref(), &tasks.classes) {
-        (Some(count), None, None) => {
-            several(total, count)?;
-            Ok(((0..total).collect(), count, false))
-        }
-        (None, Some("source"), None) => {
-            let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
-            let count = same(&counts, "sources that make a task each")?;
-            several(total, count)?;
-            Ok(((0..total).collect(), count, true))
-        }
-        (None, None, Some(lists)) => {
-            let counts: Vec<usize> = lists.iter().map(Vec::len).collect();
-            let count = same(&counts, "tasks.classes")?;
-            let names = names_of(sources, classes);
-            let mut order = Vec::new();
-            for wanted in lists.iter().flatten() {
-                let found: Vec<usize> = (0..names.len())
-                    .filter(|&i| names.get(i).is_some_and(|names| names.contains(wanted)))
-                    .collect();
-                match found.as_slice() {
-                    [class] if !order.contains(class) => order.push(*class),
-                    [_] => return Err(format!("tasks.classes names `{wanted}` twice")),
-                    [] => {
-                        let known: Vec<_> = names
-                            .iter()
-                            .take(30)
-                            .filter_map(|names| names.first().map(String::as_str))
-                            .collect();
-                        return Err(format!(
-                            "tasks.classes: there is no class `{wanted}`; known: {}",
-                            known.join(", ")
-                        ));
-                    }
-                    _ => {
-                        return Err(format!(
-                            "tasks.classes: several sources have a class `{wanted}`; write SOURCE/{wanted}"
-                        ));
-                    }
-                }
-            }
-            several(order.len(), count)?;
-            Ok((order, count, true))
-        }
-        _ => Err(
-            "[tasks] must have one of count = N, by = \"source\" or classes = [[...], ...]"
-                .to_owned(),
-        ),
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub use choices::{DataChoice, Evaluate, InitHead, InputScaling, Prefixes, Schedu
 use sha2::{Digest as _, Sha256};
 
 use crate::data::ImageShape;
+use crate::experiment::benchmark::custom::CustomBenchmark;
 use crate::experiment::benchmark::{Benchmark, BenchmarkKind, InputRange};
 use crate::method::{MethodSpec, PLAIN};
 use crate::model::{COSINE_SCALE, DropoutSetting, InitialValues, ModelSpec};
@@ -332,6 +333,7 @@ impl RunConfig {
         StreamSpec {
             kind,
             tasks,
+            sizes: self.benchmark.custom().and_then(CustomBenchmark::sizes),
             first_tasks: self.first_tasks,
             validation,
             fraction,
@@ -357,13 +359,13 @@ impl RunConfig {
         (self.classes.unwrap_or(classes), shape)
     }
 
-    /// Classes of a task.
+    /// Classes of all tasks together; one that several tasks share counts for each.
     #[must_use]
-    pub fn task_classes(&self) -> usize {
+    pub fn all_classes(&self) -> usize {
         let (classes, _) = self.images();
         match self.benchmark.kind() {
-            BenchmarkKind::Split => classes / self.tasks.max(1),
-            BenchmarkKind::Rotated | BenchmarkKind::Permuted => classes,
+            BenchmarkKind::Split => classes,
+            BenchmarkKind::Rotated | BenchmarkKind::Permuted => classes * self.tasks,
         }
     }
 

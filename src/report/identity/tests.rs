@@ -19,6 +19,7 @@ fn own(name: &str, definition: &str) -> RunConfig {
         scaling: CustomScaling::Unit,
         tasks: 2,
         tasks_are_fixed: false,
+        task_sizes: Vec::new(),
         model: &MLP,
         path: "pets.toml".into(),
     });

@@ -78,7 +78,7 @@ impl Icarl {
     /// # Errors
     /// [`SettingError::Conflict`] where tasks share classes, or for a memory smaller than the classes.
     pub fn new(config: &IcarlConfig, context: &MethodContext) -> Result<Self, SettingError> {
-        let classes = context.tasks * context.task_classes;
+        let classes = context.all_classes;
         if context.scenario == Scenario::Domain {
             return Err(SettingError::Conflict {
                 key: "method",

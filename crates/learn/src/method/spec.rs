@@ -21,8 +21,8 @@ pub struct MethodContext {
     pub features: usize,
     /// Number of tasks.
     pub tasks: usize,
-    /// Classes of a task.
-    pub task_classes: usize,
+    /// Classes of all tasks together; one that several tasks share counts for each.
+    pub all_classes: usize,
     /// What is known of an example's task.
     pub scenario: Scenario,
     /// The run's seeds.

@@ -16,7 +16,7 @@ pub(super) fn closed_form_context() -> MethodContext {
         head_classes: 10,
         features: 6,
         tasks: 5,
-        task_classes: 2,
+        all_classes: 10,
         scenario: Scenario::Task,
         seeds: Seeds::new(1),
     }
@@ -27,6 +27,7 @@ pub(super) fn stream_of(scenario: Scenario) -> TaskStream {
     let spec = StreamSpec {
         kind: StreamKind::Split(ClassOrder::Fixed),
         tasks: 5,
+        sizes: None,
         first_tasks: None,
         validation: 0.0,
         fraction: 0.01,

@@ -360,6 +360,7 @@ fn samples(shape: ImageShape) -> TaskStream {
     let spec = StreamSpec {
         kind: StreamKind::Split(ClassOrder::Fixed),
         tasks: 2,
+        sizes: None,
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,

@@ -1,7 +1,7 @@
 //! The tasks of a stream and how they are cut out of a data set.
 //!
 //! Owns the three ways of the paper: classes split into tasks, rotations, permutations. Task t (from 0 here) owns the
-//! head classes `t·n .. (t+1)·n`; rotated and permuted streams shift the ten labels by `10 t`, so that every task has
+//! head classes `t·n .. (t+1)·n` (where tasks have sizes of their own, those after the classes of the tasks before); rotated and permuted streams shift the ten labels by `10 t`, so that every task has
 //! classes of its own there, too.
 
 use std::ops::Range;
@@ -31,6 +31,28 @@ pub enum StreamError {
         tasks: usize,
         /// The numbers of tasks that would do.
         divisors: String,
+    },
+    /// The classes are not those that the sizes of the tasks add up to.
+    #[error(
+        "the benchmark has tasks of {sizes:?} classes, {} in all, and there are {classes} classes in {tasks} tasks: leave \
+         `tasks` and `classes` out, or change the lists of classes", sizes.iter().sum::<usize>()
+    )]
+    Sizes {
+        /// Classes of each task.
+        sizes: Vec<usize>,
+        /// Classes of the data set.
+        classes: usize,
+        /// Tasks asked for.
+        tasks: usize,
+    },
+    /// Tasks of different sizes under one head for all of them.
+    #[error(
+        "scenario = domain has one head for all tasks, and the benchmark's tasks have {sizes:?} classes: use scenario = task or \
+         class, or lists of equally many classes"
+    )]
+    SharedSizes {
+        /// Classes of each task.
+        sizes: Vec<usize>,
     },
     /// Tasks with nothing to tell apart.
     #[error(
@@ -130,12 +152,14 @@ pub enum StreamKind {
 }
 
 /// A stream to be made.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StreamSpec {
     /// How the data set becomes tasks.
     pub kind: StreamKind,
     /// Number of tasks, at least 1.
     pub tasks: usize,
+    /// Classes of each task of a split stream; `None` for equally many.
+    pub sizes: Option<Arc<[usize]>>,
     /// How many of them are learned, from the first one on; the head has classes of all.
     pub first_tasks: Option<usize>,
     /// Share of each task's training images that is set aside for validation, in `[0, 1)`.
@@ -413,6 +437,9 @@ impl StreamSpec {
             return Ok(());
         }
         let tasks = self.tasks;
+        if let Some(sizes) = &self.sizes {
+            return self.check_sizes(sizes, classes);
+        }
         // A task of one class has nothing to tell apart.
         let divisors: Vec<String> = (1..=classes / 2)
             .filter(|d| classes.is_multiple_of(*d))
@@ -440,6 +467,48 @@ impl StreamSpec {
         Ok(())
     }
 
+    /// Checks sizes of the tasks' own.
+    fn check_sizes(&self, sizes: &[usize], classes: usize) -> Result<(), StreamError> {
+        let tasks = self.tasks;
+        if sizes.len() != tasks || sizes.iter().sum::<usize>() != classes {
+            let sizes = sizes.to_vec();
+            return Err(StreamError::Sizes {
+                sizes,
+                classes,
+                tasks,
+            });
+        }
+        if self.protocol.scenario == Scenario::Domain {
+            let sizes = sizes.to_vec();
+            return Err(StreamError::SharedSizes { sizes });
+        }
+        if sizes.iter().any(|size| *size < 2) {
+            let remedy = format!("they have {sizes:?}, and each needs at least two");
+            return Err(StreamError::OneClass {
+                classes,
+                tasks,
+                remedy,
+            });
+        }
+        Ok(())
+    }
+
+    /// Which of the dealt classes each task of a split stream gets.
+    fn dealt(&self, classes: usize) -> Vec<Range<usize>> {
+        let each = classes / self.tasks.max(1);
+        let own = |t: usize| match &self.sizes {
+            Some(sizes) => sizes.get(t).copied().unwrap_or(0),
+            None => each,
+        };
+        let mut end = 0;
+        let next = |t| {
+            let start = end;
+            end += own(t);
+            start..end
+        };
+        (0..self.tasks).map(next).collect()
+    }
+
     /// Classes of the head over all tasks, for a data set of this many classes: those of the data, or every task's own; one
     /// task's where all tasks share them.
     #[must_use]
@@ -461,10 +530,10 @@ impl StreamSpec {
                 if order == ClassOrder::Seeded {
                     seeds.order.stream("class-order").shuffle(&mut dealt);
                 }
-                let per_task = classes / self.tasks;
-                (0..self.tasks)
-                    .map(|t| {
-                        let owned = t * per_task..(t + 1) * per_task;
+                self.dealt(classes)
+                    .into_iter()
+                    .map(|owned| {
+                        let size = owned.len();
                         let first = if shared { 0 } else { owned.start };
                         let mut heads = vec![None; classes];
                         for (head, class) in (first..).zip(&dealt[owned]) {
@@ -472,7 +541,7 @@ impl StreamSpec {
                         }
                         View {
                             heads,
-                            classes: first..first + per_task,
+                            classes: first..first + size,
                             map: None,
                         }
                     })

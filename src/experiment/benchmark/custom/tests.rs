@@ -370,3 +370,48 @@ fn what_features_do_not_go_with_is_said() {
         "{error}"
     );
 }
+
+#[test]
+fn tasks_may_have_different_numbers_of_classes_named_by_numbers_too() {
+    let uneven = TWO.replace(
+        "classes = [[\"dot\", \"digits/3\"], [\"shapes/bar\", \"0\"]]",
+        "classes = [[3, \"dot\", 0], [\"bar\", 1]]",
+    );
+    let (_root, path) = make(&uneven);
+    let custom = CustomBenchmark::read(&path).unwrap();
+    assert_eq!((custom.classes, custom.tasks), (5, 2));
+    assert_eq!(custom.task_sizes, [3, 2]);
+    let data = custom.load(options()).unwrap();
+    assert_eq!(
+        data.class_names,
+        [
+            "digits/3",
+            "shapes/dot",
+            "digits/0",
+            "shapes/bar",
+            "digits/1"
+        ]
+    );
+    // Equally many stay what they were: no sizes, and a number is the text that it is.
+    let (_root, path) = make(TWO);
+    let even = CustomBenchmark::read(&path).unwrap();
+    assert!(even.task_sizes.is_empty() && even.sizes().is_none());
+    let (_root, path) = make(&TWO.replace("\"0\"", "0"));
+    let numbers = CustomBenchmark::read(&path).unwrap();
+    assert_eq!(numbers.definition_sha256, even.definition_sha256);
+    for (lists, words) in [
+        ("[[3, \"dot\"], [\"bar\", 3, 1]]", "names `3` twice"),
+        ("[[3, \"dot\"], [9, 1, 0]]", "there is no class `9`"),
+        ("[[3, \"dot\"], []]", "task 2 has 0 classes"),
+        (
+            "[[3, \"dot\", 0], [1]]",
+            "task 2 has 1 class, and in tasks of one class",
+        ),
+        ("[]", "at least one list"),
+    ] {
+        let text = uneven.replace("[[3, \"dot\", 0], [\"bar\", 1]]", lists);
+        let (_root, path) = make(&text);
+        let error = CustomBenchmark::read(&path).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}

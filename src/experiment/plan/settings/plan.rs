@@ -15,7 +15,7 @@ use crate::experiment::plan::config::{DataChoice, RunConfig, Schedule};
 use crate::model::ModelSpec;
 use crate::optim::SGD;
 use crate::settings::{Kind as _, Named as _, Profile, Resolver, SettingsOf as _, Value};
-use crate::stream::Scenario;
+use crate::stream::{ClassOrder, Scenario};
 
 /// Where data sets lie unless somebody says otherwise.
 pub const DATA_FOLDER: &str = "data";
@@ -149,6 +149,13 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
     {
         let words = "the number that the benchmark's file gives; leave it out";
         return Err(range(r, "tasks", words));
+    }
+    let is_fixed = |own: &CustomBenchmark| own.tasks_are_fixed;
+    if config.class_order == Some(ClassOrder::Seeded)
+        && config.benchmark.custom().is_some_and(is_fixed)
+    {
+        let words = "fixed where the benchmark's file says which classes make a task; leave it out, or say count = N there";
+        return Err(range(r, "class_order", words));
     }
     if config.scenario == Scenario::Class && config.benchmark.kind() == BenchmarkKind::Rotated {
         let words = "task or domain for a rotated stream: turned images of two tasks can be the same image, so no network can \

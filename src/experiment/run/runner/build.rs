@@ -194,7 +194,7 @@ pub(super) fn build_method(
         head_classes,
         features,
         tasks: config.tasks,
-        task_classes: config.task_classes(),
+        all_classes: config.all_classes(),
         scenario: config.scenario,
         seeds: Seeds::new(config.seed),
     };

@@ -151,7 +151,7 @@ impl Memory {
             MemorySize::PerTask(count) => count * context.tasks,
             MemorySize::Total(count) => count,
         };
-        let rings = context.tasks * context.task_classes;
+        let rings = context.all_classes;
         Ok(Self(match (kind, size) {
             (MemoryKind::Reservoir, _) => Rule::Reservoir(Reservoir::new(capacity, rule)),
             (MemoryKind::Balanced, _) => Rule::Balanced(Balanced::new(capacity)),

@@ -17,6 +17,7 @@ fn spec(kind: StreamKind, tasks: usize) -> StreamSpec {
     StreamSpec {
         kind,
         tasks,
+        sizes: None,
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,
@@ -319,4 +320,46 @@ fn a_fraction_keeps_that_share() {
     let stream = TaskStream::new(&spec, &data, Seeds::new(1)).unwrap();
     assert_eq!(stream.tasks()[1].train.len(), 15);
     assert_eq!(stream.tasks()[1].test.len(), 50);
+}
+
+/// Classes are a partition in the order of the lists, heads follow each other, and what competes follows the sizes.
+#[test]
+fn tasks_of_different_sizes_follow_each_other() {
+    let data = crate::data::embedded::mnist_sample().unwrap();
+    let mut spec = StreamSpec {
+        sizes: Some(Arc::from([3, 2, 5])),
+        protocol: Protocol {
+            scenario: Scenario::Class,
+            ..Protocol::default()
+        },
+        ..spec(StreamKind::Split(ClassOrder::Fixed), 3)
+    };
+    let mut stream = TaskStream::new(&spec, &data, Seeds::new(1)).unwrap();
+    let ranges = stream.tasks().iter().map(|task| task.train.classes());
+    assert_eq!(ranges.collect::<Vec<_>>(), [0..3, 3..5, 5..10]);
+    let classes = stream.tasks().iter().map(|task| task.data_classes.clone());
+    assert_eq!(
+        classes.collect::<Vec<_>>().concat(),
+        (0..10).collect::<Vec<_>>()
+    );
+    assert_eq!(stream.classes(), 10);
+    for task in stream.tasks() {
+        let own = task.train.classes();
+        assert!(task.train.labels().all(|label| own.contains(&label)));
+    }
+    stream.arrive(Some(1), 2);
+    assert_eq!(stream.tasks()[0].test.competing(), &Classes::from(0..5));
+    spec.protocol.scenario = Scenario::Task;
+    let stream = TaskStream::new(&spec, &data, Seeds::new(1)).unwrap();
+    assert_eq!(stream.tasks()[2].test.competing(), &Classes::from(5..10));
+    let refused = |spec: &StreamSpec| spec.check_classes(10).unwrap_err().to_string();
+    spec.protocol.scenario = Scenario::Domain;
+    assert!(refused(&spec).contains("one head for all tasks"));
+    spec.protocol.scenario = Scenario::Task;
+    spec.sizes = Some(Arc::from([3, 2, 4]));
+    assert!(refused(&spec).contains("9 in all, and there are 10 classes in 3 tasks"));
+    spec.sizes = Some(Arc::from([5, 5]));
+    assert!(refused(&spec).contains("in 3 tasks"));
+    spec.sizes = Some(Arc::from([1, 4, 5]));
+    assert!(refused(&spec).contains("at least two"));
 }
