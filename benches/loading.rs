@@ -107,6 +107,7 @@ fn main() {
     let spec = StreamSpec {
         kind: StreamKind::Split(ClassOrder::Fixed),
         tasks: 1,
+        sizes: None,
         first_tasks: None,
         validation: 0.0,
         fraction: 1.0,

@@ -182,9 +182,10 @@ fn pieces_equal_the_whole_for_every_method_and_optimizer() {
                 ("method", method.name),
                 (
                     "optimizer",
-                    match method.closed_form {
-                        true => SGD.name,
-                        false => ["sgd", "adam", "tag-rmsprop"][i % 3],
+                    if method.closed_form {
+                        SGD.name
+                    } else {
+                        ["sgd", "adam", "tag-rmsprop"][i % 3]
                     },
                 ),
                 ("epochs", "1"),

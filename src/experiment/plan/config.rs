@@ -152,7 +152,7 @@ crate::settings! {
             only only(|r| Ok(r.get(RunConfig::model())?.hidden), "the mlp model"), stored Stored::OrNull;
         /// Largest logit of the cosine head, which multiplies the cosines.
         cosine_scale: Option<f64> = fixed(Some(COSINE_SCALE)), range RealRange::POSITIVE,
-            only only(|r| Ok(r.get(RunConfig::model())?.scale), "the cosine model");
+            only only(|r| Ok(r.get(RunConfig::model())?.scale.is_some()), "the cosine model");
         /// How the MLP's initial values are drawn: as PyTorch's layers, or Xavier's (biases 0).
         initial_values: InitialValues = fixed(InitialValues::PyTorch),
             only only(|r| Ok(r.get(RunConfig::model())?.hidden), "the mlp model"), stored Stored::Unless("pytorch");

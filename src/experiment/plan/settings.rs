@@ -18,6 +18,7 @@ pub use plan::{DATA_FOLDER, Plan, PlannedRun, parse_config_toml};
 pub use table::{Entry, entries, keys};
 pub use write::texts;
 
+use crate::experiment::plan::config::RunConfig;
 use crate::settings::{Texts, unknown};
 
 /// Values by key, each with its origin.
@@ -39,12 +40,12 @@ impl Settings {
                 reason: e.to_string(),
             })?;
         // Settings that may be typed as a list.
-        const LISTS: [&str; 2] = ["seeds", "freeze"];
+        let lists = [SeedList::SETTING.key, RunConfig::freeze().key];
         let mut settings = Self::default();
         for (key, value) in table {
             let text = match value {
                 toml::Value::String(text) => text,
-                toml::Value::Array(items) if LISTS.contains(&&*key) => {
+                toml::Value::Array(items) if lists.contains(&&*key) => {
                     let text = |item: &toml::Value| {
                         item.as_str()
                             .map_or_else(|| item.to_string(), str::to_string)

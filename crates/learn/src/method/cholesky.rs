@@ -15,7 +15,9 @@ fn panels(rows: &[f64], n: usize) -> Vec<f64> {
     for (panel, to) in packed.chunks_exact_mut((count * TILE).max(1)).enumerate() {
         for (row, to) in rows.chunks_exact(n.max(1)).zip(to.chunks_exact_mut(TILE)) {
             let from = row.get(panel * TILE..).unwrap_or_default();
-            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = *from;
+            }
         }
     }
     packed
@@ -104,7 +106,9 @@ pub(super) fn solve(l: &[f64], n: usize, b: &mut [f64]) {
         let x = b[i] / l[i * n + i];
         b[i] = x;
         let row = &l[i * n..i * n + i];
-        b.iter_mut().zip(row).for_each(|(b, l)| *b -= l * x);
+        for (b, l) in b.iter_mut().zip(row) {
+            *b -= l * x;
+        }
     }
 }
 
@@ -146,7 +150,9 @@ mod tests {
             (n, rows, b) in (1_usize..150).prop_flat_map(|n| (Just(n), prop::collection::vec(-1.0_f64..1.0, n * 8), prop::collection::vec(-1.0_f64..1.0, n)))
         ) {
             let mut a = squares(&rows, n);
-            (0..n).for_each(|i| a[i * n + i] += 0.5);
+            for i in 0..n {
+                a[i * n + i] += 0.5;
+            }
             let (mut l, mut x) = (a.clone(), b.clone());
             prop_assert!(factor(&mut l, n));
             solve(&l, n, &mut x);

@@ -212,9 +212,9 @@ mod tests {
             let of = |rows: &[(usize, Vec<f32>)]| {
                 let mut means = ClassMeans::new(3, 2);
                 let mut off = [0.0; 2];
-                rows.iter().for_each(|(class, row)| {
+                for (class, row) in rows {
                     means.learn(*class, row, &mut off);
-                });
+                }
                 means
             };
             let (one, other) = (of(&rows), of(&turned));

@@ -27,7 +27,7 @@
 //! | [`Sgp`] | as GPM, by the importance of directions | Saha and Roy 2023 |
 //! | [`Ncm`] | none: judges by the nearest mean of a class's features | Mensink et al. 2013 |
 //! | [`Slda`] | none: judges by linear discriminant analysis of features | Hayes and Kanan 2020 |
-//! | [`Ranpac`] | none: judges by ridge regression on random projections of features | McDonnell et al. 2023 |
+//! | [`Ranpac`] | none: judges by ridge regression on random projections of features | `McDonnell` et al. 2023 |
 //!
 //! Everything a method draws comes from a stream named after the task, so its state is what it holds in its arrays and
 //! how far the task's streams are.

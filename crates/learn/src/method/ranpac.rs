@@ -460,9 +460,12 @@ mod tests {
                 let rows: Vec<f32> = (0..12 * 10).map(|_| stream.normal()).collect();
                 let classes: Vec<usize> = rows
                     .chunks_exact(12)
-                    .map(|row| match learnable {
-                        true => usize::from(row[0] > 0.0),
-                        false => stream.below(2) as usize,
+                    .map(|row| {
+                        if learnable {
+                            usize::from(row[0] > 0.0)
+                        } else {
+                            stream.below(2) as usize
+                        }
                     })
                     .collect();
                 ranpac.learn(&rows, &classes, (0..10).map(|i| i % 5 == 4));

@@ -82,7 +82,9 @@ impl Slda {
             let count = self.means.learn(class, row, off) as f64;
             // Squared, this is n/(n + 1) with the n examples before.
             let weight = ((count - 1.0).max(0.0) / count.max(1.0)).sqrt();
-            off.iter_mut().for_each(|x| *x *= weight);
+            for x in off {
+                *x *= weight;
+            }
         }
         add_squares(&mut self.scatter, self.width, &off, 0, 1.0);
     }
@@ -230,9 +232,9 @@ mod tests {
             };
             for ((class, weights, bias), (known, mean)) in linear.rows.iter().zip(means) {
                 prop_assert_eq!(*class, known);
-                for i in 0..3 {
+                for (i, mean) in mean.iter().enumerate() {
                     let found: f64 = (0..3).map(|j| at(i, j) * weights[j]).sum();
-                    prop_assert!((found - mean[i]).abs() < 1e-8);
+                    prop_assert!((found - mean).abs() < 1e-8);
                 }
                 let square: f64 = weights.iter().zip(mean).map(|(w, m)| w * m).sum();
                 prop_assert!((bias + square / 2.0).abs() < 1e-12 * square.abs().max(1.0));

@@ -148,7 +148,7 @@ pub(super) static ALEXNET: ModelSpec = ModelSpec {
     head: "linear",
     dropout: DropoutSetting::Fixed,
     hidden: false,
-    scale: false,
+    scale: None,
     fresh_head: false,
     defaults: &[("batch_size", "64")],
     norm_positions: AlexNet::norm_positions,

@@ -93,7 +93,7 @@ pub(super) static COSINE: ModelSpec = ModelSpec {
     head: "fc",
     dropout: DropoutSetting::None,
     hidden: false,
-    scale: true,
+    scale: Some(COSINE_SCALE),
     fresh_head: false,
     defaults: &[],
     norm_positions: CosineNet::norm_positions,

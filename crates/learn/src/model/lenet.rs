@@ -124,7 +124,7 @@ pub(super) static LENET: ModelSpec = ModelSpec {
     head: "last",
     dropout: DropoutSetting::None,
     hidden: false,
-    scale: false,
+    scale: None,
     fresh_head: false,
     defaults: &[],
     norm_positions: LeNet::norm_positions,

@@ -44,7 +44,7 @@ pub static LINEAR: ModelSpec = ModelSpec {
     head: "fc",
     dropout: DropoutSetting::None,
     hidden: false,
-    scale: false,
+    scale: None,
     fresh_head: false,
     defaults: &[],
     norm_positions: LinearNet::norm_positions,

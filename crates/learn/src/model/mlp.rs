@@ -70,7 +70,7 @@ pub static MLP: ModelSpec = ModelSpec {
     head: "W3",
     dropout: DropoutSetting::Set,
     hidden: true,
-    scale: false,
+    scale: None,
     fresh_head: false,
     defaults: &[],
     norm_positions: Mlp::norm_positions,

@@ -251,7 +251,7 @@ pub(super) static REDUCED_RESNET18: ModelSpec = ModelSpec {
     head: "linear",
     dropout: DropoutSetting::Set,
     hidden: false,
-    scale: false,
+    scale: None,
     fresh_head: false,
     defaults: &[],
     norm_positions: ReducedResNet::norm_positions,

@@ -262,7 +262,7 @@ pub(super) static RESNET18: ModelSpec = ModelSpec {
     head: "fc",
     dropout: DropoutSetting::Ignored,
     hidden: false,
-    scale: false,
+    scale: None,
     fresh_head: true,
     defaults: &[],
     norm_positions: ResNet18::norm_positions,

@@ -190,7 +190,7 @@ pub(super) static SLIM_RESNET18: ModelSpec = ModelSpec {
     head: "linear",
     dropout: DropoutSetting::None,
     hidden: false,
-    scale: false,
+    scale: None,
     fresh_head: false,
     defaults: &[],
     norm_positions: SlimResNet::norm_positions,

@@ -98,8 +98,8 @@ pub struct ModelSpec {
     pub dropout: DropoutSetting,
     /// Whether the setting `hidden` is one of its own.
     pub hidden: bool,
-    /// Whether the setting `cosine_scale` is one of its own.
-    pub scale: bool,
+    /// Its largest logit unless told otherwise, where the setting `cosine_scale` is one of its own.
+    pub scale: Option<f64>,
     /// Whether initial weights bring all but the head unless told otherwise: it starts from weights for other classes.
     pub fresh_head: bool,
     /// Settings that it has other defaults for, on every benchmark.

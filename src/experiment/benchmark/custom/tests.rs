@@ -274,7 +274,7 @@ fn write_features(path: &Path, names: [&str; 4]) {
         .flat_map(|label| label.to_le_bytes())
         .collect();
     let view = |i: usize| {
-        if i % 2 == 0 {
+        if i.is_multiple_of(2) {
             TensorView::new(Dtype::F32, vec![4, 2], &rows).unwrap()
         } else {
             TensorView::new(Dtype::I32, vec![4], &labels).unwrap()

@@ -93,10 +93,10 @@ impl Kind for Prefixes {
         all.sort_unstable();
         all.dedup();
         // An empty beginning is every name's.
-        match all.iter().any(String::is_empty) {
-            true => Err(Refusal::Range),
-            false => Ok(Self(all)),
+        if all.iter().any(String::is_empty) {
+            return Err(Refusal::Range);
         }
+        Ok(Self(all))
     }
     fn words((): &()) -> String {
         "beginnings of names of parameters, separated by commas".to_string()
