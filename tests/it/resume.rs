@@ -105,17 +105,9 @@ fn in_pieces(config: &RunConfig, data: &SharedData, step: usize, seldom: bool) -
     unreachable!()
 }
 
-#[test]
-fn pieces_equal_the_whole_for_every_method_and_optimizer() {
-    let data = SharedData::new(tagcl::data::embedded::mnist_sample().unwrap());
-    let stop = AtomicBool::new(false);
-    let input = RunInput {
-        data: &data,
-        init: None,
-        threads: 1,
-        stop: &stop,
-    };
-    let mut cases: Vec<Vec<(&str, &str)>> = Vec::new();
+/// Every method with every optimizer that it goes with, TAG's forms, schedules and scenarios.
+fn cases() -> Vec<Vec<(&'static str, &'static str)>> {
+    let mut cases: Vec<Vec<(&'static str, &'static str)>> = Vec::new();
     for (i, method) in METHODS.iter().enumerate() {
         for (j, optimizer) in OPTIMIZERS.iter().enumerate() {
             if method.closed_form && **optimizer != SGD {
@@ -204,7 +196,20 @@ fn pieces_equal_the_whole_for_every_method_and_optimizer() {
             case.push(("ranpac_projections", "9"));
         }
     }
-    for (i, case) in cases.iter().enumerate() {
+    cases
+}
+
+#[test]
+fn pieces_equal_the_whole_for_every_method_and_optimizer() {
+    let data = SharedData::new(tagcl::data::embedded::mnist_sample().unwrap());
+    let stop = AtomicBool::new(false);
+    let input = RunInput {
+        data: &data,
+        init: None,
+        threads: 1,
+        stop: &stop,
+    };
+    for (i, case) in cases().iter().enumerate() {
         let config = config(case);
         let whole = train(&config, &input, &mut |_| Ok(())).unwrap();
         let steps = whole.result.cost.steps;
