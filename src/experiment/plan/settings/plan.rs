@@ -150,11 +150,11 @@ fn check(r: &Resolver<'_>, config: &RunConfig) -> Result<(), SettingError> {
         let words = "the number that the benchmark's file gives; leave it out";
         return Err(range(r, "tasks", words));
     }
-    let is_fixed = |own: &CustomBenchmark| own.tasks_are_fixed;
+    let is_uneven = |own: &CustomBenchmark| own.sizes().is_some();
     if config.class_order == Some(ClassOrder::Seeded)
-        && config.benchmark.custom().is_some_and(is_fixed)
+        && config.benchmark.custom().is_some_and(is_uneven)
     {
-        let words = "fixed where the benchmark's file says which classes make a task; leave it out, or say count = N there";
+        let words = "fixed where the benchmark's file says which classes make a task, in lists of different lengths; leave it out";
         return Err(range(r, "class_order", words));
     }
     if config.scenario == Scenario::Class && config.benchmark.kind() == BenchmarkKind::Rotated {
