@@ -178,7 +178,9 @@ fn context(scenario: Scenario) -> MethodContext {
         batch_size: 4,
         classes: 10,
         tasks: 5,
-        task_classes: 2,
+        all_classes: 10,
+        head_classes: 10,
+        features: 6,
         scenario,
         seeds: Seeds::new(2),
     }
