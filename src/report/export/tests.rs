@@ -205,6 +205,23 @@ fn no_format_loses_a_warning() {
 }
 
 #[test]
+fn accuracy_over_images_has_a_column_where_it_is_another() {
+    let text = |tasks: f64, images: f64| {
+        let mut one = run(config(&[("tasks", "20")], 1), tasks, 0.0);
+        one.metrics.average_accuracy = tasks;
+        one.metrics.image_accuracy = Some(images);
+        let loaded = Loaded {
+            runs: vec![one],
+            ..Loaded::default()
+        };
+        written(format("text"), &Report::new(loaded, 2.0))
+    };
+    // On either side of half of the last digit.
+    assert!(!text(51.715 - 1e-12, 51.715 + 1e-12).contains("images %"));
+    assert!(text(51.7, 51.8).contains("images %"));
+}
+
+#[test]
 fn an_empty_report_is_no_error() {
     let empty = Report::new(Loaded::default(), 2.0);
     assert_eq!(written(format("text"), &empty), "no runs\n");
