@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde_json::Value;
 use tagcl::data::ImageShape;
-use tagcl::model::{Dropout, LeNetConfig, Learner, NetworkLearner, read_weights};
+use tagcl::model::{Dropout, LeNetConfig, Learner, MODELS, NetworkLearner, read_weights};
 use tagcl::seed::Seeds;
 
 use crate::program::{refused, stderr, stdout, tagcl};
@@ -16,14 +16,7 @@ fn networks_are_listed() {
     let value: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let rows = value.as_array().unwrap();
     let names: Vec<_> = rows.iter().map(|m| m["name"].as_str().unwrap()).collect();
-    let all = [
-        "mlp",
-        "reduced-resnet18",
-        "slim-resnet18",
-        "resnet18",
-        "alexnet",
-        "lenet",
-    ];
+    let all: Vec<_> = MODELS.iter().map(|spec| spec.name).collect();
     assert_eq!(names, all);
 }
 
