@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::learner::passes_on;
 use super::weights::FloatTensor;
 use super::{Classifier, Counters, LayerInputs, Learner, LearnerError, Logits, Mode, Wanted};
 use crate::optim::{Layout, OptimError};
@@ -55,13 +56,7 @@ impl Freeze {
 }
 
 impl Learner for Freeze {
-    fn layout(&self) -> &Layout {
-        self.inner.layout()
-    }
-
-    fn parameters(&self) -> &[f32] {
-        self.inner.parameters()
-    }
+    passes_on!();
 
     fn update(
         &mut self,
@@ -100,10 +95,6 @@ impl Learner for Freeze {
         self.inner.forward(batch, mode, wanted)
     }
 
-    fn features(&mut self) -> Result<&[f32], LearnerError> {
-        self.inner.features()
-    }
-
     fn backward(&mut self, d_logits: &[f32], gradient: &mut Vec<f32>) -> Result<(), LearnerError> {
         self.inner.backward(d_logits, gradient)?;
         for range in &self.ranges {
@@ -112,34 +103,6 @@ impl Learner for Freeze {
             }
         }
         Ok(())
-    }
-
-    fn layer_inputs(&self, batch: &Batch, rows: usize) -> Result<Vec<LayerInputs>, LearnerError> {
-        self.inner.layer_inputs(batch, rows)
-    }
-
-    fn frozen(&self) -> Box<dyn Classifier> {
-        self.inner.frozen()
-    }
-
-    fn tensors(&self) -> Vec<FloatTensor> {
-        self.inner.tensors()
-    }
-
-    fn set_tensors(&mut self, values: Vec<Vec<f32>>) {
-        self.inner.set_tensors(values);
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
-
-    fn set_counters(&mut self, counters: Counters) {
-        self.inner.set_counters(counters);
-    }
-
-    fn idle_norms(&self) -> &'static [(&'static str, usize)] {
-        self.inner.idle_norms()
     }
 }
 

@@ -405,3 +405,54 @@ pub(super) fn check_gradient(found: usize, expected: usize) -> Result<(), Learne
         found,
     })
 }
+
+/// The part of [`Learner`] in which a learner around another, `inner`, changes nothing: all but how batches pass and parameters
+/// are updated.
+macro_rules! passes_on {
+    () => {
+        fn layout(&self) -> &Layout {
+            self.inner.layout()
+        }
+
+        fn parameters(&self) -> &[f32] {
+            self.inner.parameters()
+        }
+
+        fn features(&mut self) -> Result<&[f32], LearnerError> {
+            self.inner.features()
+        }
+
+        fn layer_inputs(
+            &self,
+            batch: &Batch,
+            rows: usize,
+        ) -> Result<Vec<LayerInputs>, LearnerError> {
+            self.inner.layer_inputs(batch, rows)
+        }
+
+        fn frozen(&self) -> Box<dyn Classifier> {
+            self.inner.frozen()
+        }
+
+        fn tensors(&self) -> Vec<FloatTensor> {
+            self.inner.tensors()
+        }
+
+        fn set_tensors(&mut self, values: Vec<Vec<f32>>) {
+            self.inner.set_tensors(values);
+        }
+
+        fn counters(&self) -> Counters {
+            self.inner.counters()
+        }
+
+        fn set_counters(&mut self, counters: Counters) {
+            self.inner.set_counters(counters);
+        }
+
+        fn idle_norms(&self) -> &'static [(&'static str, usize)] {
+            self.inner.idle_norms()
+        }
+    };
+}
+pub(super) use passes_on;

@@ -3,6 +3,7 @@
 //! Owns the one way in which an optimizer hears of the gradient before the method changed it. A method passes batches and
 //! gradients as always; the tap notes the gradient of the first backward pass of the batch in question.
 
+use super::learner::passes_on;
 use super::weights::FloatTensor;
 use super::{Classifier, Counters, LayerInputs, Learner, LearnerError, Logits, Mode, Wanted};
 use crate::optim::{Layout, OptimError};
@@ -38,13 +39,7 @@ impl<'a> Tap<'a> {
 }
 
 impl Learner for Tap<'_> {
-    fn layout(&self) -> &Layout {
-        self.inner.layout()
-    }
-
-    fn parameters(&self) -> &[f32] {
-        self.inner.parameters()
-    }
+    passes_on!();
 
     fn update(
         &mut self,
@@ -64,10 +59,6 @@ impl Learner for Tap<'_> {
         self.inner.forward(batch, mode, wanted)
     }
 
-    fn features(&mut self) -> Result<&[f32], LearnerError> {
-        self.inner.features()
-    }
-
     fn backward(&mut self, d_logits: &[f32], gradient: &mut Vec<f32>) -> Result<(), LearnerError> {
         self.inner.backward(d_logits, gradient)?;
         if std::mem::take(&mut self.open) {
@@ -75,33 +66,5 @@ impl Learner for Tap<'_> {
             self.heard = true;
         }
         Ok(())
-    }
-
-    fn layer_inputs(&self, batch: &Batch, rows: usize) -> Result<Vec<LayerInputs>, LearnerError> {
-        self.inner.layer_inputs(batch, rows)
-    }
-
-    fn frozen(&self) -> Box<dyn Classifier> {
-        self.inner.frozen()
-    }
-
-    fn tensors(&self) -> Vec<FloatTensor> {
-        self.inner.tensors()
-    }
-
-    fn set_tensors(&mut self, values: Vec<Vec<f32>>) {
-        self.inner.set_tensors(values);
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
-    }
-
-    fn set_counters(&mut self, counters: Counters) {
-        self.inner.set_counters(counters);
-    }
-
-    fn idle_norms(&self) -> &'static [(&'static str, usize)] {
-        self.inner.idle_norms()
     }
 }
