@@ -33,8 +33,9 @@ use tagcl::kernels::resnet::{BatchStats, Trunk, TrunkSpec};
 use tagcl::method::batch_gradient;
 use tagcl::model::head::task_loss;
 use tagcl::model::{
-    AlexNetConfig, Dropout, KernelMlp, KernelResNet, Learner, MlpConfig, Network, NetworkLearner,
-    ReducedResNet, ReducedResNetConfig, ResNet18Config, SlimResNet, SlimResNetConfig, TrunkConfig,
+    AlexNetConfig, Dropout, KernelFeedForward, KernelResNet, Learner, MlpConfig, Network,
+    NetworkLearner, ReducedResNet, ReducedResNetConfig, ResNet18Config, SlimResNet,
+    SlimResNetConfig, TrunkConfig,
 };
 use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, PastMoments, Tag, TagConfig, TagMemory};
 use tagcl::seed::Seeds;
@@ -384,7 +385,8 @@ fn mlp(times: &mut Times, with_stock: bool, repeats: usize) {
     let batch = batch(10, image, 10);
     let network = config.init(&mut Seeds::new(1).stream("init"), &device);
     let mut learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
-    let mut fast = KernelMlp::new(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
+    let mut fast =
+        KernelFeedForward::mlp(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
     let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
     let mut gradient = Vec::new();
     let mut tags: Vec<_> = TAG
@@ -436,7 +438,7 @@ fn on_burn<N: Network>(times: &mut Times, row: &str, network: &N, batch: &Batch,
     }
 }
 
-fn alexnet(times: &mut Times, repeats: usize) {
+fn alexnet(times: &mut Times, (threads, with_stock): (usize, bool), repeats: usize) {
     let image = ImageShape::new(3, 32, 32);
     let config = AlexNetConfig {
         image,
@@ -445,7 +447,30 @@ fn alexnet(times: &mut Times, repeats: usize) {
     let (mut stream, device) = (Seeds::new(1).stream("init"), Device::flex().autodiff());
     let network = config.init(&mut stream, &device).unwrap();
     let batch = batch(64, image, 10);
-    on_burn(times, "AlexNet, 64x32, stock", &network, &batch, repeats);
+    // Both draw their dropout, as in training.
+    let masks = || Dropout::by_layer(Seeds::new(1).stream("dropout"));
+    let mut init = Seeds::new(1).stream("init");
+    let mut fast = KernelFeedForward::alexnet(&config, &mut init, masks(), threads).unwrap();
+    let mut learner = NetworkLearner::new(network, masks(), &device);
+    let mut sgd = Naive::new(NaiveKind::Sgd, fast.layout().len());
+    let mut gradient = Vec::new();
+    let mut warm_up = Times::new();
+    for round in 0..=repeats {
+        let times = if round == 0 {
+            &mut warm_up
+        } else {
+            &mut *times
+        };
+        let engines: [(&str, &mut dyn Learner); 2] =
+            [("kernels", &mut fast), ("stock", &mut learner)];
+        for (engine, learner) in engines.into_iter().take(1 + usize::from(with_stock)) {
+            let row = format!("AlexNet, 64x32, {engine}");
+            consecutive(times, |times| {
+                let with = (&mut sgd as &mut dyn Optimizer, &mut gradient);
+                whole(times, &row, SGD, learner, with, &batch);
+            });
+        }
+    }
 }
 
 fn full_resnet(times: &mut Times, with_stock: bool, repeats: usize) {
@@ -508,7 +533,8 @@ fn layouts() -> Vec<(String, Layout)> {
             hidden,
             classes: 100,
         };
-        let learner = KernelMlp::new(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
+        let learner =
+            KernelFeedForward::mlp(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
         learner.layout().clone()
     };
     let config = ReducedResNetConfig {
@@ -697,7 +723,8 @@ fn main() {
         mlp(&mut times, arguments.stock, 60);
     }
     if wanted("alexnet") {
-        alexnet(&mut times, 12);
+        let engines = (arguments.threads, arguments.stock);
+        alexnet(&mut times, engines, 12);
     }
     if wanted("resnet18") {
         full_resnet(&mut times, arguments.stock, 5);

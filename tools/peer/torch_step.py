@@ -91,10 +91,12 @@ def full_resnet():
 
 def alexnet():
     layers = []
-    for inputs, outputs, size in ((3, 64, 4), (64, 128, 3), (128, 256, 2)):
-        layers += [nn.Conv2d(inputs, outputs, size), nn.ReLU(), nn.MaxPool2d(2)]
-    hidden = [nn.Linear(1024, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, CLASSES)]
-    return nn.Sequential(*layers, nn.Flatten(), *hidden)
+    for inputs, outputs, size, drop in ((3, 64, 4, 0.2), (64, 128, 3, 0.2), (128, 256, 2, 0.5)):
+        layers += [nn.Conv2d(inputs, outputs, size), nn.ReLU(), nn.Dropout(drop), nn.MaxPool2d(2)]
+    hidden = []
+    for inputs in (1024, 2048):
+        hidden += [nn.Linear(inputs, 2048), nn.ReLU(), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Flatten(), *hidden, nn.Linear(2048, CLASSES))
 
 
 def mlp():

@@ -6,6 +6,7 @@
 //! tile, so it does not depend on the rest of the batch.
 
 use super::simd::{Level, Simd, dispatch};
+use super::transpose::{Matrix, transpose_slice};
 
 /// Sizes of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,16 +82,25 @@ impl Dense {
                 *b += g;
             }
         }
+        // An output's gradients next to each other: a tile takes those of all examples.
+        let mut turned = vec![0.0; g.len()];
+        let m = Matrix {
+            rows: self.batch,
+            columns: self.outputs,
+            from_row: self.outputs,
+            to_row: self.batch,
+        };
+        transpose_slice(level, &m, g, &mut turned);
         // SAFETY: the lengths checked above: the sum runs over the examples `t`, whose rows of `inputs` floats are those of
-        // `x`; row `r` of `weight` has the coefficients `g[t][r]`; only `weight` is written, which is borrowed mutably.
+        // `x`; row `r` of `weight` has the coefficients `turned[r][t]`; only `weight` is written, which is borrowed mutably.
         unsafe {
             let sum = Combination {
                 terms: self.batch,
-                between_terms: self.outputs,
-                between_rows: 1,
+                between_terms: 1,
+                between_rows: self.batch,
                 width: self.inputs,
             };
-            let (g, x) = (g.as_ptr(), x.as_ptr());
+            let (g, x) = (turned.as_ptr(), x.as_ptr());
             combine(level, sum, self.outputs, g, x, weight.as_mut_ptr());
         }
     }
@@ -251,6 +261,14 @@ pub(crate) struct Combination {
     width: usize,
 }
 
+/// Terms that are added before the next columns.
+const TERMS: usize = 64;
+/// Floats of the terms that are taken together: they stay in the first-level cache while all rows take them.
+const TOGETHER: usize = TERMS * 80;
+/// From so many rows on, the terms' vectors are first copied next to each other. Rows of a power of two are a multiple of the
+/// cache's sets apart, and would push each other out.
+const COPIED_FROM: usize = 12;
+
 #[inline(always)]
 unsafe fn combine_generic<S: Simd>(
     k: Combination,
@@ -259,16 +277,47 @@ unsafe fn combine_generic<S: Simd>(
     from: *const f32,
     to: *mut f32,
 ) {
-    // SAFETY: `tiles!` takes as many rows and vectors as are left, at most, so all vectors end inside rows of `width` floats;
-    // the rest of a row goes by value. Rows and coefficients are those of the contract of `combine`.
+    // SAFETY: blocks of terms and columns are cut from those that there are, so rows and coefficients are those of the contract
+    // of `combine`, and all vectors end inside rows of `width` floats; the rest of a row goes by value. The copies are in a room
+    // of their size, since terms times floats are at most as many.
     unsafe {
         let vectors = k.width / S::LANES;
-        tiles!(S, rows, vectors, |r, v| combine_tile(
-            k,
-            c.add(r * k.between_rows),
-            from.add(v * S::LANES),
-            to.add(r * k.width + v * S::LANES)
-        ));
+        let mut room = [0.0_f32; TOGETHER];
+        let mut first = 0;
+        while first < k.terms.max(1) {
+            let terms = (k.terms - first).min(TERMS);
+            let most = TOGETHER / S::LANES / terms.max(1);
+            let mut v = 0;
+            while v < vectors {
+                let across = (vectors - v).min(most);
+                let place = from.add(first * k.width + v * S::LANES);
+                let mut block = Block {
+                    terms,
+                    between_terms: k.between_terms,
+                    between_rows: k.between_rows,
+                    from: place,
+                    stride: k.width,
+                    width: k.width,
+                    rows,
+                    vectors: across,
+                    add: first > 0,
+                };
+                if rows >= COPIED_FROM {
+                    block.stride = across * S::LANES;
+                    for t in 0..terms {
+                        for i in (0..block.stride).step_by(S::LANES) {
+                            let value = S::load(place.add(t * k.width + i));
+                            S::store(room.as_mut_ptr().add(t * block.stride + i), value);
+                        }
+                    }
+                    block.from = room.as_ptr();
+                }
+                let c = c.add(first * k.between_terms);
+                block_rows::<S>(&block, c, to.add(v * S::LANES));
+                v += across;
+            }
+            first += TERMS;
+        }
         for r in 0..rows {
             for i in vectors * S::LANES..k.width {
                 let mut total = 0.0;
@@ -282,25 +331,86 @@ unsafe fn combine_generic<S: Simd>(
     }
 }
 
-/// `R` rows by `V` vectors.
-#[inline(always)]
-unsafe fn combine_tile<S: Simd, const R: usize, const V: usize>(
-    k: Combination,
-    c: *const f32,
+/// Some terms of a combination for some vectors of all rows.
+struct Block {
+    terms: usize,
+    between_terms: usize,
+    between_rows: usize,
+    /// The vectors of the first term, and the floats from a term to the next.
     from: *const f32,
-    to: *mut f32,
-) {
-    // SAFETY: the caller promises `R` rows with `V` vectors at `to`, as much at every row of `from`, and the
-    // coefficients.
+    stride: usize,
+    /// Floats from a row of the result to the next.
+    width: usize,
+    rows: usize,
+    /// Vectors of a row.
+    vectors: usize,
+    /// Add to the rows rather than overwrite them.
+    add: bool,
+}
+
+/// All rows of a block, in tiles that fill the registers.
+#[inline(always)]
+unsafe fn block_rows<S: Simd>(b: &Block, c: *const f32, to: *mut f32) {
+    // SAFETY: tiles take as many rows as are left, at most, whose coefficients and places the caller promises.
     unsafe {
+        let mut r = 0;
+        while r < b.rows {
+            let (c, to) = (c.add(r * b.between_rows), to.add(r * b.width));
+            r += match (S::LANES, b.rows - r) {
+                (16, 5..=7 | 9..) => block_row::<S, 5>(b, c, to),
+                (8, 6..) => block_row::<S, 6>(b, c, to),
+                (_, 4..) => block_row::<S, 4>(b, c, to),
+                (_, 2..) => block_row::<S, 2>(b, c, to),
+                _ => block_row::<S, 1>(b, c, to),
+            };
+        }
+    }
+}
+
+/// `R` rows of a block; gives `R`.
+#[inline(always)]
+unsafe fn block_row<S: Simd, const R: usize>(b: &Block, c: *const f32, to: *mut f32) -> usize {
+    // SAFETY: tiles take as many vectors as are left, at most, of the block's rows and terms.
+    unsafe {
+        let mut v = 0;
+        while v < b.vectors {
+            v += match (S::LANES, b.vectors - v) {
+                (16, 5..) => block_tile::<S, 5, R>(b, v, c, to),
+                (16, 3..) => block_tile::<S, 3, R>(b, v, c, to),
+                (_, 2..) => block_tile::<S, 2, R>(b, v, c, to),
+                _ => block_tile::<S, 1, R>(b, v, c, to),
+            };
+        }
+        R
+    }
+}
+
+/// `R` rows by `V` vectors from vector `first` on: a value's terms are added in their order, whatever the block. Gives `V`.
+#[inline(always)]
+unsafe fn block_tile<S: Simd, const V: usize, const R: usize>(
+    b: &Block,
+    first: usize,
+    c: *const f32,
+    to: *mut f32,
+) -> usize {
+    // SAFETY: the caller promises `R` rows with `V` vectors at `to`, as much of every term, and the coefficients.
+    unsafe {
+        let (from, to) = (b.from.add(first * S::LANES), to.add(first * S::LANES));
         let mut sums = [[S::splat(0.0); V]; R];
-        for t in 0..k.terms {
+        if b.add {
+            for (r, row) in sums.iter_mut().enumerate() {
+                for (v, sum) in row.iter_mut().enumerate() {
+                    *sum = S::load(to.add(r * b.width + v * S::LANES));
+                }
+            }
+        }
+        for t in 0..b.terms {
             let mut values = [S::splat(0.0); V];
             for (v, value) in values.iter_mut().enumerate() {
-                *value = S::load(from.add(t * k.width + v * S::LANES));
+                *value = S::load(from.add(t * b.stride + v * S::LANES));
             }
             for (r, row) in sums.iter_mut().enumerate() {
-                let factor = S::splat(*c.add(r * k.between_rows + t * k.between_terms));
+                let factor = S::splat(*c.add(r * b.between_rows + t * b.between_terms));
                 for (sum, value) in row.iter_mut().zip(values) {
                     *sum = S::fma(factor, value, *sum);
                 }
@@ -308,9 +418,10 @@ unsafe fn combine_tile<S: Simd, const R: usize, const V: usize>(
         }
         for (r, row) in sums.iter().enumerate() {
             for (v, sum) in row.iter().enumerate() {
-                S::store(to.add(r * k.width + v * S::LANES), *sum);
+                S::store(to.add(r * b.width + v * S::LANES), *sum);
             }
         }
+        V
     }
 }
 

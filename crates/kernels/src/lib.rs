@@ -1,6 +1,7 @@
 //! CPU kernels written by hand: the only crate with `unsafe` code.
 //!
 //! * [`resnet`]: forward and backward pass of the whole trunk of the reduced ResNet-18, with its own bordered buffers;
+//! * [`cnn`]: the convolutional part of plain networks: convolutions with bias, ReLU, dropout and max pooling;
 //! * [`tag`]: TAG's update, fused over the whole model, whose past may be stored in half precision ([`past`]);
 //! * [`dense`]: fully connected layers with ReLU;
 //! * [`head`]: the linear head, of whose logits a part may be asked for;
@@ -34,6 +35,7 @@
 )]
 
 mod batch_norm;
+pub mod cnn;
 mod conv_channels;
 mod conv_pixels;
 mod convolution;

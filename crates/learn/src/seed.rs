@@ -65,6 +65,19 @@ impl SeedStream {
         (self.next_u32() >> 8) as f32 * (1.0 / 16_777_216.0)
     }
 
+    /// The next numbers of [`Self::unit`].
+    pub fn units(&mut self, to: &mut [f32]) {
+        // Some hundred words at a time, which the generator makes several blocks at once.
+        let mut bytes = [0; 4 * 256];
+        for to in to.chunks_mut(256) {
+            let bytes = &mut bytes[..4 * to.len()];
+            self.rng.fill_bytes(bytes);
+            for (to, word) in to.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *to = (u32::from_le_bytes(*word) >> 8) as f32 * (1.0 / 16_777_216.0);
+            }
+        }
+    }
+
     /// Uniform in `[-bound, bound)`.
     pub fn symmetric(&mut self, bound: f32) -> f32 {
         (2.0 * self.unit() - 1.0) * bound
@@ -129,6 +142,19 @@ mod tests {
             assert!((0..100).all(|_| a.next_u32() == b.next_u32()), "{drawn}");
         }
         Seeds::new(5).stream("test").seek(u64::MAX);
+    }
+
+    #[test]
+    fn many_numbers_are_the_same_as_one_by_one() {
+        let mut all = Seeds::new(5).stream("test");
+        let mut each = all.clone();
+        for len in [1, 255, 0, 256, 257, 15, 1000] {
+            let mut found = vec![-1.0; len];
+            all.units(&mut found);
+            assert!(found.iter().all(|x| *x == each.unit()), "{len}");
+            assert_eq!(all.position(), each.position(), "{len}");
+            assert_eq!(all.next_u32(), each.next_u32(), "{len}");
+        }
     }
 
     #[test]

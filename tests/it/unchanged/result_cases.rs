@@ -202,9 +202,9 @@ pub fn networks() -> Vec<String> {
         ("reduced-resnet18 --dropout 0.1", true),
         ("slim-resnet18", true),
         ("resnet18", true),
+        ("alexnet", true),
         // On Burn's own operations in any case.
         ("lenet", false),
-        ("alexnet", false),
     ] {
         let sgd = format!("{colour} --model {model} --lr 0.01");
         let tag = format!("{colour} --model {model} --lr 0.001 --optimizer tag-adam");

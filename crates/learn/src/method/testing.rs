@@ -1,7 +1,7 @@
 //! What the tests of methods share: a small stream, a small network, a walk over both, and damage to snapshots.
 
 use super::{Method, MethodContext, Step, TaskEnd};
-use crate::model::{Dropout, KernelMlp, Learner as _, MlpConfig};
+use crate::model::{Dropout, KernelFeedForward, Learner as _, MlpConfig};
 use crate::optim::{Block, State};
 use crate::seed::Seeds;
 use crate::stream::{
@@ -54,13 +54,13 @@ pub(super) fn tasks() -> Vec<Task> {
 }
 
 /// A network for them.
-pub(super) fn learner() -> KernelMlp {
+pub(super) fn learner() -> KernelFeedForward {
     let config = MlpConfig {
         inputs: 784,
         hidden: 6,
         classes: 10,
     };
-    KernelMlp::new(&config, &mut Seeds::new(1).stream("init"), Dropout::off())
+    KernelFeedForward::mlp(&config, &mut Seeds::new(1).stream("init"), Dropout::off())
 }
 
 /// Trains on the first tasks, `steps` batches of four each, with steps of 0.5; all gradients, and the parameters in the end.

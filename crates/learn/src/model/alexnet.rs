@@ -12,10 +12,11 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    BiasConv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelContext, ModelSpec,
-    Network, Notes,
+    BiasConv, Dropout, DropoutSetting, Head, KernelFeedForward, LearnerError, Linear, ModelContext,
+    ModelSpec, Network, Notes, stock_kernels,
 };
 use crate::data::ImageShape;
+use crate::kernels::cnn::{CnnSpec, StageSpec};
 use crate::seed::SeedStream;
 
 /// Width of the hidden layers.
@@ -24,6 +25,10 @@ const HIDDEN: usize = 2048;
 const LIGHT: f32 = 0.2;
 /// Dropout after the third convolution and the hidden layers.
 const HEAVY: f32 = 0.5;
+
+/// Channels of the convolutions, and dropout after each.
+const CHANNELS: [usize; 3] = [64, 128, 256];
+const DROPS: [f32; 3] = [LIGHT, LIGHT, HEAVY];
 
 /// Sizes of an [`AlexNet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,24 @@ impl AlexNetConfig {
         })
     }
 
+    /// Its convolutional part for the kernels, and width and dropout of the hidden layers.
+    pub(super) fn parts(&self) -> Result<(CnnSpec, [(usize, f32); 2]), LearnerError> {
+        let (kernels, _) = self.checked()?;
+        let stage = |i: usize| StageSpec {
+            channels: CHANNELS[i],
+            size: kernels[i],
+            padding: 0,
+            dropout: DROPS[i],
+        };
+        let spec = CnnSpec {
+            in_channels: self.image.channels,
+            height: self.image.height,
+            width: self.image.width,
+            stages: (0..kernels.len()).map(stage).collect(),
+        };
+        Ok((spec, [(HIDDEN, HEAVY); 2]))
+    }
+
     /// A network with PyTorch's default initial values.
     ///
     /// # Errors
@@ -91,11 +114,12 @@ impl AlexNetConfig {
     pub fn init(&self, stream: &mut SeedStream, device: &Device) -> Result<AlexNet, LearnerError> {
         let ([k1, k2, k3], side) = self.checked()?;
         let channels = self.image.channels;
+        let [c1, c2, c3] = CHANNELS;
         Ok(AlexNet {
-            conv1: BiasConv::new([channels, 64], k1, 0, stream, device),
-            conv2: BiasConv::new([64, 128], k2, 0, stream, device),
-            conv3: BiasConv::new([128, 256], k3, 0, stream, device),
-            fc1: Linear::new(256 * side * side, HIDDEN, stream, device),
+            conv1: BiasConv::new([channels, c1], k1, 0, stream, device),
+            conv2: BiasConv::new([c1, c2], k2, 0, stream, device),
+            conv3: BiasConv::new([c2, c3], k3, 0, stream, device),
+            fc1: Linear::new(c3 * side * side, HIDDEN, stream, device),
             fc2: Linear::new(HIDDEN, HIDDEN, stream, device),
             linear: Linear::new(HIDDEN, self.classes, stream, device),
         })
@@ -105,11 +129,8 @@ impl AlexNetConfig {
 impl Network for AlexNet {
     fn pass(&self, images: Tensor<4>, dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
         let mut x = images;
-        for (conv, probability) in [
-            (&self.conv1, LIGHT),
-            (&self.conv2, LIGHT),
-            (&self.conv3, HEAVY),
-        ] {
+        let convolutions = [&self.conv1, &self.conv2, &self.conv3];
+        for (conv, probability) in convolutions.into_iter().zip(DROPS) {
             notes.bias_conv(conv, &x);
             x = dropout.apply_with(probability, relu(conv.forward(x)));
             x = max_pool2d(x, MaxPoolOptions::new([2; 2]));
@@ -160,11 +181,14 @@ pub(super) static ALEXNET: ModelSpec = ModelSpec {
             classes: context.classes,
         };
         config.validate()?;
-        let network = config.init(&mut context.init(), &ModelContext::device())?;
-        Ok(ModelContext::learner(
-            network,
-            Dropout::by_layer(context.masks()),
-        ))
+        let (mut init, dropout) = (context.init(), Dropout::by_layer(context.masks()));
+        if stock_kernels() {
+            let network = config.init(&mut init, &ModelContext::device())?;
+            return Ok(ModelContext::learner(network, dropout));
+        }
+        let threads = context.threads;
+        let network = KernelFeedForward::alexnet(&config, &mut init, dropout, threads)?;
+        Ok(Box::new(network))
     },
 };
 

@@ -111,7 +111,7 @@ mod tests {
     use super::super::tests::{CLASSES, batch};
     use super::*;
     use crate::data::ImageShape;
-    use crate::model::{Dropout, KernelMlp, MlpConfig, cross_entropy};
+    use crate::model::{Dropout, KernelFeedForward, MlpConfig, cross_entropy};
     use crate::optim::OPTIMIZERS;
     use crate::seed::Seeds;
     use crate::settings::{Resolver, Texts};
@@ -123,7 +123,7 @@ mod tests {
             classes: CLASSES,
         };
         let mut init = Seeds::new(1).stream("init");
-        Box::new(KernelMlp::new(&config, &mut init, Dropout::off()))
+        Box::new(KernelFeedForward::mlp(&config, &mut init, Dropout::off()))
     }
 
     /// Every optimizer of the table, three tasks: what is frozen keeps its bits, and the rest moves.

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Head;
 use crate::kernels::layers::{self, ConvolutionSpec};
+use crate::kernels::{Level, Loop};
 use crate::seed::SeedStream;
 
 /// Uniform in ±`1/√fan_in`: PyTorch's default for weights and biases of linear and convolution layers.
@@ -365,14 +366,18 @@ impl Dropout {
         self.mask_with(self.probability, len)
     }
 
+    /// [`Self::mask`] for a layer with its own probability (in `[0, 1)`), where it has one.
+    pub(super) fn mask_of(&mut self, own: Option<f32>, len: usize) -> Option<Vec<f32>> {
+        self.mask_with(own.unwrap_or(self.probability), len)
+    }
+
     fn mask_with(&mut self, drop: f32, len: usize) -> Option<Vec<f32>> {
         let keep = 1.0 / (1.0 - drop);
         let stream = self.stream.as_mut().filter(|_| drop > 0.0)?;
-        Some(
-            (0..len)
-                .map(|_| if stream.unit() < drop { 0.0 } else { keep })
-                .collect(),
-        )
+        let mut mask = vec![0.0; len];
+        stream.units(&mut mask);
+        Level::detect().run(Mask(&mut mask, drop, keep));
+        Some(mask)
     }
 
     /// Applies dropout to a tensor of any shape.
@@ -389,6 +394,19 @@ impl Dropout {
                 let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
                 x.mul(mask)
             }
+        }
+    }
+}
+
+/// Multipliers in the place of uniform numbers: 0 below the probability, else what is kept is scaled by.
+struct Mask<'a>(&'a mut [f32], f32, f32);
+
+impl Loop for Mask<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self(values, drop, keep) = self;
+        for x in values {
+            *x = if *x < drop { 0.0 } else { keep };
         }
     }
 }

@@ -214,12 +214,12 @@ pub struct Counters {
 ///
 /// ```
 /// use tagcl_learn::data::ImageShape;
-/// use tagcl_learn::model::{Dropout, KernelMlp, Learner, MlpConfig, Mode, Wanted, cross_entropy};
+/// use tagcl_learn::model::{Dropout, KernelFeedForward, Learner, MlpConfig, Mode, Wanted, cross_entropy};
 /// use tagcl_learn::seed::Seeds;
 /// use tagcl_learn::stream::Batch;
 ///
 /// let config = MlpConfig { inputs: 4, hidden: 8, classes: 4 };
-/// let mut learner = KernelMlp::new(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
+/// let mut learner = KernelFeedForward::mlp(&config, &mut Seeds::new(1).stream("init"), Dropout::off());
 /// let batch = Batch {
 ///     pixels: vec![0.5; 8],
 ///     shape: ImageShape::new(1, 2, 2),

@@ -5,7 +5,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    Dropout, DropoutSetting, Head, InitialValues, KernelMlp, Learner, LearnerError, Linear,
+    Dropout, DropoutSetting, Head, InitialValues, KernelFeedForward, Learner, LearnerError, Linear,
     ModelContext, ModelSpec, Network, Notes, stock_kernels,
 };
 use crate::seed::SeedStream;
@@ -88,7 +88,7 @@ pub static MLP: ModelSpec = ModelSpec {
             let network = mlp.init(&mut init, &ModelContext::device());
             ModelContext::learner(network, dropout)
         } else {
-            Box::new(KernelMlp::new(&mlp, &mut init, dropout))
+            Box::new(KernelFeedForward::mlp(&mlp, &mut init, dropout))
         };
         if context.initial == InitialValues::Xavier {
             widen(learner.as_mut())?;

@@ -4,11 +4,12 @@
 //! [`LeNet`], and those that are nothing but a head, [`LinearNet`] and [`CosineNet`]), PyTorch's default initialisation, how tasks share a head ([`head`]), losses on logits ([`cross_entropy`],
 //! [`squared_error`], [`binary_cross_entropy`]),
 //! evaluation ([`Classifier`], [`evaluate`]), and [`Learner`]: a network whose parameters and gradients are flat vectors,
-//! as a Burn module ([`NetworkLearner`]) or on this crate's kernels ([`KernelMlp`], [`KernelResNet`]).
+//! as a Burn module ([`NetworkLearner`]) or on this crate's kernels ([`KernelFeedForward`], [`KernelResNet`]).
 
 mod alexnet;
 mod classifier;
 mod cosine;
+mod feedforward;
 mod freeze;
 pub mod head;
 mod inputs;
@@ -18,7 +19,6 @@ mod lenet;
 mod linear;
 mod loss;
 mod mlp;
-mod mlp_kernels;
 mod network;
 mod resnet;
 mod resnet18;
@@ -34,6 +34,7 @@ mod weights;
 pub use alexnet::{AlexNet, AlexNetConfig};
 pub use classifier::{Classifier, Evaluation, evaluate};
 pub use cosine::{COSINE_SCALE, CosineHead, CosineNet};
+pub use feedforward::KernelFeedForward;
 pub use freeze::Freeze;
 pub use inputs::{LayerInputs, Notes};
 pub use layers::{BiasConv, Conv, Dropout, Linear, Norm};
@@ -45,7 +46,6 @@ pub use loss::{
     squared_length,
 };
 pub use mlp::{MLP, Mlp, MlpConfig};
-pub use mlp_kernels::KernelMlp;
 pub use network::NetworkLearner;
 pub use resnet::{Block, ReducedResNet, ReducedResNetConfig};
 pub use resnet_kernels::KernelResNet;

@@ -33,7 +33,7 @@ fn learners() -> Vec<(&'static str, ImageShape, Box<dyn Learner>)> {
     };
     let burn = NetworkLearner::new(mlp.init(&mut init(), &device), dropout(0.2), &device);
     all.push(("MLP, Burn", small, Box::new(burn)));
-    let kernels = KernelMlp::new(&mlp, &mut init(), dropout(0.2));
+    let kernels = KernelFeedForward::mlp(&mlp, &mut init(), dropout(0.2));
     all.push(("MLP, kernels", small, Box::new(kernels)));
 
     let linear = LinearNet::new(25, CLASSES, &mut init(), &device);
@@ -77,6 +77,18 @@ fn learners() -> Vec<(&'static str, ImageShape, Box<dyn Learner>)> {
     }
     let kernels = KernelResNet::new(&slim, &mut init(), Dropout::off(), 2).unwrap();
     all.push(("slim ResNet, kernels", image, Box::new(kernels)));
+
+    let image = ImageShape::new(2, 13, 13);
+    let alexnet = AlexNetConfig {
+        image,
+        classes: CLASSES,
+    };
+    let by_layer = || Dropout::by_layer(Seeds::new(3).stream("dropout"));
+    let burn = alexnet.init(&mut init(), &device).unwrap();
+    let burn = NetworkLearner::new(burn, by_layer(), &device);
+    all.push(("AlexNet, Burn", image, Box::new(burn)));
+    let kernels = KernelFeedForward::alexnet(&alexnet, &mut init(), by_layer(), 2).unwrap();
+    all.push(("AlexNet, kernels", image, Box::new(kernels)));
 
     let image = ImageShape::new(1, 8, 8);
     let lenet = LeNetConfig {
@@ -345,7 +357,8 @@ fn a_snapshot_goes_on_as_the_original_does() {
             hidden: 2,
             classes: 2,
         };
-        let stranger = KernelMlp::new(&stranger, &mut Seeds::new(1).stream("init"), Dropout::off());
+        let stranger =
+            KernelFeedForward::mlp(&stranger, &mut Seeds::new(1).stream("init"), Dropout::off());
         assert!(other.restore(stranger.state()).is_err(), "{name}");
         assert!(other.load(&stranger.weights().unwrap()).is_err(), "{name}");
         assert!(learner.state() == other.state(), "{name}");

@@ -120,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     /// Two steps with dropout, passes that only observe, and a gradient in evaluation mode beside the Burn module's.
     #[test]
-    fn the_mlp_kernels_match_burn(
+    fn the_feedforward_match_burn(
         size in 1_usize..13, side in 2_usize..7, hidden in 1_usize..40, mixed: bool, dropped: bool, level in 0_usize..3,
     ) {
         let config = MlpConfig { inputs: side * side, hidden, classes: CLASSES };
@@ -132,7 +132,7 @@ proptest! {
         let levels = Level::available_levels();
         let level = levels[level % levels.len()];
         let mut stock = NetworkLearner::new(config.init(&mut init(), &device), dropout(), &device);
-        let mut fast = KernelMlp::new(&config, &mut init(), dropout()).at(level);
+        let mut fast = KernelFeedForward::mlp(&config, &mut init(), dropout()).at(level);
         prop_assert_eq!(stock.parameters(), fast.parameters());
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for salt in 0..2 {
@@ -151,12 +151,12 @@ proptest! {
             stock.forward(&batch, Mode::Observe, Wanted::All).unwrap();
             fast.forward(&batch, Mode::Observe, Wanted::All).unwrap();
         }
-        let mut other = KernelMlp::new(&config, &mut Seeds::new(4).stream("init"), Dropout::off());
+        let mut other = KernelFeedForward::mlp(&config, &mut Seeds::new(4).stream("init"), Dropout::off());
         other.load(&stock.weights().unwrap()).unwrap();
         prop_assert_eq!(other.parameters(), fast.parameters());
         prop_assert_eq!(fast.weights().unwrap(), other.weights().unwrap());
         // A snapshot of one engine goes on in the other, dropout included.
-        let mut resumed = KernelMlp::new(&config, &mut Seeds::new(4).stream("init"), dropout()).at(level);
+        let mut resumed = KernelFeedForward::mlp(&config, &mut Seeds::new(4).stream("init"), dropout()).at(level);
         resumed.restore(stock.state()).unwrap();
         let next = batch(size, shape, mixed, 5);
         let loss = [
@@ -164,5 +164,40 @@ proptest! {
             gradient(&mut resumed, &next, Mode::Train, &mut b).unwrap(),
         ];
         prop_assert_eq!((loss[0], &a), (loss[1], &b));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+    /// In training with dropout, whose masks are the same, and in evaluation; sides whose convolutions leave odd planes too.
+    #[test]
+    fn the_alexnet_kernels_match_burn(
+        size in 1_usize..6, side in 12_usize..40, channels in 1_usize..4, mixed: bool, level in 0_usize..3,
+    ) {
+        let image = ImageShape::new(channels, side, side);
+        let config = AlexNetConfig { image, classes: CLASSES };
+        let device = Device::flex().autodiff();
+        let init = || Seeds::new(3).stream("init");
+        let dropout = || Dropout::by_layer(Seeds::new(3).stream("dropout"));
+        let levels = Level::available_levels();
+        let level = levels[level % levels.len()];
+        let network = config.init(&mut init(), &device).unwrap();
+        let mut stock = NetworkLearner::new(network, dropout(), &device);
+        let mut fast = KernelFeedForward::alexnet(&config, &mut init(), dropout(), 1).unwrap().at(level);
+        prop_assert_eq!(stock.parameters(), fast.parameters());
+        for (mode, salt) in [(Mode::Train, 1), (Mode::Evaluate, 2), (Mode::Train, 3)] {
+            agree(&mut stock, &mut fast, &batch(size, image, mixed, salt), mode)?;
+            stock.forward(&batch(size, image, mixed, salt), Mode::Observe, Wanted::Nothing).unwrap();
+            fast.forward(&batch(size, image, mixed, salt), Mode::Observe, Wanted::Nothing).unwrap();
+            prop_assert_eq!(stock.counters(), fast.counters());
+        }
+        prop_assert_eq!(stock.weights().unwrap(), fast.weights().unwrap());
+        let batch = batch(size, image, mixed, 4);
+        let [a, b] = [stock.frozen(), fast.frozen()].map(|c| c.scores(&batch, Wanted::Competing).unwrap());
+        let there = |scores: &[f32]| -> Vec<f32> {
+            let rows = scores.chunks(CLASSES).zip(&batch.competing);
+            rows.flat_map(|(row, set)| set.iter().map(|c| row[c])).collect()
+        };
+        near(&there(&b), &there(&a), 2e-5, "scores");
     }
 }

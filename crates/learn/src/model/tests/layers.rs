@@ -112,5 +112,5 @@ fn layers_see_the_same_on_every_engine() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 5);
+    assert_eq!(compared, 6);
 }
