@@ -50,11 +50,13 @@ impl PixelMap {
         Self { sources }
     }
 
-    /// Calls `put` with every value of the transformed plane, in order.
-    pub(super) fn apply<T: Copy + Default>(&self, plane: &[T], mut put: impl FnMut(T)) {
-        for &source in &self.sources {
-            put(plane.get(source as usize).copied().unwrap_or_default());
-        }
+    /// The values of the transformed plane, in order.
+    pub(super) fn of<'a, T: Copy + Default>(
+        &'a self,
+        plane: &'a [T],
+    ) -> impl ExactSizeIterator<Item = T> + 'a {
+        let sources = self.sources.iter();
+        sources.map(|&source| plane.get(source as usize).copied().unwrap_or_default())
     }
 }
 
@@ -122,9 +124,7 @@ mod tests {
     use crate::seed::Seeds;
 
     fn apply(map: &PixelMap, plane: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        map.apply(plane, |x| out.push(x));
-        out
+        map.of(plane).collect()
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Samples {
             if let Some(row) = self.set.feature_row(index as usize) {
                 match &self.map {
                     None => batch.pixels.extend_from_slice(row),
-                    Some(map) => map.apply(row, |x| batch.pixels.push(x)),
+                    Some(map) => batch.pixels.extend(map.of(row)),
                 }
                 batch.labels.push(label as usize);
                 continue;
@@ -210,11 +210,10 @@ impl Samples {
                 continue;
             };
             for (plane, table) in image.chunks_exact(plane.max(1)).zip(&tables) {
+                let input = |x: u8| table[usize::from(x)];
                 match &self.map {
-                    None => batch
-                        .pixels
-                        .extend(plane.iter().map(|&x| table[x as usize])),
-                    Some(map) => map.apply(plane, |x| batch.pixels.push(table[x as usize])),
+                    None => batch.pixels.extend(plane.iter().copied().map(input)),
+                    Some(map) => batch.pixels.extend(map.of(plane).map(input)),
                 }
             }
             batch.labels.push(label as usize);
