@@ -13,9 +13,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::experiment::RunError;
-use crate::experiment::plan::config::{RunConfig, Schedule};
+use crate::experiment::plan::config::RunConfig;
 use crate::experiment::run::provenance::peak_rss_bytes;
-use crate::experiment::run::runner::{build_learner, build_optimizer};
+use crate::experiment::run::runner::{build_learner, build_optimizer, visits};
 use crate::method::{PLAIN, batch_gradient};
 use crate::model::{Learner, Wanted};
 use crate::optim::Layout;
@@ -118,11 +118,16 @@ fn estimate(config: &RunConfig, measured: Measured, train: usize, test: usize) -
     let (split, learned) = (is_split(config), config.learned_tasks());
     let per_task = |images: usize| if split { images / config.tasks } else { images };
     let kept = per_task(train) as f64 * (1.0 - config.validation) * config.fraction;
-    let epochs = config.epochs * config.schedule.rounds();
-    let steps = config.steps_of(kept.round() as usize) * epochs * learned;
-    let evaluations = match config.schedule {
-        Schedule::Sequential => learned * (learned + 1) / 2,
-        Schedule::Cyclic | Schedule::Joint => learned,
+    let kept = (kept.round() as usize).min(config.samples_per_task.unwrap_or(usize::MAX));
+    let visits = visits(config.schedule, learned);
+    let batches = visits
+        .iter()
+        .map(|visit| config.steps_of(kept * visit.tasks().len()));
+    let steps = batches.sum::<usize>() * config.epochs;
+    let evaluations = if config.schedule.comes_task_by_task() {
+        learned * (learned + 1) / 2
+    } else {
+        learned
     };
     let measured_on = (per_task(test) as f64 * config.test_fraction).ceil() as usize;
     let evaluated_images = measured_on * evaluations;
@@ -422,6 +427,13 @@ mod tests {
         assert_eq!(plain.evaluated_images, 1100);
         costs.of(&config(&[("batch_size", "20")])).unwrap();
         assert_eq!(costs.known.len(), 3);
+        // Over ten tasks of a hundred images, in batches of ten that tasks share: 1 + 2 + ... + 10 tenths of them.
+        let cumulative = costs.of(&config(&[("schedule", "cumulative")])).unwrap();
+        assert_eq!((cumulative.steps, cumulative.evaluated_images), (550, 1100));
+        let joint = costs
+            .of(&config(&[("schedule", "joint"), ("samples_per_task", "7")]))
+            .unwrap();
+        assert_eq!((joint.steps, joint.evaluated_images), (7, 200));
     }
 
     #[test]
