@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::data::ImageSet;
 use crate::experiment::RunError;
+use crate::experiment::benchmark::custom::CustomBenchmark;
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::run::provenance::peak_rss_bytes;
 use crate::experiment::run::runner::{build_learner, build_optimizer, visits};
@@ -191,7 +192,7 @@ fn made_up(config: &RunConfig) -> Result<Samples, RunError> {
     let labels: Vec<u16> = labels.collect();
     let bytes = (0..values).map(|i| (i * i % 251) as u8);
     let custom = config.benchmark.custom();
-    let set = if custom.is_some_and(|custom| custom.has_features()) {
+    let set = if custom.is_some_and(CustomBenchmark::has_features) {
         let features = bytes.map(|x| f32::from(x) / 251.0).collect();
         ImageSet::of_features(shape.width, features, labels, classes)?
     } else {

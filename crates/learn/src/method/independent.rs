@@ -370,7 +370,9 @@ mod tests {
         method.begin_task(2, &tasks[..3], &mut learner).unwrap();
         learner
             .update(&mut |theta| {
-                theta.iter_mut().for_each(|x| *x *= 1.5);
+                for x in theta.iter_mut() {
+                    *x *= 1.5;
+                }
                 Ok(())
             })
             .unwrap();
