@@ -251,19 +251,22 @@ fn pieces_equal_the_whole_on_the_kernels_with_their_running_statistics() {
         threads: 1,
         stop: &stop,
     };
-    let config = config(&[
-        ("benchmark", "split-mnist"),
-        ("tasks", "2"),
-        ("model", "reduced-resnet18"),
-        ("optimizer", "tag-rmsprop"),
-        ("method", "agem"),
-        ("profile", "released"),
-        ("fraction", "0.004"),
-        ("epochs", "1"),
-    ]);
-    let whole = train(&config, &input, &mut |_| Ok(())).unwrap();
-    let pieces = in_pieces(&config, &data, 1, false);
-    assert_eq!(fixed(pieces), fixed(whole));
+    // One that keeps networks, which statistics are part of.
+    for (method, optimizer) in [("agem", "tag-rmsprop"), ("independent", "adam")] {
+        let config = config(&[
+            ("benchmark", "split-mnist"),
+            ("tasks", "2"),
+            ("model", "reduced-resnet18"),
+            ("optimizer", optimizer),
+            ("method", method),
+            ("profile", "released"),
+            ("fraction", "0.004"),
+            ("epochs", "1"),
+        ]);
+        let whole = train(&config, &input, &mut |_| Ok(())).unwrap();
+        let pieces = in_pieces(&config, &data, 1, false);
+        assert_eq!(fixed(pieces), fixed(whole), "{method}");
+    }
 }
 
 /// The only run folder in here.
