@@ -233,6 +233,9 @@ fn marks(of: &[&Run]) -> Vec<String> {
         Schedule::Joint => {
             marks.push("all tasks trained jointly, evaluated at the end".to_string());
         }
+        Schedule::Cumulative => {
+            marks.push("each task trained together with all before it".to_string());
+        }
     }
     if config.evaluate == Evaluate::Validation {
         marks.push("accuracy on validation images, to choose hyper-parameters".to_string());

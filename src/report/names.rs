@@ -102,6 +102,7 @@ pub fn in_paper(config: &RunConfig) -> String {
         Schedule::Sequential => None,
         Schedule::Cyclic => Some("MTL (cyclic)"),
         Schedule::Joint => Some("MTL (joint)"),
+        Schedule::Cumulative => Some("Cumulative"),
     };
     let base = match multi_task {
         _ if *config.method != PLAIN => config.method.paper_name,
@@ -234,6 +235,13 @@ mod tests {
             name(&[("schedule", "joint"), ("lr", "0.1")]),
             "plain sgd, schedule joint"
         );
+        let cumulative = [
+            ("schedule", "cumulative"),
+            ("optimizer", "adam"),
+            ("lr", "0.1"),
+        ];
+        assert_eq!(name(&cumulative), "plain adam, schedule cumulative");
+        assert_eq!(in_paper(&config(&cumulative, 1)), "Adam Cumulative");
         let tag = ("optimizer", "tag-rmsprop");
         assert_eq!(
             name(&[("method", "agem"), tag, ("alpha", "one")]),

@@ -177,6 +177,10 @@ fn what_features_and_their_methods_do_not_take_is_refused() {
             &["schedule = joint", "sequential"],
         ),
         (
+            "--method slda --schedule cumulative",
+            &["schedule = cumulative", "sequential"],
+        ),
+        (
             "--method slda --slda-shrinkage 0",
             &["slda_shrinkage = 0", "above 0"],
         ),

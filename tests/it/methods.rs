@@ -177,6 +177,94 @@ fn joint_and_cyclic_training_report_their_end_alone() {
     assert_eq!(steps(&[("schedule", "cyclic")]), 6 * steps(&[]));
 }
 
+/// One network goes on over all that has come: the first task is that of plain training, and task t has t times its steps.
+#[test]
+fn cumulative_training_goes_over_all_that_has_come() {
+    for scenario in ["task", "domain", "class"] {
+        let of = |schedule| {
+            let pairs = [("schedule", schedule), ("scenario", scenario)];
+            run(&[
+                &[("benchmark", "permuted-mnist"), ("evaluate_future", "true")],
+                &pairs[..],
+            ]
+            .concat())
+        };
+        let ((plain, before), (cumulative, weights)) = (of("sequential"), of("cumulative"));
+        assert_ne!(before, weights);
+        let rows = |result: &RunResult| result.accuracy_matrix.rows().to_vec();
+        assert_eq!(rows(&cumulative)[0], rows(&plain)[0]);
+        assert_ne!(rows(&cumulative)[1], rows(&plain)[1]);
+        assert_eq!(rows(&cumulative).len(), 3);
+        assert_eq!(
+            cumulative.ahead_matrix.len(),
+            3,
+            "before training and after two tasks"
+        );
+        assert!(cumulative.metrics.forgetting.is_some());
+        // Tasks of equal size in full batches.
+        assert_eq!(cumulative.cost.steps, (1 + 2 + 3) * plain.cost.steps / 3);
+        assert_eq!(cumulative.cost.samples, 2 * plain.cost.samples);
+    }
+}
+
+/// A network of its own for every task: the first is plain training's, whatever the optimizer remembers of updates is gone, no row
+/// changes afterwards, and what has not come is judged as before training.
+#[test]
+fn independent_networks_neither_forget_nor_pass_on() {
+    let pairs = [
+        ("optimizer", "adam"),
+        ("lr", "0.01"),
+        ("evaluate_future", "true"),
+    ];
+    let of = |more: &[(&str, &str)]| run(&[&pairs, more].concat());
+    let (plain, _) = of(&[]);
+    let (independent, _) = of(&[("method", "independent")]);
+    let rows = independent.accuracy_matrix.rows();
+    assert_eq!(rows[0], plain.accuracy_matrix.rows()[0]);
+    assert_eq!(
+        (rows[1][0], rows[2][..2].to_vec()),
+        (rows[0][0], rows[1].clone())
+    );
+    assert_eq!(independent.metrics.forgetting, Some(0.0));
+    assert_eq!(independent.metrics.backward_transfer, Some(0.0));
+    let ahead = &independent.ahead_matrix;
+    assert_eq!(
+        (&ahead[1][..], &ahead[2][..]),
+        (&ahead[0][1..], &ahead[0][2..])
+    );
+    assert_eq!(independent.metrics.forward_transfer, Some(0.0));
+    assert_ne!(plain.ahead_matrix[1], plain.ahead_matrix[0][1..]);
+    // Three tasks' networks and the initial one, each with its tensors for snapshots.
+    let parameters = 784 * 16 + 16 + 16 * 16 + 16 + 16 * 30 + 30;
+    assert_eq!(independent.cost.replay_bytes, 4 * 2 * 4 * parameters);
+}
+
+/// An image's own task decides which network judges it, and TAG has nothing to remember.
+#[test]
+fn independent_is_refused_where_it_means_nothing() {
+    let data = SharedData::new(tagcl::data::embedded::mnist_sample().unwrap());
+    let input = RunInput {
+        data: &data,
+        init: None,
+        threads: 1,
+        stop: &AtomicBool::new(false),
+    };
+    for (pair, words) in [
+        (("scenario", "domain"), "only with scenario = task"),
+        (
+            ("optimizer", "tag-rmsprop"),
+            "choose one that remembers no tasks",
+        ),
+    ] {
+        let config = config(&[("method", "independent"), pair]);
+        let error = train(&config, &input, &mut |_| Ok(()))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
 #[test]
 fn a_task_ends_when_the_validation_loss_stops_falling() {
     let pairs = [("epochs", "40"), ("validation", "0.5"), ("lr", "0.5")];

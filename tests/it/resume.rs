@@ -105,12 +105,19 @@ fn in_pieces(config: &RunConfig, data: &SharedData, step: usize, seldom: bool) -
     unreachable!()
 }
 
+/// Whether a run of both is not refused.
+fn go_together(method: &MethodSpec, optimizer: &OptimizerSpec) -> bool {
+    let without_optimizer = method.closed_form && *optimizer != SGD;
+    let forgets = method.name == "independent" && optimizer.remembers_tasks;
+    !(without_optimizer || forgets)
+}
+
 /// Every method with every optimizer that it goes with, TAG's forms, schedules and scenarios.
 fn cases() -> Vec<Vec<(&'static str, &'static str)>> {
     let mut cases: Vec<Vec<(&'static str, &'static str)>> = Vec::new();
     for (i, method) in METHODS.iter().enumerate() {
         for (j, optimizer) in OPTIMIZERS.iter().enumerate() {
-            if method.closed_form && **optimizer != SGD {
+            if !go_together(method, optimizer) {
                 continue;
             }
             let profile = ["released", "corrected"][(i + j) % 2];
@@ -131,7 +138,9 @@ fn cases() -> Vec<Vec<(&'static str, &'static str)>> {
     }
     let remembering = |o: &&&OptimizerSpec| o.settings.has("tag_memory");
     let tags: Vec<_> = OPTIMIZERS.iter().filter(remembering).collect();
-    let stepping = METHODS.iter().filter(|method| !method.closed_form);
+    let stepping = METHODS
+        .iter()
+        .filter(|method| tags.iter().all(|tag| go_together(method, tag)));
     for (i, method) in stepping.enumerate() {
         let optimizer = |j: usize| ("optimizer", tags[(i + j) % tags.len()].name);
         let common = [("method", method.name), ("tasks", "4"), ("epochs", "1")];
@@ -153,7 +162,7 @@ fn cases() -> Vec<Vec<(&'static str, &'static str)>> {
         ("bias_correction", "per-epoch"),
     ]);
     cases.push(vec![("momentum", "0.9")]);
-    for schedule in ["cyclic", "joint"] {
+    for schedule in ["cyclic", "joint", "cumulative"] {
         cases.push(vec![("schedule", schedule), ("optimizer", "adam")]);
     }
     cases.push(vec![
@@ -165,7 +174,7 @@ fn cases() -> Vec<Vec<(&'static str, &'static str)>> {
     for (i, method) in METHODS.iter().enumerate() {
         let streams = [("split-mnist", "class"), ("permuted-mnist", "domain")];
         for (benchmark, scenario) in streams {
-            if (method.name, scenario) == ("icarl", "domain") {
+            if method.name == "independent" || (method.name, scenario) == ("icarl", "domain") {
                 continue;
             }
             cases.push(vec![
@@ -187,6 +196,14 @@ fn cases() -> Vec<Vec<(&'static str, &'static str)>> {
             ]);
         }
     }
+    // A network for every task, evaluated wherever a run can be.
+    cases.push(vec![
+        ("method", "independent"),
+        ("optimizer", "adam"),
+        ("tasks", "3"),
+        ("evaluate_future", "true"),
+        ("evaluate_every", "2"),
+    ]);
     // One that trains for long at the end of a task, and one that holds large matrices.
     for case in &mut cases {
         if case.contains(&("method", "gdumb")) {
@@ -234,19 +251,22 @@ fn pieces_equal_the_whole_on_the_kernels_with_their_running_statistics() {
         threads: 1,
         stop: &stop,
     };
-    let config = config(&[
-        ("benchmark", "split-mnist"),
-        ("tasks", "2"),
-        ("model", "reduced-resnet18"),
-        ("optimizer", "tag-rmsprop"),
-        ("method", "agem"),
-        ("profile", "released"),
-        ("fraction", "0.004"),
-        ("epochs", "1"),
-    ]);
-    let whole = train(&config, &input, &mut |_| Ok(())).unwrap();
-    let pieces = in_pieces(&config, &data, 1, false);
-    assert_eq!(fixed(pieces), fixed(whole));
+    // One that keeps networks, which statistics are part of.
+    for (method, optimizer) in [("agem", "tag-rmsprop"), ("independent", "adam")] {
+        let config = config(&[
+            ("benchmark", "split-mnist"),
+            ("tasks", "2"),
+            ("model", "reduced-resnet18"),
+            ("optimizer", optimizer),
+            ("method", method),
+            ("profile", "released"),
+            ("fraction", "0.004"),
+            ("epochs", "1"),
+        ]);
+        let whole = train(&config, &input, &mut |_| Ok(())).unwrap();
+        let pieces = in_pieces(&config, &data, 1, false);
+        assert_eq!(fixed(pieces), fixed(whole), "{method}");
+    }
 }
 
 /// The only run folder in here.

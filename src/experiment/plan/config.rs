@@ -41,6 +41,13 @@ fn is_sequential(r: &Resolver<'_>) -> Result<bool, SettingError> {
     Ok(r.get(RunConfig::schedule())? == Schedule::Sequential)
 }
 
+fn comes_task_by_task(r: &Resolver<'_>) -> Result<bool, SettingError> {
+    Ok(r.get(RunConfig::schedule())?.comes_task_by_task())
+}
+
+/// In words, where [`Schedule::comes_task_by_task`].
+const TASK_BY_TASK: &str = "schedule = sequential or cumulative";
+
 fn has_validation(r: &Resolver<'_>) -> Result<bool, SettingError> {
     Ok(r.get(RunConfig::validation())? > 0.0)
 }
@@ -134,10 +141,10 @@ crate::settings! {
         evaluate: Evaluate = fixed(Evaluate::Test),
             only only(has_validation, "runs with validation > 0"), stored Stored::Unless("test");
         /// Whether all tasks are evaluated, those to come among them, before training and after every task (forward transfer).
-        evaluate_future: bool = fixed(false), only only(is_sequential, "schedule = sequential"),
+        evaluate_future: bool = fixed(false), only only(comes_task_by_task, TASK_BY_TASK),
             stored Stored::Unless("false");
         /// Steps of a task after which the tasks so far are evaluated, again and again (anytime accuracy, stability gap).
-        evaluate_every: Option<usize> = fixed(None), range MANY, only only(is_sequential, "schedule = sequential");
+        evaluate_every: Option<usize> = fixed(None), range MANY, only only(comes_task_by_task, TASK_BY_TASK);
         /// Share of the training images used; for quick looks, marked in every output.
         fraction: f64 = fixed(1.0), range RealRange::SHARE;
         /// How many training images of each task are used (of what validation and fraction leave) [default: all].
@@ -183,13 +190,14 @@ crate::settings! {
         lr: f64 = computed(published_rate), range RealRange::POSITIVE,
             only only(learns_by_gradients, "methods that learn by gradients");
         /// Factor on the learning rate from task to task.
-        gamma: f64 = fixed(1.0), range RealRange::SHARE, only only(is_sequential, "schedule = sequential");
+        gamma: f64 = fixed(1.0), range RealRange::SHARE, only only(comes_task_by_task, TASK_BY_TASK);
         /// Task whose learning rate is lr itself: 0 (as released, task 1 has lr·gamma) or 1.
-        gamma_from: usize = by_profile(1, 0), range WholeRange(0, 1), only only(is_sequential, "schedule = sequential");
+        gamma_from: usize = by_profile(1, 0), range WholeRange(0, 1), only only(comes_task_by_task, TASK_BY_TASK);
         /// What the learning rate does not fall below from task to task.
-        lr_floor: f64 = fixed(0.0), range RealRange::FROM_ZERO, only only(is_sequential, "schedule = sequential"),
+        lr_floor: f64 = fixed(0.0), range RealRange::FROM_ZERO, only only(comes_task_by_task, TASK_BY_TASK),
             stored Stored::Unless("0");
-        /// Order of the examples: task after task, cyclic (the released multi-task: six rounds), joint.
+        /// Order of the examples: task after task, cyclic (the released multi-task: six rounds), joint, cumulative
+        /// (each task together with all before it).
         schedule: Schedule = fixed(Schedule::Sequential), stored Stored::Unless("sequential");
         /// Epochs without a lower validation loss after which a task ends.
         patience: Option<usize> = computed(|r| {

@@ -24,8 +24,8 @@ pub struct RunResult {
     pub config: RunConfig,
     /// All metrics, recomputable from `accuracy_matrix`.
     pub metrics: Metrics,
-    /// Percent correct on tasks 1..=i after task i; under a schedule other than sequential one row, the final
-    /// evaluation on all tasks.
+    /// Percent correct on tasks 1..=i after task i; under the schedules cyclic and joint one row, the
+    /// final evaluation on all tasks.
     pub accuracy_matrix: TaskMatrix,
     /// Mean cross-entropy in nats, in the same rows.
     pub loss_matrix: TaskMatrix,

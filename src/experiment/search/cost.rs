@@ -1,26 +1,30 @@
 //! What runs will cost, before they are run.
 //!
 //! Owns the one estimate that every `--dry-run` prints: exact counts of steps, images and bytes, and a time measured on this
-//! machine over a few steps on empty images: passes over a batch, updates and evaluation each by themselves, since a method
-//! may take several passes and one update a step. A network that takes long is measured on small batches and with few past
+//! machine over a few steps on made-up images: passes over a batch, updates and evaluation each by themselves, since a method
+//! may take several passes and one update a step. A batch is made of bytes each time, as in a run, and what an update gives is
+//! looked at: with a small network that is much of a step. A network that takes long is measured on small batches and with few past
 //! tasks, and the line through two measurements gives the rest: an answer comes within seconds, and in little memory.
 //! Configurations that differ in nothing that costs time (seed, learning rate, b, ...) are measured once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::data::ImageSet;
 use crate::experiment::RunError;
-use crate::experiment::plan::config::{RunConfig, Schedule};
+use crate::experiment::benchmark::custom::CustomBenchmark;
+use crate::experiment::plan::config::RunConfig;
 use crate::experiment::run::provenance::peak_rss_bytes;
-use crate::experiment::run::runner::{build_learner, build_optimizer};
+use crate::experiment::run::runner::{build_learner, build_optimizer, visits};
 use crate::method::{PLAIN, batch_gradient};
 use crate::model::{Learner, Wanted};
-use crate::optim::Layout;
+use crate::optim::{Layout, Optimizer};
 use crate::settings::NoSettings;
-use crate::stream::{Batch, StreamKind};
+use crate::stream::{Samples, StreamError, StreamKind, StreamSpec, TaskStream};
 
 /// Most past tasks whose growth is measured.
 const MEASURED_TASKS: usize = 50;
@@ -64,11 +68,11 @@ struct Measured {
     optimizer_state_bytes: usize,
     /// Bytes of all arrays at the end, the optimizer's among them.
     array_bytes: usize,
-    /// Seconds for a batch forward and backward.
+    /// Seconds for a batch made, and passed forward and backward.
     pass_s: f64,
-    /// Seconds for an update, with half of the tasks to remember.
+    /// Seconds for an update, with half of the tasks to remember, and a look at what it gives.
     update_s: f64,
-    /// Seconds for the evaluation of an image.
+    /// Seconds for the evaluation of an image, its making included.
     image_s: f64,
     /// Bytes of the activations of a batch, as far as memory grew.
     activation_bytes: usize,
@@ -118,11 +122,16 @@ fn estimate(config: &RunConfig, measured: Measured, train: usize, test: usize) -
     let (split, learned) = (is_split(config), config.learned_tasks());
     let per_task = |images: usize| if split { images / config.tasks } else { images };
     let kept = per_task(train) as f64 * (1.0 - config.validation) * config.fraction;
-    let epochs = config.epochs * config.schedule.rounds();
-    let steps = config.steps_of(kept.round() as usize) * epochs * learned;
-    let evaluations = match config.schedule {
-        Schedule::Sequential => learned * (learned + 1) / 2,
-        Schedule::Cyclic | Schedule::Joint => learned,
+    let kept = (kept.round() as usize).min(config.samples_per_task.unwrap_or(usize::MAX));
+    let visits = visits(config.schedule, learned);
+    let batches = visits
+        .iter()
+        .map(|visit| config.steps_of(kept * visit.tasks().len()));
+    let steps = batches.sum::<usize>() * config.epochs;
+    let evaluations = if config.schedule.comes_task_by_task() {
+        learned * (learned + 1) / 2
+    } else {
+        learned
     };
     let measured_on = (per_task(test) as f64 * config.test_fraction).ceil() as usize;
     let evaluated_images = measured_on * evaluations;
@@ -167,40 +176,57 @@ pub fn least_bytes(config: &RunConfig) -> Result<usize, RunError> {
     Ok(array_bytes(config, learner.layout()))
 }
 
-/// Classes of the head.
-fn head(config: &RunConfig) -> usize {
-    let (classes, _) = config.images();
-    if is_split(config) {
-        classes
-    } else {
-        classes * config.tasks
-    }
-}
-
 fn fresh_learner(config: &RunConfig) -> Result<Box<dyn Learner>, RunError> {
     let mut config = config.clone();
     config.init_sha256 = None;
-    build_learner(&config, head(&config), None, 1)
+    let head = config.stream().head_classes(config.images().0);
+    build_learner(&config, head, None, 1)
+}
+
+/// Examples of the task in the middle of the stream, as the stream makes them of bytes (or features) that are made up: one of
+/// every class.
+fn made_up(config: &RunConfig) -> Result<Samples, RunError> {
+    let (classes, shape) = config.images();
+    let values = classes * shape.channels * shape.height * shape.width;
+    let labels = (0..classes).filter_map(|class| u16::try_from(class).ok());
+    let labels: Vec<u16> = labels.collect();
+    let bytes = (0..values).map(|i| (i * i % 251) as u8);
+    let custom = config.benchmark.custom();
+    let set = if custom.is_some_and(CustomBenchmark::has_features) {
+        let features = bytes.map(|x| f32::from(x) / 251.0).collect();
+        ImageSet::of_features(shape.width, features, labels, classes)?
+    } else {
+        ImageSet::new(shape, bytes.collect(), labels, classes)?
+    };
+    let spec = StreamSpec {
+        validation: 0.0,
+        fraction: 1.0,
+        samples_per_task: None,
+        ..config.stream()
+    };
+    let set = Arc::new(set);
+    let mut stream = TaskStream::from_sets(&spec, &set, &set, config.stream_seeds())?;
+    let middle = stream.tasks().len() / 2;
+    stream.arrive(Some(middle), middle + 1);
+    let middle = stream.tasks().get(middle).ok_or(StreamError::NoTasks)?;
+    Ok(middle.train.clone())
 }
 
 fn measure(config: &RunConfig) -> Result<Measured, RunError> {
-    let (head, shape) = (head(config), config.images().1);
-    let mut learner = fresh_learner(config)?;
+    let (examples, mut learner) = (made_up(config)?, fresh_learner(config)?);
     let parameters = learner.layout().len();
-    let batch = |size: usize| Batch {
-        pixels: vec![0.5; size * shape.channels * shape.height * shape.width],
-        shape,
-        labels: vec![0; size],
-        competing: vec![(0..head / config.tasks).into(); size],
+    let batch = |size: usize| {
+        let positions = (0..size).map(|i| i % examples.len().max(1));
+        examples.batch(&positions.collect::<Vec<_>>())
     };
 
     let mut gradient = Vec::new();
     let (mut sizes, mut grown) = (Vec::new(), 0);
     let mut size = config.batch_size.min(4);
     loop {
-        let (images, before) = (batch(size), peak_rss_bytes());
+        let before = peak_rss_bytes();
         let took = time(|| {
-            batch_gradient(learner.as_mut(), &images, &mut gradient)?;
+            batch_gradient(learner.as_mut(), &batch(size), &mut gradient)?;
             Ok(())
         })?;
         let growth = peak_rss_bytes()
@@ -221,9 +247,9 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
     let update_s = measure_update(config, learner.as_mut(), &gradient)?;
 
     let many = (REPEATED / (pass_s / target).max(1e-9)).clamp(1.0, EVALUATED as f64) as usize;
-    let (images, classifier) = (batch(many), learner.frozen());
+    let classifier = learner.frozen();
     let took = time(|| {
-        classifier.scores(&images, Wanted::Competing)?;
+        classifier.scores(&batch(many), Wanted::Competing)?;
         Ok(())
     })?;
     Ok(Measured {
@@ -237,7 +263,20 @@ fn measure(config: &RunConfig) -> Result<Measured, RunError> {
     })
 }
 
-/// Seconds for an update in the middle of the stream. A step that remembers tasks grows with them: half of them is the mean.
+/// An update, and the look at what it gave that every step of a run takes.
+fn update(
+    learner: &mut dyn Learner,
+    optimizer: &mut dyn Optimizer,
+    gradient: &[f32],
+) -> Result<(), RunError> {
+    learner.update(&mut |theta| optimizer.step(theta, gradient, 1e-6))?;
+    let odd = learner.layout().first_non_finite(learner.parameters());
+    std::hint::black_box(odd);
+    Ok(())
+}
+
+/// Seconds for an update in the middle of the stream. A step that remembers tasks grows with them: half of them is the mean. Every
+/// task has an update: memory that was never written is one page over and over, which is quicker to read.
 fn measure_update(
     config: &RunConfig,
     learner: &mut dyn Learner,
@@ -257,6 +296,7 @@ fn measure_update(
     for wanted in [0, past.min(fits)] {
         while begun < wanted {
             optimizer.begin_task();
+            update(learner, optimizer.as_mut(), gradient)?;
             optimizer.end_task();
             begun += 1;
         }
@@ -264,10 +304,7 @@ fn measure_update(
             break;
         }
         optimizer.begin_task();
-        let took = time(|| {
-            learner.update(&mut |theta| optimizer.step(theta, gradient, 1e-6))?;
-            Ok(())
-        })?;
+        let took = time(|| update(learner, optimizer.as_mut(), gradient))?;
         optimizer.end_task();
         known.push((begun as f64, took));
         begun += 1;
@@ -422,6 +459,65 @@ mod tests {
         assert_eq!(plain.evaluated_images, 1100);
         costs.of(&config(&[("batch_size", "20")])).unwrap();
         assert_eq!(costs.known.len(), 3);
+        // Over ten tasks of a hundred images, in batches of ten that tasks share: 1 + 2 + ... + 10 tenths of them.
+        let cumulative = costs.of(&config(&[("schedule", "cumulative")])).unwrap();
+        assert_eq!((cumulative.steps, cumulative.evaluated_images), (550, 1100));
+        let joint = costs
+            .of(&config(&[("schedule", "joint"), ("samples_per_task", "7")]))
+            .unwrap();
+        assert_eq!((joint.steps, joint.evaluated_images), (7, 200));
+    }
+
+    /// What is measured is what a run takes: batches out of a stream, in every benchmark's shape and every scenario's competition.
+    #[test]
+    fn made_up_batches_are_of_the_stream() {
+        // One of one's own is a file.
+        let known = crate::experiment::benchmark::BENCHMARKS.iter();
+        for benchmark in known.filter(|benchmark| benchmark.name != "custom") {
+            for scenario in ["task", "class"] {
+                let pairs = [
+                    ("benchmark", benchmark.name),
+                    ("scenario", scenario),
+                    ("lr", "0.1"),
+                ];
+                let Ok(settings) = Settings::of(pairs, &Origin::CommandLine) else {
+                    panic!("{pairs:?}")
+                };
+                // Nobody can say of which task a turned image is.
+                let Ok(plan) = settings.plan() else {
+                    assert_eq!((benchmark.name, scenario), ("rotated-mnist", "class"));
+                    continue;
+                };
+                let config = &plan.runs[0].config;
+                let examples = made_up(config).unwrap();
+                let batch = examples.batch(&[0, 1]);
+                let ((classes, shape), own) = (config.images(), examples.classes());
+                assert_eq!(
+                    batch.pixels.len(),
+                    2 * shape.channels * shape.height * shape.width
+                );
+                // Of the middle task, in class-incremental learning with all before it.
+                let middle = config.tasks / 2;
+                let each = if is_split(config) {
+                    classes / config.tasks
+                } else {
+                    classes
+                };
+                assert_eq!(
+                    own,
+                    middle * each..(middle + 1) * each,
+                    "{}",
+                    benchmark.name
+                );
+                let expected = if scenario == "task" {
+                    own
+                } else {
+                    0..(middle + 1) * each
+                };
+                assert_eq!(batch.competing, vec![expected.into(); 2]);
+                assert!(batch.pixels.iter().any(|x| *x != batch.pixels[0]));
+            }
+        }
     }
 
     #[test]

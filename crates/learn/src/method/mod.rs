@@ -8,6 +8,7 @@
 //! | method | gradient | source |
 //! |---|---|---|
 //! | [`Plain`] | of the batch | |
+//! | [`Independent`] | of the batch, for a network of the task's own | Lopez-Paz and Ranzato 2017 |
 //! | [`Ewc`] | of the batch plus a quadratic penalty around the earlier tasks' parameters | Kirkpatrick et al. 2017 |
 //! | [`OnlineEwc`] | as EWC, with one running importance and one anchor | Schwarz et al. 2018 |
 //! | [`Si`] | of the batch plus a quadratic penalty for what made the loss fall | Zenke et al. 2017 |
@@ -47,6 +48,7 @@ mod gdumb;
 mod gem;
 mod gpm;
 mod icarl;
+mod independent;
 mod lwf;
 mod mas;
 mod mir;
@@ -79,6 +81,7 @@ pub use gdumb::{Gdumb, GdumbConfig};
 pub use gem::{Gem, GemConfig, project_onto_all};
 pub use gpm::{Gpm, GpmConfig};
 pub use icarl::{Icarl, IcarlConfig};
+pub use independent::Independent;
 pub use lwf::{Lwf, LwfConfig};
 pub use mas::{Mas, MasConfig};
 pub use mir::{Mir, MirConfig};
@@ -96,6 +99,7 @@ pub use spec::{Build, MethodContext, MethodSpec, Passes};
 /// Every method of the program, in the order in which they are listed.
 pub static METHODS: &[&MethodSpec] = &[
     &plain::PLAIN,
+    &independent::INDEPENDENT,
     &ewc::EWC,
     &online_ewc::ONLINE_EWC,
     &si::SI,
@@ -180,6 +184,12 @@ pub trait Method: Send {
         step: &Step<'_>,
         gradient: &mut Vec<f32>,
     ) -> Result<f32, LearnerError>;
+
+    /// Whether every task begins with an optimizer that has seen nothing: where a task's network is no earlier task's, neither are the
+    /// moments of its updates.
+    fn forgets_updates(&self) -> bool {
+        false
+    }
 
     /// Whether the gradient that the batch's own backward pass gives is that of the batch alone, so that an optimizer may take its
     /// second moment of it.

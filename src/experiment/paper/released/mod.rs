@@ -258,7 +258,7 @@ fn arguments_of(config: &RunConfig) -> Option<BTreeMap<String, String>> {
     match config.schedule {
         Schedule::Sequential => {}
         Schedule::Cyclic => set("multi", "1".to_string()),
-        Schedule::Joint => return None,
+        Schedule::Joint | Schedule::Cumulative => return None,
     }
     let method = METHODS.into_iter().find(|name| *name == config.method.name);
     let named = OPTIMIZERS.iter().find_map(|(released, plain, tag)| {

@@ -57,6 +57,8 @@ pub enum Schedule {
     Cyclic,
     /// All tasks' examples shuffled together: multi-task training in the usual sense.
     Joint,
+    /// Task after task, each together with all before it: the same network goes on over what has come so far.
+    Cumulative,
 }
 
 impl Schedule {
@@ -65,7 +67,16 @@ impl Schedule {
     pub fn rounds(self) -> usize {
         match self {
             Self::Cyclic => 6,
-            Self::Sequential | Self::Joint => 1,
+            Self::Sequential | Self::Joint | Self::Cumulative => 1,
+        }
+    }
+
+    /// Whether tasks come one after another, each once, so that there is something to measure after every one.
+    #[must_use]
+    pub fn comes_task_by_task(self) -> bool {
+        match self {
+            Self::Sequential | Self::Cumulative => true,
+            Self::Cyclic | Self::Joint => false,
         }
     }
 }
@@ -144,6 +155,11 @@ impl InputScaling {
 }
 
 crate::choices!(InitHead { "file" => File, "fresh" => Fresh });
-crate::choices!(Schedule { "sequential" => Sequential, "cyclic" => Cyclic, "joint" => Joint });
+crate::choices!(Schedule {
+    "sequential" => Sequential,
+    "cyclic" => Cyclic,
+    "joint" => Joint,
+    "cumulative" => Cumulative,
+});
 crate::choices!(Evaluate { "test" => Test, "validation" => Validation });
 crate::choices!(InputScaling { "released" => Released, "imagenet" => ImageNet });

@@ -6,6 +6,7 @@
 use super::place::Visit;
 use crate::experiment::plan::config::RunConfig;
 use crate::experiment::plan::settings::SettingError;
+use crate::method::Method;
 use crate::optim::TagSettings;
 use crate::settings::{Resolver, Texts};
 use crate::stream::TaskStream;
@@ -21,7 +22,7 @@ pub(super) fn check_batches(
     let size = config.batch_size;
     for visit in visits {
         let examples = visit.examples(tasks);
-        let task = visit.task(tasks.len()) + 1;
+        let task = visit.task() + 1;
         if config.drop_last && examples < size {
             return Err(SettingError::Conflict {
                 key: "drop_last",
@@ -57,6 +58,21 @@ pub(super) fn check_batches(
         }
     }
     Ok(())
+}
+
+/// Refuses an optimizer that remembers tasks under a method that gives it none to remember.
+pub(super) fn check_optimizer(config: &RunConfig, method: &dyn Method) -> Result<(), SettingError> {
+    if !(method.forgets_updates() && config.optimizer.remembers_tasks) {
+        return Ok(());
+    }
+    Err(SettingError::Conflict {
+        key: "optimizer",
+        problem: format!(
+            "{} remembers the updates of earlier tasks, and with {} every task begins with an optimizer that has seen none; \
+             choose one that remembers no tasks",
+            config.optimizer.name, config.method.name
+        ),
+    })
 }
 
 /// A method that never passes the batch by itself, where an optimizer wants the batch's own gradient.

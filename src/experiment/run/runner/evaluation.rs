@@ -7,7 +7,6 @@ use super::checks::knobs;
 use super::place::{Phase, Place, Visit};
 use super::training::{Observer, Run, next_phase};
 use crate::experiment::RunError;
-use crate::experiment::plan::config::Schedule;
 use crate::metrics::{TaskMatrix, Within};
 use crate::model::evaluate;
 
@@ -62,7 +61,7 @@ impl Run<'_> {
     /// Evaluates the next of the tasks so far in the middle of one.
     pub(super) fn evaluate_within(&mut self, visit: Visit) -> Result<(), RunError> {
         self.evaluate_next()?;
-        let task = visit.task(self.stream.tasks().len());
+        let task = visit.task();
         let place = &mut self.progress.place;
         if place.accuracies.len() > task {
             place.losses.clear();
@@ -83,7 +82,7 @@ impl Run<'_> {
         visit: Visit,
         observer: &mut Observer<'_>,
     ) -> Result<(), RunError> {
-        let t = visit.task(self.stream.tasks().len());
+        let t = visit.task();
         self.evaluate_next()?;
         let place = &mut self.progress.place;
         if place.losses.last().is_some_and(|loss| !loss.is_finite()) {
@@ -121,7 +120,7 @@ impl Run<'_> {
         accuracies: &[f64],
         losses: &[f64],
     ) -> Result<(), crate::metrics::MatrixError> {
-        if self.config.schedule == Schedule::Sequential {
+        if self.config.schedule.comes_task_by_task() {
             self.progress.accuracy.push(accuracies.to_vec())?;
             return self.progress.loss.push(losses.to_vec());
         }

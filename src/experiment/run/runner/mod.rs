@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use build::{build_learner, build_optimizer, check_initial_weights, sha256};
 pub use event::Event;
+pub(crate) use place::visits;
 
 use crate::data::{Dataset, ImageSet};
 use crate::experiment::RunError;

@@ -1,8 +1,10 @@
 //! Where a run is.
 //!
-//! Owns the order of things in a run as data: a run is a list of *visits* (a task once, or all tasks' examples together),
+//! Owns the order of things in a run as data: a run is a list of *visits* (a task once, or several tasks' examples together),
 //! a visit is a sequence of phases, and a [`Place`] is one point of it. Training goes from place to place; what a
 //! checkpoint stores of the order is the place and nothing else, since every shuffle comes from a seed named after it.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,17 +14,18 @@ use crate::stream::Task;
 
 /// One time through some examples, `epochs` times over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Visit {
+pub(crate) enum Visit {
     /// The examples of task `t` (from 0), in round `round` (from 0).
     Task { t: usize, round: usize },
-    /// All tasks' examples, shuffled together.
-    Union,
+    /// The examples of the first `come` tasks, shuffled together.
+    Union { come: usize },
 }
 
 /// The visits of a run over this many tasks.
-pub(super) fn visits(schedule: Schedule, tasks: usize) -> Vec<Visit> {
+pub(crate) fn visits(schedule: Schedule, tasks: usize) -> Vec<Visit> {
     match schedule {
-        Schedule::Joint => vec![Visit::Union],
+        Schedule::Joint => vec![Visit::Union { come: tasks }],
+        Schedule::Cumulative => (1..=tasks).map(|come| Visit::Union { come }).collect(),
         Schedule::Sequential | Schedule::Cyclic => (0..schedule.rounds())
             .flat_map(|round| (0..tasks).map(move |t| Visit::Task { t, round }))
             .collect(),
@@ -31,37 +34,37 @@ pub(super) fn visits(schedule: Schedule, tasks: usize) -> Vec<Visit> {
 
 impl Visit {
     /// The task that events and errors name, from 0: the newest one.
-    pub(super) fn task(self, tasks: usize) -> usize {
+    pub(super) fn task(self) -> usize {
+        self.tasks().end.saturating_sub(1)
+    }
+
+    /// The tasks whose examples it has, from 0.
+    pub(crate) fn tasks(self) -> Range<usize> {
         match self {
-            Self::Task { t, .. } => t,
-            Self::Union => tasks.saturating_sub(1),
+            Self::Task { t, .. } => t..t + 1,
+            Self::Union { come } => 0..come,
         }
     }
 
     /// Number of examples.
     pub(super) fn examples(self, tasks: &[Task]) -> usize {
-        match self {
-            Self::Task { t, .. } => tasks.get(t).map_or(0, |task| task.train.len()),
-            Self::Union => tasks.iter().map(|task| task.train.len()).sum(),
-        }
+        let own = tasks.get(self.tasks()).unwrap_or_default();
+        own.iter().map(|task| task.train.len()).sum()
     }
 
     /// The examples in the order of an epoch (from 0).
     pub(super) fn order(self, config: &RunConfig, tasks: &[Task], epoch: usize) -> Vec<Slot> {
-        let of_task = |t: usize, task: &Task| -> Vec<Slot> {
-            (0..task.train.len()).map(|i| Slot::new(t, i)).collect()
-        };
-        let (mut order, name) = match self {
-            Self::Task { t, round } => {
-                let number = round * config.epochs + epoch;
-                let order = tasks.get(t).map_or(Vec::new(), |task| of_task(t, task));
-                (order, format!("shuffle/{t}/{number}"))
-            }
-            Self::Union => {
-                let tasks = tasks.iter().enumerate();
-                let order = tasks.flat_map(|(t, task)| of_task(t, task)).collect();
-                (order, format!("shuffle/joint/{epoch}"))
-            }
+        let own = self
+            .tasks()
+            .zip(tasks.get(self.tasks()).unwrap_or_default());
+        let mut order: Vec<Slot> = own
+            .flat_map(|(t, task)| (0..task.train.len()).map(move |i| Slot::new(t, i)))
+            .collect();
+        let name = match self {
+            Self::Task { t, round } => format!("shuffle/{t}/{}", round * config.epochs + epoch),
+            Self::Union { come } if come == tasks.len() => format!("shuffle/joint/{epoch}"),
+            // As the newest task by itself: what comes first is the same whether or not it is gone over again.
+            Self::Union { .. } => format!("shuffle/{}/{epoch}", self.task()),
         };
         let seeds = config.seeds_of(config.data_seed);
         seeds.stream(&name).shuffle(&mut order);
@@ -152,7 +155,7 @@ impl Place {
         let evaluated = self.accuracies.len();
         let evaluating = match self.phase {
             Phase::Evaluate if config.evaluate_future => evaluated < tasks,
-            Phase::Evaluate | Phase::Within => evaluated <= visit.task(tasks),
+            Phase::Evaluate | Phase::Within => evaluated <= visit.task(),
             // Before training.
             Phase::BeginVisit if config.evaluate_future && self.visit == 0 => evaluated <= tasks,
             _ => evaluated == 0,
@@ -220,6 +223,13 @@ mod tests {
         );
         let cyclic = visits(Schedule::Cyclic, 2);
         assert_eq!((cyclic.len(), cyclic[3]), (12, task(1, 1)));
-        assert_eq!(visits(Schedule::Joint, 2), [Visit::Union]);
+        let union = |come| Visit::Union { come };
+        assert_eq!(visits(Schedule::Joint, 2), [union(2)]);
+        assert_eq!(
+            visits(Schedule::Cumulative, 3),
+            [union(1), union(2), union(3)]
+        );
+        assert_eq!((union(2).task(), union(2).tasks()), (1, 0..2));
+        assert_eq!((task(1, 1).task(), task(1, 1).tasks()), (1, 1..2));
     }
 }

@@ -9,11 +9,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::build::{build_method, build_optimizer, start_learner};
-use super::checks::{check_batches, knobs, no_raw_gradient};
+use super::checks::{check_batches, check_optimizer, knobs, no_raw_gradient};
 use super::place::{Phase, Place, Visit, visits};
 use super::{Event, Outcome, RunInput};
 use crate::experiment::RunError;
-use crate::experiment::plan::config::{Evaluate, RunConfig, Schedule};
+use crate::experiment::plan::config::{Evaluate, RunConfig};
 use crate::experiment::run::checkpoint::{Checkpoint, Unusable};
 use crate::experiment::run::provenance::{Provenance, peak_rss_bytes};
 use crate::experiment::run::result::{
@@ -86,7 +86,7 @@ fn measured(config: &RunConfig, task: &Task) -> Samples {
 /// The tasks that have come by the visit of this number: what a method may see.
 fn seen<'a>(visits: &[Visit], number: usize, tasks: &'a [Task]) -> &'a [Task] {
     let so_far = visits.get(..=number).unwrap_or(visits).iter();
-    let newest = so_far.map(|visit| visit.task(tasks.len())).max();
+    let newest = so_far.map(|visit| visit.task()).max();
     let count = newest.map_or(0, |newest| newest + 1);
     tasks.get(..count).unwrap_or(tasks)
 }
@@ -114,6 +114,7 @@ impl<'a> Run<'a> {
             start_learner(config, stream.classes(), input.init, input.threads)?;
         let optimizer = build_optimizer(config, learner.as_ref())?;
         let method = build_method(config, learner.as_ref())?;
+        check_optimizer(config, method.as_ref())?;
         let progress = Progress {
             started: provenance.started.clone(),
             ..Progress::default()
@@ -148,7 +149,7 @@ impl<'a> Run<'a> {
         let come = seen(&self.visits, number, self.stream.tasks()).len();
         let present = match visit {
             Visit::Task { t, .. } => Some(t),
-            Visit::Union => None,
+            Visit::Union { .. } => None,
         };
         self.stream.arrive(present, come);
         for (images, task) in self.measured.iter_mut().zip(self.stream.tasks()) {
@@ -199,9 +200,10 @@ impl<'a> Run<'a> {
         if let Some(what) = place.contradiction(self.config, &self.visits, tasks.len(), batches) {
             return Err(contradicts(what));
         }
-        let evaluated = match self.config.schedule {
-            Schedule::Sequential => place.visit,
-            Schedule::Cyclic | Schedule::Joint => 0,
+        let evaluated = if self.config.schedule.comes_task_by_task() {
+            place.visit
+        } else {
+            0
         };
         let tasks_of_run = tasks.len();
         let further = Further {
@@ -245,12 +247,9 @@ impl<'a> Run<'a> {
     /// The event that this process begins with.
     pub(super) fn beginning(&self) -> Event {
         let tasks = self.stream.tasks();
-        let batches = tasks
-            .iter()
-            .map(|t| self.config.steps_of(t.train.len()))
-            .sum::<usize>();
-        let steps = batches * self.config.epochs * self.config.schedule.rounds();
-        let tasks = tasks.len();
+        let visits = self.visits.iter();
+        let batches = visits.map(|visit| self.config.steps_of(visit.examples(tasks)));
+        let (steps, tasks) = (batches.sum::<usize>() * self.config.epochs, tasks.len());
         if self.progress.resumed == 0 {
             return Event::RunBegan { tasks, steps };
         }
@@ -260,7 +259,7 @@ impl<'a> Run<'a> {
             tasks,
             steps,
             step: self.progress.cost.steps,
-            task: visit.map_or(0, |visit| visit.task(tasks)) + 1,
+            task: visit.map_or(0, |visit| visit.task()) + 1,
             epoch: (place.epoch + 1).min(self.config.epochs),
             lines: self.progress.lines,
         }
@@ -311,6 +310,9 @@ impl<'a> Run<'a> {
         if let Visit::Task { t, .. } = visit {
             let tasks = seen(&self.visits, self.progress.place.visit, self.stream.tasks());
             self.method.begin_task(t, tasks, self.learner.as_mut())?;
+            if self.method.forgets_updates() {
+                self.optimizer = build_optimizer(self.config, self.learner.as_ref())?;
+            }
         }
         self.optimizer.begin_task();
         self.progress.place.phase = match self.config.epochs {
@@ -348,7 +350,7 @@ impl<'a> Run<'a> {
                 let batch = tasks.get(t)?.train.batch(&positions);
                 Some((positions, batch))
             }
-            Visit::Union => Some((Vec::new(), gather(tasks, slots)?)),
+            Visit::Union { .. } => Some((Vec::new(), gather(tasks, slots)?)),
         }
     }
 
@@ -358,7 +360,7 @@ impl<'a> Run<'a> {
             self.progress.place.phase = Phase::EndEpoch;
             return Ok(());
         };
-        let t = visit.task(self.stream.tasks().len());
+        let t = visit.task();
         let lr = self.learning_rate(t);
         let number = self.progress.place.step + 1;
         let not_finite = |what: String| RunError::NonFinite {
@@ -424,14 +426,15 @@ impl<'a> Run<'a> {
     }
 
     fn learning_rate(&self, t: usize) -> f64 {
-        match self.config.schedule {
-            Schedule::Sequential => self.config.learning_rate(t),
-            Schedule::Cyclic | Schedule::Joint => self.config.lr,
+        if self.config.schedule.comes_task_by_task() {
+            self.config.learning_rate(t)
+        } else {
+            self.config.lr
         }
     }
 
     fn end_epoch(&mut self, visit: Visit, observer: &mut Observer<'_>) -> Result<(), RunError> {
-        let t = visit.task(self.stream.tasks().len());
+        let t = visit.task();
         let validation_loss = self.judged_loss(t)?;
         let place = &self.progress.place;
         let event = Event::EpochEnded {
@@ -466,7 +469,7 @@ impl<'a> Run<'a> {
         }
         self.optimizer.end_task();
         let next = self.progress.place.visit + 1;
-        if self.config.schedule == Schedule::Sequential || next == self.visits.len() {
+        if self.config.schedule.comes_task_by_task() || next == self.visits.len() {
             self.progress.place.phase = Phase::Evaluate;
         } else {
             self.progress.place = Place::beginning_of(next);
