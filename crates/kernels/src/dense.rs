@@ -270,6 +270,10 @@ const TOGETHER: usize = TERMS * 80;
 const COPIED_FROM: usize = 12;
 
 #[inline(always)]
+#[allow(
+    clippy::large_stack_arrays,
+    reason = "twenty kilobytes, for a kernel that calls nothing but its tiles"
+)]
 unsafe fn combine_generic<S: Simd>(
     k: Combination,
     rows: usize,
@@ -445,37 +449,79 @@ mod tests {
         }
     }
 
+    fn matches_plain_sums(d: Dense) {
+        let Dense {
+            batch,
+            inputs,
+            outputs,
+        } = d;
+        let (x, w) = (noise(1, batch * inputs), noise(2, outputs * inputs));
+        let (bias, g) = (noise(3, outputs), noise(4, batch * outputs));
+        let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
+        for level in Level::available_levels() {
+            let mut y = vec![f32::NAN; batch * outputs];
+            d.forward_relu(level, &x, &w, &bias, &mut y);
+            near(
+                &y,
+                (0..batch * outputs).map(|at| {
+                    let (b, o) = (at / outputs, at % outputs);
+                    let sum: f64 = (0..inputs)
+                        .map(|i| product(x[b * inputs + i], w[o * inputs + i]))
+                        .sum();
+                    (sum + f64::from(bias[o])).max(0.0)
+                }),
+                inputs as f64,
+            );
+            let (mut dw, mut db) = (vec![f32::NAN; w.len()], vec![f32::NAN; outputs]);
+            d.weight_gradient(level, &g, &x, &mut dw, &mut db);
+            near(
+                &dw,
+                (0..w.len()).map(|at| {
+                    let (o, i) = (at / inputs, at % inputs);
+                    (0..batch)
+                        .map(|b| product(g[b * outputs + o], x[b * inputs + i]))
+                        .sum()
+                }),
+                batch as f64,
+            );
+            near(
+                &db,
+                (0..outputs).map(|o| (0..batch).map(|b| f64::from(g[b * outputs + o])).sum()),
+                batch as f64,
+            );
+            let mut dx = vec![f32::NAN; x.len()];
+            d.input_gradient(level, &g, &w, &mut dx);
+            near(
+                &dx,
+                (0..x.len()).map(|at| {
+                    let (b, i) = (at / inputs, at % inputs);
+                    (0..outputs)
+                        .map(|o| product(g[b * outputs + o], w[o * inputs + i]))
+                        .sum()
+                }),
+                outputs as f64,
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(cases(12)))]
+        /// More terms, rows and vectors than are taken together, and than are copied from.
+        #[test]
+        fn blocks_match_plain_sums(batch in 1_usize..150, inputs in 60_usize..200, outputs in 60_usize..150) {
+            // An interpreter takes its time.
+            let divisor = if cfg!(miri) { 8 } else { 1 };
+            let [batch, inputs, outputs] = [batch, inputs, outputs].map(|n| n.div_ceil(divisor));
+            matches_plain_sums(Dense { batch, inputs, outputs });
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(cases(60)))]
         /// Every level against sums in double precision; sizes below, at and above tiles and vectors.
         #[test]
         fn all_passes_match_plain_sums(batch in 1_usize..14, inputs in 1_usize..70, outputs in 1_usize..14) {
-            let d = Dense { batch, inputs, outputs };
-            let (x, w) = (noise(1, batch * inputs), noise(2, outputs * inputs));
-            let (bias, g) = (noise(3, outputs), noise(4, batch * outputs));
-            let product = |a: f32, b: f32| f64::from(a) * f64::from(b);
-            for level in Level::available_levels() {
-                let mut y = vec![f32::NAN; batch * outputs];
-                d.forward_relu(level, &x, &w, &bias, &mut y);
-                near(&y, (0..batch * outputs).map(|at| {
-                    let (b, o) = (at / outputs, at % outputs);
-                    let sum: f64 = (0..inputs).map(|i| product(x[b * inputs + i], w[o * inputs + i])).sum();
-                    (sum + f64::from(bias[o])).max(0.0)
-                }), inputs as f64);
-                let (mut dw, mut db) = (vec![f32::NAN; w.len()], vec![f32::NAN; outputs]);
-                d.weight_gradient(level, &g, &x, &mut dw, &mut db);
-                near(&dw, (0..w.len()).map(|at| {
-                    let (o, i) = (at / inputs, at % inputs);
-                    (0..batch).map(|b| product(g[b * outputs + o], x[b * inputs + i])).sum()
-                }), batch as f64);
-                near(&db, (0..outputs).map(|o| (0..batch).map(|b| f64::from(g[b * outputs + o])).sum()), batch as f64);
-                let mut dx = vec![f32::NAN; x.len()];
-                d.input_gradient(level, &g, &w, &mut dx);
-                near(&dx, (0..x.len()).map(|at| {
-                    let (b, i) = (at / inputs, at % inputs);
-                    (0..outputs).map(|o| product(g[b * outputs + o], w[o * inputs + i])).sum()
-                }), outputs as f64);
-            }
+            matches_plain_sums(Dense { batch, inputs, outputs });
         }
 
         /// An example's output does not depend on which others are in the batch.

@@ -307,17 +307,12 @@ impl Cnn {
             }
             // Where the result goes: the next stage's bordered images, or the features.
             let next = self.stages.get(number + 1).map(|next| next.x);
-            let (to, image, origin, row) = match next {
-                Some(x) => (
-                    piece.inputs[number].as_mut(),
-                    x.image,
-                    x.origin(),
-                    x.pitch * x.stored,
-                ),
-                None => {
-                    let row = stage.sizes.pooled.1 * stage.y.stored;
-                    (&mut last[..], stage.pooled(), 0, row)
-                }
+            let (to, image, origin, row) = if let Some(x) = next {
+                let to = piece.inputs[number].as_mut();
+                (to, x.image, x.origin(), x.pitch * x.stored)
+            } else {
+                let row = stage.sizes.pooled.1 * stage.y.stored;
+                (&mut last[..], stage.pooled(), 0, row)
             };
             let values = stage.sizes.values();
             let all = y.as_ref().chunks_exact(stage.y.image);

@@ -158,6 +158,18 @@ impl Stage {
         }
     }
 
+    /// The tables for so many images.
+    ///
+    /// # Panics
+    /// If the stage is for fewer, or there are none.
+    fn tables_of(&self, images: usize) -> &Tables {
+        assert!(
+            (1..=self.tables.len()).contains(&images),
+            "{images} images at a time"
+        );
+        &self.tables[images - 1]
+    }
+
     /// How the pass after the convolution goes; `to_row` floats from a row of the result to the next.
     pub(super) fn pooling(&self, row: usize, to_row: usize) -> Pooling {
         Pooling {
@@ -235,9 +247,7 @@ impl Stage {
     /// If a buffer is too small, or there are more images than the stage is for.
     pub(super) fn convolve(&self, images: usize, x: &[f32], y: &mut [f32]) {
         assert!(x.len() >= images * self.x.image && y.len() >= images * self.y.image);
-        let Some(tables) = self.tables.get(images.wrapping_sub(1)) else {
-            panic!("{images} images at a time")
-        };
+        let tables = self.tables_of(images);
         let from = (self.channels, &self.taps[..], &tables.forward);
         // SAFETY: `taps` and `tables` are those of windows inside of the images of `x` and of pixels of `y`, as `new` made
         // them, and both buffers hold the images; the weights are packed for as many channels and taps, and `y` is borrowed
@@ -251,9 +261,8 @@ impl Stage {
     /// As [`Self::convolve`], and for the first stage.
     pub(super) fn input_gradient(&self, images: usize, dy: &[f32], dx: &mut [f32]) {
         assert!(dy.len() >= images * self.dy.image && dx.len() >= images * self.dx.image);
-        let tables = self.tables.get(images.wrapping_sub(1));
-        let Some(table) = tables.and_then(|tables| tables.inputs.as_ref()) else {
-            panic!("{images} images at a time, or the first stage")
+        let Some(table) = &self.tables_of(images).inputs else {
+            unreachable!("the first stage's images have no gradient")
         };
         let from = (self.sizes.spec.channels, &self.back_taps[..], table);
         // SAFETY: as for `convolve`, with windows of the bordered `dy`, whose border is a kernel wide less one and the
@@ -306,9 +315,7 @@ impl Stage {
     ) {
         assert!(x.len() >= images * self.x.image && dy.len() >= images * self.dy.image);
         assert_eq!(to.len(), self.sizes.weights());
-        let Some(tables) = self.tables.get(images.wrapping_sub(1)) else {
-            panic!("{images} images at a time")
-        };
+        let tables = self.tables_of(images);
         let mut first = 0;
         for group in groups(self.level, self.dy.stored) {
             let width = group * self.level.lanes();

@@ -74,6 +74,14 @@ struct Pass {
     between: Vec<Vec<f32>>,
 }
 
+/// What came of a pass in evaluation mode.
+struct Evaluated {
+    /// What the first hidden layer saw, where that was not the images themselves.
+    seen: Option<Vec<f32>>,
+    /// Outputs of the hidden layers.
+    outputs: Vec<Vec<f32>>,
+}
+
 impl Net {
     /// The hidden layers for a batch.
     fn dense(&self, batch: usize) -> impl DoubleEndedIterator<Item = Dense> + '_ {
@@ -128,9 +136,8 @@ impl Net {
         Ok(())
     }
 
-    /// What the first hidden layer sees, if that is not the images themselves, and the outputs of the hidden layers, all in
-    /// evaluation mode.
-    fn evaluate(&self, batch: &Batch) -> Result<(Option<Vec<f32>>, Vec<Vec<f32>>), LearnerError> {
+    /// A pass in evaluation mode.
+    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, LearnerError> {
         self.check(batch)?;
         let (convolutions, hidden, _) = self.layers();
         let seen = self.convolutions.as_ref().map(|pool| {
@@ -149,7 +156,7 @@ impl Net {
             dense.forward_relu(self.level, x, weight, bias, &mut y);
             outputs.push(y);
         }
-        Ok((seen, outputs))
+        Ok(Evaluated { seen, outputs })
     }
 }
 
@@ -170,7 +177,7 @@ impl Classifier for Net {
     }
 
     fn features(&self, batch: &Batch) -> Result<Vec<f32>, LearnerError> {
-        let (seen, mut outputs) = self.evaluate(batch)?;
+        let Evaluated { seen, mut outputs } = self.evaluate(batch)?;
         let features = outputs.pop().or(seen);
         Ok(features.unwrap_or_else(|| batch.pixels.clone()))
     }
@@ -447,7 +454,7 @@ impl Learner for KernelFeedForward {
             twin.load(&self.weights()?)?;
             return twin.layer_inputs(batch, rows);
         }
-        let (_, outputs) = self.net.evaluate(batch)?;
+        let Evaluated { outputs, .. } = self.net.evaluate(batch)?;
         let seen = std::iter::once(&batch.pixels).chain(&outputs);
         // Weight and bias take turns.
         let weights = self.net.layout.slots().iter().step_by(2);

@@ -402,6 +402,10 @@ impl Dropout {
 struct Mask<'a>(&'a mut [f32], f32, f32);
 
 impl Loop for Mask<'_> {
+    #[allow(
+        clippy::inline_always,
+        reason = "compiled for each instruction set in its caller"
+    )]
     #[inline(always)]
     fn run(self) {
         let Self(values, drop, keep) = self;
