@@ -192,10 +192,11 @@ impl Cnn {
         }
     }
 
-    /// Features of images, without dropout; [`Self::backward`] then has the gradient of this pass, if it `keeps` it.
+    /// Features of images; [`Self::backward`] then has the gradient of this pass, if it `keeps` it.
     ///
     /// # Shapes
-    /// `images` `[batch, in_channels, height, width]`, `features` `[batch, features]`.
+    /// `images` `[batch, in_channels, height, width]`, `features` `[batch, features]`; `masks`, what dropout multiplies by (0, or
+    /// `1 / (1 − dropout)`), by stage `[batch, channels, rows, columns]` as [`Self::dropout_lengths`] counts, or none.
     ///
     /// # Panics
     /// If a slice does not have its length.
