@@ -355,37 +355,35 @@ struct Block {
 /// All rows of a block, in tiles that fill the registers.
 #[inline(always)]
 unsafe fn block_rows<S: Simd>(b: &Block, c: *const f32, to: *mut f32) {
-    // SAFETY: tiles take as many rows as are left, at most, whose coefficients and places the caller promises.
+    /// `$R` rows; gives `$R`.
+    macro_rules! row {
+        ($R:literal, $c:ident, $to:ident) => {{
+            let mut v = 0;
+            while v < b.vectors {
+                v += match (S::LANES, b.vectors - v) {
+                    (16, 5..) => block_tile::<S, 5, $R>(b, v, $c, $to),
+                    (16, 3..) => block_tile::<S, 3, $R>(b, v, $c, $to),
+                    (_, 2..) => block_tile::<S, 2, $R>(b, v, $c, $to),
+                    _ => block_tile::<S, 1, $R>(b, v, $c, $to),
+                };
+            }
+            $R
+        }};
+    }
+    // SAFETY: tiles take as many rows and vectors as are left, at most, of the block's rows and terms, whose coefficients and
+    // places the caller promises.
     unsafe {
         let mut r = 0;
         while r < b.rows {
             let (c, to) = (c.add(r * b.between_rows), to.add(r * b.width));
             r += match (S::LANES, b.rows - r) {
-                (16, 5..=7 | 9..) => block_row::<S, 5>(b, c, to),
-                (8, 6..) => block_row::<S, 6>(b, c, to),
-                (_, 4..) => block_row::<S, 4>(b, c, to),
-                (_, 2..) => block_row::<S, 2>(b, c, to),
-                _ => block_row::<S, 1>(b, c, to),
+                (16, 5..=7 | 9..) => row!(5, c, to),
+                (8, 6..) => row!(6, c, to),
+                (_, 4..) => row!(4, c, to),
+                (_, 2..) => row!(2, c, to),
+                _ => row!(1, c, to),
             };
         }
-    }
-}
-
-/// `R` rows of a block; gives `R`.
-#[inline(always)]
-unsafe fn block_row<S: Simd, const R: usize>(b: &Block, c: *const f32, to: *mut f32) -> usize {
-    // SAFETY: tiles take as many vectors as are left, at most, of the block's rows and terms.
-    unsafe {
-        let mut v = 0;
-        while v < b.vectors {
-            v += match (S::LANES, b.vectors - v) {
-                (16, 5..) => block_tile::<S, 5, R>(b, v, c, to),
-                (16, 3..) => block_tile::<S, 3, R>(b, v, c, to),
-                (_, 2..) => block_tile::<S, 2, R>(b, v, c, to),
-                _ => block_tile::<S, 1, R>(b, v, c, to),
-            };
-        }
-        R
     }
 }
 

@@ -246,13 +246,7 @@ impl Stage {
     /// # Panics
     /// If a buffer is too small, or there are more images than the stage is for.
     pub(super) fn convolve(&self, images: usize, x: &[f32], y: &mut [f32]) {
-        assert!(x.len() >= images * self.x.image && y.len() >= images * self.y.image);
-        let tables = self.tables_of(images);
-        let from = (self.channels, &self.taps[..], &tables.forward);
-        // SAFETY: `taps` and `tables` are those of windows inside of the images of `x` and of pixels of `y`, as `new` made
-        // them, and both buffers hold the images; the weights are packed for as many channels and taps, and `y` is borrowed
-        // mutably.
-        unsafe { self.products(from, self.y.stored, (x, &self.packed), y) };
+        self.products(images, false, x, y);
     }
 
     /// The gradient of the images before a convolution from that of its output, in the form of `dy` with zeros around.
@@ -260,30 +254,28 @@ impl Stage {
     /// # Panics
     /// As [`Self::convolve`], and for the first stage.
     pub(super) fn input_gradient(&self, images: usize, dy: &[f32], dx: &mut [f32]) {
-        assert!(dy.len() >= images * self.dy.image && dx.len() >= images * self.dx.image);
-        let Some(table) = &self.tables_of(images).inputs else {
-            unreachable!("the first stage's images have no gradient")
-        };
-        let from = (self.sizes.spec.channels, &self.back_taps[..], table);
-        // SAFETY: as for `convolve`, with windows of the bordered `dy`, whose border is a kernel wide less one and the
-        // padding, and pixels of `dx`.
-        unsafe { self.products(from, self.dx.stored, (dy, &self.packed_back), dx) };
+        self.products(images, true, dy, dx);
     }
 
-    /// All groups of output channels.
-    ///
-    /// # Safety
-    /// The table leads from pixels whose taps, for all channels, are in `x`, to pixels with `stored` floats in `y`; `w` is
-    /// packed for these channels, taps and floats.
-    unsafe fn products(
-        &self,
-        (channels, taps, table): (usize, &[isize], &PixelTable),
-        stored: usize,
-        (x, w): (&[f32], &Buffer),
-        y: &mut [f32],
-    ) {
+    /// The convolution, or where it goes `back` the transposed one, of all groups of output channels.
+    fn products(&self, images: usize, back: bool, x: &[f32], y: &mut [f32]) {
+        let tables = self.tables_of(images);
+        let (channels, taps, from, to) = if back {
+            (self.sizes.spec.channels, &self.back_taps, self.dy, self.dx)
+        } else {
+            (self.channels, &self.taps, self.x, self.y)
+        };
+        let (table, packed) = if back {
+            let Some(table) = &tables.inputs else {
+                unreachable!("the first stage's images have no gradient")
+            };
+            (table, &self.packed_back)
+        } else {
+            (&tables.forward, &self.packed)
+        };
+        assert!(x.len() >= images * from.image && y.len() >= images * to.image);
         let mut first = 0;
-        for group in groups(self.level, stored) {
+        for group in groups(self.level, to.stored) {
             let c = ChannelConv {
                 ci: channels,
                 taps,
@@ -294,9 +286,11 @@ impl Stage {
                 first,
                 add: false,
             };
-            let w = &w.as_ref()[first * channels * taps.len()..];
-            // SAFETY: the contract of this function is that of the kernel, for the channels of one group, whose weights
-            // begin where those of the channels before end.
+            let w = &packed.as_ref()[first * channels * taps.len()..];
+            // SAFETY: `taps` and `table` are those of windows inside of the images of the form `from` (of `dy`, whose border is a
+            // kernel wide less one and the padding, when it goes back) and of pixels of the form `to`, as `new` made them, and
+            // both buffers hold the images. The weights are packed for as many channels and taps, and those of a group begin
+            // where those of the channels before end; `y` is borrowed mutably.
             unsafe { conv(self.level, &c, x.as_ptr(), w.as_ptr(), y.as_mut_ptr()) };
             first += group * self.level.lanes();
         }
