@@ -286,7 +286,7 @@ fn collected_results_make_the_page_of_replications() {
         dir.path(),
     );
     let text = stdout(&some);
-    assert!(text.contains("| Naive Adagrad (seeds 1,2) |"), "{text}");
+    assert!(text.contains("| Naive Adagrad (seeds 1-5) |"), "{text}");
     assert!(!text.contains("| TAG-RMSProp (seeds"), "{text}");
 
     fs::write(dir.path().join("x.jsonl"), "{}\n").unwrap();
