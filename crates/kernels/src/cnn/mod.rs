@@ -137,12 +137,6 @@ impl Cnn {
         })
     }
 
-    /// Its sizes.
-    #[must_use]
-    pub fn spec(&self) -> &CnnSpec {
-        &self.spec
-    }
-
     /// Numbers of an image's features.
     #[must_use]
     pub fn features(&self) -> usize {
@@ -175,14 +169,15 @@ impl Cnn {
             batch.saturating_mul(self.features()),
             "features"
         );
-        self.check_parameters(parameters);
+        self.check_lengths(parameters.iter().map(|(w, b)| (w.len(), b.len())));
     }
 
-    fn check_parameters(&self, parameters: &[StageParameters]) {
-        assert_eq!(parameters.len(), self.stages.len(), "stages");
-        for (stage, (weight, bias)) in self.stages.iter().zip(parameters) {
-            assert_eq!(weight.len(), stage.sizes.weights(), "weight");
-            assert_eq!(bias.len(), stage.sizes.spec.channels, "bias");
+    /// Of weights and biases, or of their gradients.
+    fn check_lengths(&self, lengths: impl ExactSizeIterator<Item = (usize, usize)>) {
+        assert_eq!(lengths.len(), self.stages.len(), "stages");
+        for (stage, (weight, bias)) in self.stages.iter().zip(lengths) {
+            assert_eq!(weight, stage.sizes.weights(), "weight");
+            assert_eq!(bias, stage.sizes.spec.channels, "bias");
         }
     }
 
@@ -231,9 +226,9 @@ impl Cnn {
             let first = number * step;
             let here = first..batch.min(first + step);
             let mut scratch = this.scratch();
-            let own = std::mem::replace(&mut scratch.piece, Piece::new(&[], 0));
-            let own = Mutex::new(own);
-            let mut piece = lock(if keeps { &this.pieces[number] } else { &own });
+            let mut own = std::mem::replace(&mut scratch.piece, Piece::new(&[], 0));
+            let mut kept = keeps.then(|| lock(&this.pieces[number]));
+            let piece = kept.as_deref_mut().unwrap_or(&mut own);
             piece.images = here.len();
             piece.dropped = masks.is_some();
             let images = &images[here.start * pixels..here.end * pixels];
@@ -241,10 +236,10 @@ impl Cnn {
                 piece.pixels.clear();
                 piece.pixels.extend_from_slice(images);
             }
-            this.forward_piece(images, first, masks, &mut piece, &mut scratch);
+            this.forward_piece(images, first, masks, piece, &mut scratch);
             this.dense(&scratch.last, lock(&to[number]).as_mut());
-            drop(piece);
-            scratch.piece = own.into_inner().unwrap_or_else(PoisonError::into_inner);
+            drop(kept);
+            scratch.piece = own;
             lock(&this.idle).push(scratch);
         });
     }
@@ -382,11 +377,7 @@ impl Cnn {
         let (batch, step) = (self.batch, self.together);
         assert!(batch > 0, "a pass before");
         assert_eq!(d_features.len(), batch * self.features(), "d_features");
-        assert_eq!(gradients.len(), self.stages.len(), "stages");
-        for (stage, (weight, bias)) in self.stages.iter().zip(&*gradients) {
-            assert_eq!(weight.len(), stage.sizes.weights(), "weight");
-            assert_eq!(bias.len(), stage.sizes.spec.channels, "bias");
-        }
+        self.check_lengths(gradients.iter().map(|(w, b)| (w.len(), b.len())));
         self.batch = 0;
         let (pieces, stages) = (batch.div_ceil(step), &self.stages);
         let count = pieces.min(SUMS);

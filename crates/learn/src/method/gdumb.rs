@@ -141,8 +141,7 @@ impl Method for Gdumb {
     ) -> Result<(), LearnerError> {
         self.rehearsal.begin_task(t);
         if self.initial.is_empty() {
-            let tensors = learner.tensors().into_iter();
-            self.initial = tensors.map(|tensor| tensor.values).collect();
+            self.initial = learner.values();
         }
         Ok(())
     }

@@ -271,8 +271,7 @@ impl Method for Icarl {
     ) -> Result<(), LearnerError> {
         self.draws.begin_task(t);
         if t > 0 {
-            let values = learner.tensors().into_iter().map(|tensor| tensor.values);
-            self.old = Some((values.collect(), learner.frozen()));
+            self.old = Some((learner.values(), learner.frozen()));
         }
         self.means = None;
         Ok(())

@@ -55,10 +55,9 @@ struct Kept {
 impl Kept {
     /// The learner's network as it is.
     fn of(learner: &dyn Learner) -> Self {
-        let tensors: Vec<Vec<f32>> = tensors(learner);
         Self {
             network: Arc::from(learner.frozen()),
-            values: tensors.concat(),
+            values: learner.values().concat(),
         }
     }
 
@@ -70,12 +69,6 @@ impl Kept {
             values,
         }
     }
-}
-
-/// The values of parameters and buffers, one vector a tensor.
-fn tensors(learner: &dyn Learner) -> Vec<Vec<f32>> {
-    let tensors = learner.tensors().into_iter();
-    tensors.map(|tensor| tensor.values).collect()
 }
 
 /// The vectors of the learner's tensors out of one.
@@ -196,7 +189,7 @@ impl Method for Independent {
         if finished > begun || finished + 1 < begun {
             return Err(invalid("finished"));
         }
-        let len = tensors(learner).iter().map(Vec::len).sum();
+        let len = learner.values().iter().map(Vec::len).sum();
         let mut initial = None;
         if begun > 0 {
             let [batches, dropout] = list(&mut state, "counters")?;

@@ -109,12 +109,6 @@ impl Lwf {
     }
 }
 
-/// The values of parameters and buffers, one vector a tensor.
-fn tensors(learner: &dyn Learner) -> Vec<Vec<f32>> {
-    let tensors = learner.tensors().into_iter();
-    tensors.map(|tensor| tensor.values).collect()
-}
-
 /// The sets of classes among which the copy's answers are kept, from the tasks before task `t`: each task's own, once, or all of
 /// them together where the task is not known and they compete with one another.
 fn old_sets(scenario: Scenario, tasks: &[Task], t: usize) -> Vec<Classes> {
@@ -146,7 +140,7 @@ impl Method for Lwf {
         let used = t > 0 && self.config.lwf_weight > 0.0;
         self.teacher = used.then(|| Teacher {
             network: Arc::from(learner.frozen()),
-            values: tensors(learner).concat(),
+            values: learner.values().concat(),
         });
         Ok(())
     }
@@ -200,7 +194,7 @@ impl Method for Lwf {
         state.expect_kind("lwf")?;
         let lens: Vec<usize> = match state.counter("values")? {
             0 => Vec::new(),
-            _ => tensors(learner).iter().map(Vec::len).collect(),
+            _ => learner.values().iter().map(Vec::len).collect(),
         };
         let values = state.take("teacher", lens.iter().sum())?;
         self.teacher = (!values.is_empty()).then(|| {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::learner::check_gradient;
+use super::learner::{check_gradient, counted, of_net, split_mut};
 use super::weights::FloatTensor;
 use super::{
     AlexNetConfig, Classifier, Counters, Dropout, LayerInputs, Learner, LearnerError, Logits,
@@ -321,20 +321,8 @@ impl KernelFeedForward {
 }
 
 impl Learner for KernelFeedForward {
-    fn layout(&self) -> &Layout {
-        &self.net.layout
-    }
-
-    fn parameters(&self) -> &[f32] {
-        &self.net.parameters
-    }
-
-    fn update(
-        &mut self,
-        change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
-    ) -> Result<(), LearnerError> {
-        Ok(change(&mut self.net_mut().parameters)?)
-    }
+    of_net!();
+    counted!();
 
     fn forward<'a>(
         &'a mut self,
@@ -402,16 +390,9 @@ impl Learner for KernelFeedForward {
         pass.open = false;
         // Every value is written below.
         gradient.resize(net.layout.len(), 0.0);
-        let mut rest = gradient.as_mut_slice();
-        let mut places = Vec::new();
-        for slots in net.layout.slots().chunks_exact(2) {
-            let [weight, bias] = [&slots[0], &slots[1]].map(|slot| {
-                let (part, tail) = std::mem::take(&mut rest).split_at_mut(slot.range.len());
-                rest = tail;
-                part
-            });
-            places.push((weight, bias));
-        }
+        let mut parts = split_mut(&net.layout, gradient).into_iter();
+        let pairs = std::iter::from_fn(|| parts.next().zip(parts.next()));
+        let mut places: Vec<_> = pairs.collect();
         let (_, hidden, (weight, _)) = net.layers();
         pass.between.resize_with(net.widths.len(), Vec::new);
         for (between, width) in pass.between.iter_mut().zip(&net.widths) {
@@ -467,28 +448,12 @@ impl Learner for KernelFeedForward {
         Ok(layers.collect())
     }
 
-    fn frozen(&self) -> Box<dyn Classifier> {
-        Box::new(Arc::clone(&self.net))
-    }
-
     fn tensors(&self) -> Vec<FloatTensor> {
         FloatTensor::of_layout(&self.net.layout, &self.net.parameters).collect()
     }
 
     fn set_tensors(&mut self, values: Vec<Vec<f32>>) {
         self.net_mut().parameters = values.into_iter().flatten().collect();
-    }
-
-    fn counters(&self) -> Counters {
-        Counters {
-            batches: self.batches,
-            dropout: self.dropout.position(),
-        }
-    }
-
-    fn set_counters(&mut self, counters: Counters) {
-        self.batches = counters.batches;
-        self.dropout.seek(counters.dropout);
     }
 
     fn idle_norms(&self) -> &'static [(&'static str, usize)] {

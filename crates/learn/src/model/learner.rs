@@ -299,6 +299,12 @@ pub trait Learner: Send {
     /// Parameters and buffers: the layout's tensors first, in its order.
     fn tensors(&self) -> Vec<FloatTensor>;
 
+    /// The values of [`Self::tensors`], one vector a tensor.
+    fn values(&self) -> Vec<Vec<f32>> {
+        let tensors = self.tensors().into_iter();
+        tensors.map(|tensor| tensor.values).collect()
+    }
+
     /// Puts values in, as many as [`Self::tensors`] has, each of its length and in its order. A forward pass that waits is
     /// forgotten.
     fn set_tensors(&mut self, values: Vec<Vec<f32>>);
@@ -330,8 +336,7 @@ pub trait Learner: Send {
 
     /// [`Self::frozen`] with these tensors in the place of its own: a teacher out of a snapshot.
     fn frozen_with(&mut self, values: Vec<Vec<f32>>) -> Box<dyn Classifier> {
-        let own = self.tensors().into_iter().map(|tensor| tensor.values);
-        let own = own.collect();
+        let own = self.values();
         self.set_tensors(values);
         let frozen = self.frozen();
         self.set_tensors(own);
@@ -456,3 +461,57 @@ macro_rules! passes_on {
     };
 }
 pub(super) use passes_on;
+
+/// The part of [`Learner`] that is the same for every network on kernels, which has a `net` shared with its frozen copies.
+macro_rules! of_net {
+    () => {
+        fn layout(&self) -> &Layout {
+            &self.net.layout
+        }
+
+        fn parameters(&self) -> &[f32] {
+            &self.net.parameters
+        }
+
+        fn update(
+            &mut self,
+            change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
+        ) -> Result<(), LearnerError> {
+            Ok(change(&mut self.net_mut().parameters)?)
+        }
+
+        fn frozen(&self) -> Box<dyn Classifier> {
+            Box::new(Arc::clone(&self.net))
+        }
+    };
+}
+pub(super) use of_net;
+
+/// The counters of a learner that counts its `batches` and draws `dropout`.
+macro_rules! counted {
+    () => {
+        fn counters(&self) -> Counters {
+            Counters {
+                batches: self.batches,
+                dropout: self.dropout.position(),
+            }
+        }
+
+        fn set_counters(&mut self, counters: Counters) {
+            self.batches = counters.batches;
+            self.dropout.seek(counters.dropout);
+        }
+    };
+}
+pub(super) use counted;
+
+/// Cuts a flat vector into the tensors of a layout.
+pub(super) fn split_mut<'a>(layout: &Layout, mut rest: &'a mut [f32]) -> Vec<&'a mut [f32]> {
+    let mut parts = Vec::new();
+    for slot in layout.slots() {
+        let (part, tail) = rest.split_at_mut(slot.range.len());
+        parts.push(part);
+        rest = tail;
+    }
+    parts
+}

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::learner::check_gradient;
+use super::learner::{check_gradient, counted};
 use super::weights::FloatTensor;
 use super::{
     Classifier, Counters, Dropout, LayerInputs, Learner, LearnerError, Logits, Mode, Network,
@@ -223,17 +223,7 @@ impl<N: Network> Learner for NetworkLearner<N> {
         self.replace(values.collect());
     }
 
-    fn counters(&self) -> Counters {
-        Counters {
-            batches: self.batches,
-            dropout: self.dropout.position(),
-        }
-    }
-
-    fn set_counters(&mut self, counters: Counters) {
-        self.batches = counters.batches;
-        self.dropout.seek(counters.dropout);
-    }
+    counted!();
 
     fn idle_norms(&self) -> &'static [(&'static str, usize)] {
         N::idle_norms()

@@ -5,12 +5,11 @@
 //! and parameters, names and running statistics are the same, so weights go from one to the other; the Burn module
 //! stays the reference in tests and the path of `TAGCL_KERNELS=stock`.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::learner::check_gradient;
+use super::learner::{check_gradient, counted, of_net, split_mut};
 use super::weights::FloatTensor;
 use super::{
     Classifier, Counters, Dropout, LayerInputs, Learner, LearnerError, Logits, Mode,
@@ -269,32 +268,9 @@ impl KernelResNet {
     }
 }
 
-/// Cuts a flat vector into the tensors of a layout.
-fn split_mut(mut rest: &mut [f32], ranges: impl Iterator<Item = Range<usize>>) -> Vec<&mut [f32]> {
-    let mut parts = Vec::new();
-    for range in ranges {
-        let (part, tail) = rest.split_at_mut(range.len());
-        parts.push(part);
-        rest = tail;
-    }
-    parts
-}
-
 impl Learner for KernelResNet {
-    fn layout(&self) -> &Layout {
-        &self.net.layout
-    }
-
-    fn parameters(&self) -> &[f32] {
-        &self.net.parameters
-    }
-
-    fn update(
-        &mut self,
-        change: &mut dyn FnMut(&mut [f32]) -> Result<(), OptimError>,
-    ) -> Result<(), LearnerError> {
-        Ok(change(&mut self.net_mut().parameters)?)
-    }
+    of_net!();
+    counted!();
 
     fn forward<'a>(
         &'a mut self,
@@ -352,10 +328,7 @@ impl Learner for KernelResNet {
         // Every value is written below.
         gradient.resize(net.layout.len(), 0.0);
         pass.d_features.resize(pass.features.len(), 0.0);
-        let mut parts = split_mut(
-            gradient,
-            net.layout.slots().iter().map(|slot| slot.range.clone()),
-        );
+        let mut parts = split_mut(&net.layout, gradient);
         let tensors = net.trunk_tensors();
         let (of_trunk, of_head) = parts.split_at_mut(tensors.len());
         if let [d_weight, d_bias] = of_head {
@@ -372,10 +345,6 @@ impl Learner for KernelResNet {
         let mut twin = (self.burn)();
         twin.load(&self.weights()?)?;
         twin.layer_inputs(batch, rows)
-    }
-
-    fn frozen(&self) -> Box<dyn Classifier> {
-        Box::new(Arc::clone(&self.net))
     }
 
     fn tensors(&self) -> Vec<FloatTensor> {
@@ -405,17 +374,5 @@ impl Learner for KernelResNet {
         for (running, values) in running.zip(values) {
             *running = values;
         }
-    }
-
-    fn counters(&self) -> Counters {
-        Counters {
-            batches: self.batches,
-            dropout: self.dropout.position(),
-        }
-    }
-
-    fn set_counters(&mut self, counters: Counters) {
-        self.batches = counters.batches;
-        self.dropout.seek(counters.dropout);
     }
 }

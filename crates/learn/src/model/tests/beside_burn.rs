@@ -120,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     /// Two steps with dropout, passes that only observe, and a gradient in evaluation mode beside the Burn module's.
     #[test]
-    fn the_feedforward_match_burn(
+    fn the_mlp_kernels_match_burn(
         size in 1_usize..13, side in 2_usize..7, hidden in 1_usize..40, mixed: bool, dropped: bool, level in 0_usize..3,
     ) {
         let config = MlpConfig { inputs: side * side, hidden, classes: CLASSES };
