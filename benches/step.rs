@@ -4,7 +4,8 @@
 //! cargo bench --bench step                       all rows, one thread
 //! cargo bench --bench step -- --threads 2        threads inside a step (kernels)
 //! cargo bench --bench step -- --only 10x32       only these cases (with commas): 10x32, 64x32, 10x84, slim, mlp,
-//!                                                alexnet, resnet18, tag, memory, evaluation
+//!                                                alexnet, resnet18, tag, memory, evaluation,
+//!                                                evaluation84
 //! cargo bench --bench step -- --no-stock         without Burn's own operations, which take most of the time
 //! cargo bench --bench step -- --cpu-time         processor time of the process, for a machine that others use (Linux)
 //! cargo bench --bench step -- --json             one JSON object, for scripts that compare (tools/peer)
@@ -34,7 +35,7 @@ use tagcl::method::batch_gradient;
 use tagcl::model::head::task_loss;
 use tagcl::model::{
     AlexNetConfig, Dropout, KernelFeedForward, KernelResNet, Learner, MlpConfig, Network,
-    NetworkLearner, ReducedResNet, ReducedResNetConfig, ResNet18Config, SlimResNet,
+    NetworkLearner, ReducedResNet, ReducedResNetConfig, ResNet18, ResNet18Config, SlimResNet,
     SlimResNetConfig, TrunkConfig,
 };
 use tagcl::optim::{Layout, Naive, NaiveKind, Optimizer, PastMoments, Tag, TagConfig, TagMemory};
@@ -288,6 +289,15 @@ impl Stock for SlimResNet {
     }
 }
 
+impl Stock for ResNet18 {
+    fn stock(self) -> Self {
+        Self {
+            stock: true,
+            ..self
+        }
+    }
+}
+
 fn reduced(times: &mut Times, arguments: &Arguments, case: Case) {
     let config = ReducedResNetConfig {
         image: ImageShape::new(3, case.1, case.1),
@@ -420,24 +430,6 @@ fn mlp(times: &mut Times, with_stock: bool, repeats: usize) {
     }
 }
 
-/// A network through Burn's graph.
-fn on_burn<N: Network>(times: &mut Times, row: &str, network: &N, batch: &Batch, repeats: usize) {
-    let device = Device::flex().autodiff();
-    let mut learner = NetworkLearner::new(network.clone(), Dropout::off(), &device);
-    let mut sgd = Naive::new(NaiveKind::Sgd, learner.layout().len());
-    let mut gradient = Vec::new();
-    for round in 0..=repeats {
-        let mut warm_up = Times::new();
-        let times = if round == 0 {
-            &mut warm_up
-        } else {
-            &mut *times
-        };
-        let with = (&mut sgd as &mut dyn Optimizer, &mut gradient);
-        whole(times, row, SGD, &mut learner, with, batch);
-    }
-}
-
 fn alexnet(times: &mut Times, (threads, with_stock): (usize, bool), repeats: usize) {
     let image = ImageShape::new(3, 32, 32);
     let config = AlexNetConfig {
@@ -473,29 +465,12 @@ fn alexnet(times: &mut Times, (threads, with_stock): (usize, bool), repeats: usi
     }
 }
 
-fn full_resnet(times: &mut Times, with_stock: bool, repeats: usize) {
-    let image = ImageShape::new(3, 224, 224);
+fn full(times: &mut Times, arguments: &Arguments, case: Case) {
     let config = ResNet18Config {
-        image,
+        image: ImageShape::new(3, case.1, case.1),
         classes: 200,
     };
-    let device = Device::flex().autodiff();
-    let batch = batch(10, image, 10);
-    for stock in [false, true] {
-        let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
-        network.stock = stock;
-        if !stock {
-            on_burn(
-                times,
-                "ResNet-18, 10x224, kernels",
-                &network,
-                &batch,
-                repeats,
-            );
-        } else if with_stock {
-            on_burn(times, "ResNet-18, 10x224, stock", &network, &batch, repeats);
-        }
-    }
+    resnet(times, arguments, case, ("ResNet-18", &config));
 }
 
 /// The sum of a vector, which is the fastest way to read it that this machine has: wide registers keep more of memory's
@@ -636,14 +611,15 @@ fn memory(times: &mut Times, threads: usize, repeats: usize) {
     }
 }
 
-fn evaluation(times: &mut Times, threads: usize, repeats: usize) {
-    let shape = ImageShape::new(3, 32, 32);
+/// The forward pass on 256 images of side `size` with running statistics; `stock` beside Burn's operations too.
+fn evaluation(times: &mut Times, threads: usize, (size, stock): (usize, bool), repeats: usize) {
+    let shape = ImageShape::new(3, size, size);
     let config = ReducedResNetConfig {
         image: shape,
         width: 20,
         classes: 100,
     };
-    let mut trunk = Trunk::new(TrunkSpec::reduced(256, 32), threads).unwrap();
+    let mut trunk = Trunk::new(TrunkSpec::reduced(256, size), threads).unwrap();
     let device = Device::flex();
     let mut network = config.init(&mut Seeds::new(1).stream("init"), &device);
     network.stock = true;
@@ -677,23 +653,16 @@ fn evaluation(times: &mut Times, threads: usize, repeats: usize) {
         } else {
             &mut *times
         };
-        time(
-            times,
-            "evaluation of 256 images, 32x32, kernels",
-            "forward",
-            || {
-                trunk.forward_eval(&batch.pixels, &parameters, &running, &mut features);
-            },
-        );
-        if round <= repeats / 4 {
-            let data = TensorData::new(batch.pixels.clone(), [256, 3, 32, 32]);
+        let row = |engine| format!("evaluation of 256 images, {size}x{size}, {engine}");
+        time(times, &row("kernels"), "forward", || {
+            trunk.forward_eval(&batch.pixels, &parameters, &running, &mut features);
+        });
+        if stock && round <= repeats / 4 {
+            let data = TensorData::new(batch.pixels.clone(), [256, 3, size, size]);
             let images = Tensor::<4>::from_data(data, &device);
-            time(
-                times,
-                "evaluation of 256 images, 32x32, stock",
-                "forward",
-                || network.forward(images, &mut Dropout::off()).into_data(),
-            );
+            time(times, &row("stock"), "forward", || {
+                network.forward(images, &mut Dropout::off()).into_data()
+            });
         }
     }
 }
@@ -727,7 +696,7 @@ fn main() {
         alexnet(&mut times, engines, 12);
     }
     if wanted("resnet18") {
-        full_resnet(&mut times, arguments.stock, 5);
+        full(&mut times, &arguments, (10, 224, 3));
     }
     if wanted("tag") {
         for layout in layouts() {
@@ -743,8 +712,11 @@ fn main() {
     if wanted("memory") {
         memory(&mut times, arguments.threads, 40);
     }
-    if wanted("evaluation") {
-        evaluation(&mut times, arguments.threads, 16);
+    for (case, size, repeats) in [("evaluation", 32, 16), ("evaluation84", 84, 6)] {
+        if wanted(case) {
+            let how = (size, arguments.stock);
+            evaluation(&mut times, arguments.threads, how, repeats);
+        }
     }
     if arguments.json {
         let rows: BTreeMap<String, f64> = times

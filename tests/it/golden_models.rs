@@ -366,7 +366,7 @@ fn lenet() {
     check("lenet-32", network, &device);
 }
 
-/// On the kernels of single layers and on Burn's own operations.
+/// The Burn module on its kernels and on Burn's own operations, and the learner on the kernels.
 fn full_resnet(name: &str, side: usize, classes: usize) {
     let device = Device::flex().autodiff();
     let image = ImageShape::new(3, side, side);
@@ -376,6 +376,10 @@ fn full_resnet(name: &str, side: usize, classes: usize) {
         network.stock = stock;
         check(name, network, &device);
     }
+    kernels(name, &config, |mut network| {
+        network.stock = true;
+        network
+    });
 }
 
 #[test]
@@ -428,7 +432,8 @@ fn kernels<C: TrunkConfig>(name: &str, config: &C, stock: fn(C::Network) -> C::N
         .map(|i| (i * 37 % 251) as u8)
         .collect();
     let labels = (0..images).map(|i| i as u16).collect();
-    let set = ImageSet::new(ImageShape::new(3, side, side), pixels, labels, 100).unwrap();
+    let shape = ImageShape::new(3, side, side);
+    let set = ImageSet::new(shape, pixels, labels, config.classes()).unwrap();
     let set = Arc::new(set);
     let kind = StreamKind::Split(ClassOrder::Fixed);
     let spec = StreamSpec {

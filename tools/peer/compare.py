@@ -22,6 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 OURS = "reduced ResNet-18, {case}, kernels: {phase}"
 
 OTHERS = {
+    "evaluation": "evaluation of 256 images, 32x32, kernels: {phase}",
+    "evaluation84": "evaluation of 256 images, 84x84, kernels: {phase}",
     "mlp": "MLP 784-256-256-100, 10x28, kernels: {phase}",
     "alexnet": "AlexNet, 64x32, kernels: {phase}",
     "resnet18": "ResNet-18, 10x224, kernels: {phase}",
@@ -38,6 +40,8 @@ COMPARISONS = [
     ("whole step, TAG-RMSProp, no past task, against eager", "10x32", "whole step, TAG 0", "eager, TAG 0", "step", {}),
     ("whole step, TAG-RMSProp, 9 past tasks, against eager", "10x32", "whole step, TAG 9", "eager, TAG 9", "step", {}),
     ("whole step, TAG-RMSProp, 19 past tasks, against eager", "10x32", "whole step, TAG 19", "eager, TAG 19", "step", {1: 0.25, 2: 0.25}),
+    ("evaluation of 256 images, 32x32, against compiled", "evaluation", "forward", "compiled", "forward", {1: 0.4, 2: 0.4}),
+    ("evaluation of 256 images, 84x84, against compiled", "evaluation84", "forward", "compiled", "forward", {1: 0.4, 2: 0.4}),
     ("MLP, batch 10, whole step, SGD, against eager", "mlp", SGD, "eager", "step", {}),
     ("AlexNet, batch 64, 32x32, whole step, SGD, against eager", "alexnet", SGD, "eager", "step", {1: 0.75, 2: 0.75}),
     ("ResNet-18, batch 10, 224x224, whole step, SGD, against eager", "resnet18", SGD, "eager", "step", {}),
@@ -60,11 +64,12 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--only", default="10x32,64x32,10x84", help="cases, with commas: also mlp, alexnet, resnet18")
+    arguments.add_argument("--only", default="10x32,64x32,10x84", help="cases, with commas: also evaluation, evaluation84, mlp, alexnet, resnet18")
     arguments.add_argument("--steps", type=int, default=25, help="timed steps of a PyTorch row")
     arguments.add_argument("--no-compile", action="store_true", help="leave torch.compile and its rows out")
     arguments.add_argument("--python", default=sys.executable, help="a Python with PyTorch")
     arguments.add_argument("--bench", help="the built benchmark; without it, cargo runs it")
+    arguments.add_argument("--compiled-bits", type=int, help="width of torch.compile's vectors, where its own choice crashes")
     arguments.add_argument("--cpu-time", action="store_true", help="compare processor time")
     arguments.add_argument("--json", metavar="FILE", help="also write every round's figures here")
     options = arguments.parse_args()
@@ -75,6 +80,7 @@ def main():
     bench += ["--json", "--no-stock", *shared]
     torch = [options.python, os.path.join(HERE, "torch_step.py"), "--steps", str(options.steps), *shared]
     torch += ["--no-compile"] * options.no_compile
+    torch += [f"--compiled-bits={options.compiled_bits}"] * bool(options.compiled_bits)
     rounds = []
     for i in range(options.rounds):
         print(f"round {i + 1} of {options.rounds}", file=sys.stderr)

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Times PyTorch on the training step of this project's main benchmark, for comparison with `cargo bench --bench step`.
 
-    python3 torch_step.py [--threads 1] [--steps 25] [--only 10x32,64x32,10x84,mlp,alexnet,resnet18] [--no-compile]
-                          [--cpu-time]
+    python3 torch_step.py [--threads 1] [--steps 25] [--only 10x32,64x32,10x84,evaluation,mlp,...] [--no-compile]
+                          [--compiled-bits 512] [--cpu-time]
 
 The network is the reduced ResNet-18 of Split-CIFAR100 as `crates/learn/src/model/resnet.rs` has it: a 3x3 convolution, norm and ReLU;
 four stages (20, 40, 80, 160 channels) of two blocks, each block one 3x3 convolution -> ReLU -> norm, plus the input
 (through a 1x1 convolution without norm where the shape changes), -> ReLU -> norm; average pooling over 4x4; a linear
 head over 100 classes of which five compete in the loss. Random images, labels and weights; no dropout.
 
+`evaluation` and `evaluation84` are its forward pass on 256 images, with running statistics and without gradients.
 The other cases: `mlp` is 784-256-256-100 on batches of 10; `alexnet` the released code's for 32x32 images (batch 64,
 without its dropout); `resnet18` torchvision's network, written out here, with 200 classes (batch 10, 224x224).
 
@@ -113,6 +114,9 @@ CASES = {
     "resnet18": (full_resnet, (10, 3, 224, 224), 0.2),
 }
 
+# Side of the images of an evaluation.
+EVALUATIONS = {"evaluation": 32, "evaluation84": 84}
+
 
 class TagRmsProp:
     """TAG-RMSProp after `past` tasks, whose moments are random: the way a PyTorch user writes eq. 2 and 3."""
@@ -172,14 +176,38 @@ def measure(case, steps, make_optimizer, compiled, clock):
     }
 
 
+def evaluate(size, steps, compiled, clock):
+    """Milliseconds of the forward pass on 256 images with running statistics."""
+    torch.manual_seed(0)
+    network, images = ReducedResNet(size).eval(), torch.rand(256, 3, size, size)
+    forward = network
+    if compiled:
+        torch.compiler.reset()
+        network = network.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+        forward = torch.compile(network)
+    times = []
+    with torch.inference_mode():
+        for _ in range(steps + 2):
+            began = clock()
+            forward(images)
+            times.append(1e3 * (clock() - began))
+    return {"forward": round(statistics.median(times[2:]), 3)}
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--steps", type=int, default=25, help="timed steps of a row")
     arguments.add_argument("--only", default="10x32,64x32,10x84", help="cases, with commas")
     arguments.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
+    arguments.add_argument("--compiled-bits", type=int, help="width of torch.compile's vectors, where its own choice crashes")
     arguments.add_argument("--cpu-time", action="store_true", help="processor time, for a machine that others use")
     options = arguments.parse_args()
+    if options.compiled_bits:
+        from torch._inductor import config
+
+        config.cpp.simdlen = options.compiled_bits
     clock = time.process_time if options.cpu_time else time.perf_counter
     torch.set_num_threads(options.threads)
 
@@ -188,8 +216,14 @@ def main():
 
     rows = {}
     for case in options.only.split(","):
+        if case in EVALUATIONS:
+            size, steps = EVALUATIONS[case], max(options.steps // 3, 3)
+            rows[f"{case} eager"] = evaluate(size, steps, False, clock)
+            if not options.no_compile:
+                rows[f"{case} compiled"] = evaluate(size, steps, True, clock)
+            continue
         if case not in CASES:
-            arguments.error(f"unknown case {case}; known: {', '.join(CASES)}")
+            arguments.error(f"unknown case {case}; known: {', '.join([*CASES, *EVALUATIONS])}")
         rows[f"{case} eager"] = measure(case, options.steps, sgd, False, clock)
         if not options.no_compile:
             rows[f"{case} compiled"] = measure(case, options.steps, sgd, True, clock)

@@ -16,6 +16,9 @@ pub(crate) struct PixelTable {
     pub output: Vec<u32>,
     /// Pixels without the repeats.
     pub count: usize,
+    /// The least entry of the input, and the largest of both.
+    least: usize,
+    most: (usize, usize),
 }
 
 impl PixelTable {
@@ -33,6 +36,11 @@ impl PixelTable {
         let (mut input, mut output): (Vec<u32>, Vec<u32>) =
             pixels.map(|(i, o)| (entry(i), entry(o))).unzip();
         let count = input.len();
+        let most = |table: &[u32]| table.iter().copied().max().unwrap_or(0) as usize;
+        let (least, most) = (
+            input.iter().copied().min().unwrap_or(0) as usize,
+            (most(&input), most(&output)),
+        );
         for table in [&mut input, &mut output] {
             if let Some(&last) = table.last() {
                 table.resize(count + Self::SLACK, last);
@@ -42,7 +50,24 @@ impl PixelTable {
             input,
             output,
             count,
+            least,
+            most,
         }
+    }
+
+    /// Whether `x[input + tap..][..channels]` is inside of as many floats for every pixel and tap.
+    pub(crate) fn reads(&self, taps: &[isize], channels: usize, floats: usize) -> bool {
+        let inside = |tap: &isize| {
+            let most = self.most.0.checked_add_signed(*tap);
+            let most = most.and_then(|most| most.checked_add(channels));
+            self.least.checked_add_signed(*tap).is_some() && most.is_some_and(|most| most <= floats)
+        };
+        self.count == 0 || taps.iter().all(inside)
+    }
+
+    /// Whether `channels` floats at every pixel's output are inside of as many.
+    pub(crate) fn has_outputs(&self, channels: usize, floats: usize) -> bool {
+        self.count == 0 || self.most.1.saturating_add(channels) <= floats
     }
 }
 
@@ -267,4 +292,73 @@ dispatch! {
     /// `to <= table.count`; for every pixel of the table, tap and `i < ci`, the input is readable; `w` holds
     /// `ci * taps.len() * group * lanes` floats packed for this level; the outputs are writable and nobody else's.
     conv = generic(c: &ChannelConv, x: *const f32, w: *const f32, out: *mut f32)
+}
+
+/// What [`whole`] computes: input channels, offsets of the taps, the first pixels of a table.
+#[derive(Clone, Copy)]
+pub(crate) struct Layer<'a> {
+    pub ci: usize,
+    pub taps: &'a [isize],
+    pub table: &'a PixelTable,
+    pub pixels: usize,
+}
+
+/// A convolution of pixels and all `stored` output channels, with weights of [`pack`] at this level.
+///
+/// # Panics
+/// If a slice does not hold what the layer addresses.
+pub(crate) fn whole(
+    level: Level,
+    layer: &Layer<'_>,
+    stored: usize,
+    (x, packed): (&[f32], &[f32]),
+    y: &mut [f32],
+) {
+    let Layer {
+        ci,
+        taps,
+        table,
+        pixels,
+    } = *layer;
+    assert!(pixels <= table.count, "pixels beyond the table's");
+    assert!(
+        table.reads(taps, ci, x.len()) && table.has_outputs(stored, y.len()),
+        "images of other sizes than the table's"
+    );
+    let rows = ci * taps.len();
+    let mut first = 0;
+    for group in groups(level, stored) {
+        let c = ChannelConv {
+            ci,
+            taps,
+            table,
+            from: 0,
+            to: pixels,
+            group,
+            first,
+            add: false,
+        };
+        let width = group * level.lanes();
+        let w = &packed[first * rows..][..width * rows];
+        // SAFETY: `reads` has found every pixel's channels at every tap inside of `x`, `has_outputs` all stored channels, of
+        // which the group's are some, inside of `y`, which is borrowed mutably; `w` is as long as the group's weights.
+        unsafe { conv(level, &c, x.as_ptr(), w.as_ptr(), y.as_mut_ptr()) };
+        first += width;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PixelTable;
+
+    #[test]
+    fn a_table_knows_what_it_reaches() {
+        let table = PixelTable::new([(10, 0), (40, 32), (20, 16)].into_iter());
+        assert!(table.reads(&[-10, 3], 4, 47));
+        assert!(!table.reads(&[-10, 3], 4, 46) && !table.reads(&[-11], 1, 100));
+        assert!(!table.reads(&[isize::MAX], 1, 100) && !table.reads(&[0], usize::MAX, 100));
+        assert!(table.has_outputs(16, 48) && !table.has_outputs(16, 47));
+        let nothing = PixelTable::new(std::iter::empty());
+        assert!(nothing.reads(&[-5], 3, 0) && nothing.has_outputs(16, 0));
+    }
 }

@@ -7,8 +7,8 @@
 //! weights while they are still in that cache.
 
 use super::conv_channels::PixelTable;
-use super::layout::ALIGN;
-use super::simd::{Simd, dispatch};
+use super::layout::{ALIGN, round_up};
+use super::simd::{Level, Simd, dispatch};
 use super::transpose::{Matrix, transpose_in};
 
 /// Input channels that go through the pixels together; divides the stored channels.
@@ -111,7 +111,7 @@ unsafe fn walk<S: Simd, const V: usize>(
             // The gradients' lines, which come from far away, are asked for while their sums are taken; the last may lie
             // beyond the end, hence the wrapping form.
             for row in 0..g.real {
-                let to = grads.wrapping_add((g.first + row) * all + c * t);
+                let to = grads.wrapping_add(row * all + c * t);
                 for line in 0..(INPUTS * t).div_ceil(ALIGN) {
                     S::prefetch_far(to.wrapping_add(ALIGN * line));
                 }
@@ -137,7 +137,7 @@ unsafe fn walk<S: Simd, const V: usize>(
                 from_row: width,
                 to_row: all,
             };
-            transpose_in::<S>(&m, scratch, grads.add(g.first * all + c * t));
+            transpose_in::<S>(&m, scratch, grads.add(c * t));
             c += INPUTS;
         }
     }
@@ -162,11 +162,49 @@ unsafe fn generic<S: Simd>(
 }
 
 dispatch! {
-    /// Writes the gradients `[co, ci, taps]` of the output channels of the group and the input channels in `from..to`.
+    /// Writes the gradients `[real, ci, taps]` of the output channels of the group, of the input channels in `from..to`.
     ///
     /// # Safety
     /// For every pixel of the table, `x[input + tap + channel]` and the group's vectors at `dy[output + first]` are
-    /// readable; `scratch` holds [`scratch`] floats; `grads` is the whole gradient, of which the channels named are
+    /// readable; `scratch` holds [`scratch`] floats; `grads` are the rows of the group, of which the channels named are
     /// nobody else's.
     grads = generic(g: &ChannelGrad, x: *const f32, dy: *const f32, scratch: *mut f32, grads: *mut f32)
+}
+
+/// [`grads`] of all input channels over slices: `rows` are those of the group.
+///
+/// # Panics
+/// If a slice does not hold what the layer addresses, or is of another length.
+pub(crate) fn whole(
+    level: Level,
+    g: &ChannelGrad<'_>,
+    (x, dy): (&[f32], &[f32]),
+    room: &mut Vec<f32>,
+    rows: &mut [f32],
+) {
+    let (lanes, taps) = (level.lanes(), g.taps.len());
+    assert!((g.from, g.to) == (0, round_up(g.ci, INPUTS)), "all inputs");
+    assert!(
+        (1..=3).contains(&g.group) && g.real <= g.group * lanes,
+        "a group of channels"
+    );
+    assert_eq!(rows.len(), g.real * g.ci * taps, "the group's rows");
+    assert!(
+        g.table.reads(g.taps, g.to, x.len())
+            && g.table.has_outputs(g.first + g.group * lanes, dy.len()),
+        "images of other sizes than the table's"
+    );
+    room.resize(scratch(taps, g.group, lanes), 0.0);
+    // SAFETY: `reads` has found all inputs, rounded up, of every pixel and tap inside of `x`, `has_outputs` the group's vectors
+    // inside of `dy`; the room is that of one call, and `rows`, which is borrowed mutably, has the length of the group's.
+    unsafe {
+        grads(
+            level,
+            g,
+            x.as_ptr(),
+            dy.as_ptr(),
+            room.as_mut_ptr(),
+            rows.as_mut_ptr(),
+        );
+    }
 }

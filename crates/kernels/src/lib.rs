@@ -1,12 +1,11 @@
 //! CPU kernels written by hand: the only crate with `unsafe` code.
 //!
-//! * [`resnet`]: forward and backward pass of the whole trunk of the reduced ResNet-18, with its own bordered buffers;
+//! * [`resnet`]: forward and backward pass of the whole trunk of a ResNet-18, small or full, with its own bordered buffers;
 //! * [`cnn`]: the convolutional part of plain networks: convolutions with bias, ReLU, dropout and max pooling;
 //! * [`tag`]: TAG's update, fused over the whole model, whose past may be stored in half precision ([`past`]);
 //! * [`dense`]: fully connected layers with ReLU;
 //! * [`head`]: the linear head, of whose logits a part may be asked for;
-//! * [`extension`] and [`layers`]: the trunk and single layers (convolutions and batch norms of dense images) as operations
-//!   of Burn, for networks and training loops written with Burn;
+//! * [`extension`]: the trunk as an operation of Burn, for networks and training loops written with Burn;
 //! * [`Loop`]: loops of plain Rust, compiled for the instructions that the machine has;
 //! * [`standard_output`]: no kernel, but unsafe: whether the program was started without one.
 //!
@@ -25,28 +24,16 @@
     clippy::inline_always,
     reason = "a kernel must be inlined into the function that enables its instruction set"
 )]
-#![cfg_attr(
-    not(feature = "burn"),
-    allow(
-        dead_code,
-        unreachable_pub,
-        reason = "single layers serve the operations of Burn"
-    )
-)]
 
-mod batch_norm;
 pub mod cnn;
 mod conv_channels;
 mod conv_pixels;
-mod convolution;
 pub mod dense;
 #[cfg(feature = "burn")]
 pub mod extension;
 mod grad_channels;
 mod grad_pixels;
 pub mod head;
-#[cfg(feature = "burn")]
-pub mod layers;
 mod layout;
 mod loops;
 mod norm;
@@ -63,6 +50,8 @@ pub mod tag;
 #[cfg(test)]
 mod testing;
 mod transpose;
+mod winograd;
+mod winograd_rows;
 mod workers;
 
 pub use loops::Loop;

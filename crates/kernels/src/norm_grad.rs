@@ -75,6 +75,8 @@ pub(crate) enum Gate {
     Before,
     /// After the norm: this image, the `ReLU`'s output, shows it.
     After(*const f32),
+    /// After the norm, and `dy` is zero already where it did not pass.
+    Passed,
 }
 
 #[inline(always)]
@@ -110,6 +112,7 @@ unsafe fn input_grad_in<S: Simd, const LAST: bool, const DROP: bool>(
                         let d = S::where_positive(S::load(y.add(p)), d);
                         S::and(S::fma(d, ka, S::fma(x, kb, kc)), s.mask::<S, LAST>(i))
                     }
+                    Gate::Passed => S::and(S::fma(d, ka, S::fma(x, kb, kc)), s.mask::<S, LAST>(i)),
                 };
                 S::store(out.add(p), d);
             }

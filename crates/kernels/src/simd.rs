@@ -4,9 +4,10 @@
 //! instantiates it inside one `#[target_feature]` function per instruction set, where the intrinsics become single
 //! instructions. The binary therefore runs on any machine and needs no `-C target-cpu`.
 //!
-//! The three levels differ in rounding (lanes are summed in a different order; the portable level does not fuse
+//! The three sets differ in rounding (lanes are summed in a different order; the portable one does not fuse
 //! multiply and add), so results are equal between machines only to about 1e-5 relative; on one machine they are
-//! equal bit for bit from run to run and for any number of threads.
+//! equal bit for bit from run to run and for any number of threads. So do levels with fewer multiplications
+//! ([`super::winograd`]), which are taken only where they are asked for by name.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -23,10 +24,10 @@ use std::sync::OnceLock;
 /// There is no other way to one:
 ///
 /// ```compile_fail,E0423
-/// let level = tagcl_kernels::Level(tagcl_kernels::Instructions::Avx512);
+/// let level = tagcl_kernels::Level(tagcl_kernels::Instructions::Avx512, false);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Level(Instructions);
+pub struct Level(Instructions, bool);
 
 /// The sets of instructions that kernels are written for; naming one says nothing about the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,12 +41,17 @@ pub(crate) enum Instructions {
 }
 
 impl Instructions {
-    /// All of them, best first, with the names under which they are asked for.
-    const ALL: [(Self, &'static str); 3] = [
-        (Self::Avx512, "avx512"),
-        (Self::Avx2, "avx2"),
-        (Self::Portable, "portable"),
-    ];
+    /// All of them, best first.
+    const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
+
+    /// The names of the levels: direct, and with Winograd's convolutions.
+    const fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Avx512 => ["avx512", "avx512-winograd"],
+            Self::Avx2 => ["avx2", "avx2-winograd"],
+            Self::Portable => ["portable", "portable-winograd"],
+        }
+    }
 
     /// Whether this machine has what the `#[target_feature]` functions of [`dispatch!`] are compiled for.
     fn detected(self) -> bool {
@@ -76,7 +82,8 @@ impl fmt::Display for LevelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(name) => {
-                let names = Instructions::ALL.map(|(_, name)| name).join(", ");
+                let names = [0, 1].map(|i| Instructions::ALL.map(|set| set.names()[i]).join(", "));
+                let names = names.join(", ");
                 write!(
                     f,
                     "`{name}` is not a level of the kernels; they are {names}"
@@ -126,42 +133,54 @@ impl Level {
         }
     }
 
-    /// The level of this name: `avx512`, `avx2` or `portable`.
+    /// The level of this name: `avx512`, `avx2` or `portable`, which may be followed by `-winograd`.
     ///
     /// # Errors
     /// If there is no such level, or this machine lacks it.
     pub fn by_name(name: &str) -> Result<Self, LevelError> {
-        let named = Instructions::ALL.into_iter().find(|(_, n)| *n == name);
-        let (instructions, name) = named.ok_or_else(|| LevelError::Unknown(name.to_string()))?;
-        Self::of(instructions).ok_or_else(|| {
+        let levels = Instructions::ALL.into_iter().flat_map(|set| {
+            let names = set.names().into_iter().zip([false, true]);
+            names.map(move |(name, winograd)| (name, set, winograd))
+        });
+        let named = levels.into_iter().find(|(n, ..)| *n == name);
+        let (name, set, winograd) = named.ok_or_else(|| LevelError::Unknown(name.to_string()))?;
+        let level = Self::of(set).ok_or_else(|| {
             let there = Self::available_levels().into_iter().map(Self::name);
             LevelError::Missing(name, there.collect())
-        })
+        })?;
+        Ok(Self(level.0, winograd))
     }
 
-    /// The levels of this machine, best first; the last is [`Self::portable`].
+    /// The levels of this machine that convolve directly, best first; the last is [`Self::portable`].
     #[must_use]
     pub fn available_levels() -> Vec<Self> {
-        Instructions::ALL
-            .into_iter()
-            .filter_map(|(instructions, _)| Self::of(instructions))
-            .collect()
+        Instructions::ALL.into_iter().filter_map(Self::of).collect()
     }
 
     /// The level that every machine has.
     #[must_use]
     pub fn portable() -> Self {
-        Self(Instructions::Portable)
+        Self(Instructions::Portable, false)
+    }
+
+    /// The level of the same instructions that takes fewer multiplications where there are 3x3 convolutions of stride 1 over
+    /// many channels: another rounding, and less time.
+    #[must_use]
+    pub fn with_winograd(self) -> Self {
+        Self(self.0, true)
+    }
+
+    /// Whether it is such a level.
+    #[must_use]
+    pub(crate) fn winograd(self) -> bool {
+        self.1
     }
 
     /// The level's name, as [`Self::by_name`] takes it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self.0 {
-            Instructions::Avx512 => Instructions::ALL[0].1,
-            Instructions::Avx2 => Instructions::ALL[1].1,
-            Instructions::Portable => Instructions::ALL[2].1,
-        }
+        let [direct, winograd] = self.0.names();
+        if self.1 { winograd } else { direct }
     }
 
     fn best() -> Self {
@@ -170,7 +189,7 @@ impl Level {
 
     /// The one place that makes a level of instructions that not every machine has.
     fn of(instructions: Instructions) -> Option<Self> {
-        instructions.detected().then_some(Self(instructions))
+        instructions.detected().then_some(Self(instructions, false))
     }
 
     /// What to run.
@@ -506,26 +525,33 @@ mod tests {
     fn names_give_no_level_that_detection_does_not() {
         let there = Level::available_levels();
         assert_eq!(there.last(), Some(&Level::portable()));
-        for (instructions, name) in Instructions::ALL {
+        for (set, winograd) in Instructions::ALL
+            .into_iter()
+            .flat_map(|set| [(set, false), (set, true)])
+        {
+            let name = set.names()[usize::from(winograd)];
             match Level::by_name(name) {
                 Ok(level) => {
-                    assert!(instructions.detected() && there.contains(&level), "{name}");
-                    assert_eq!((level.name(), level.instructions()), (name, instructions));
+                    let direct = Level(level.0, false);
+                    assert!(set.detected() && there.contains(&direct), "{name}");
+                    assert_eq!((level.name(), level.instructions()), (name, set));
+                    assert_eq!((level.winograd(), direct == level), (winograd, !winograd));
+                    assert_eq!(direct.with_winograd() == level, winograd);
                 }
                 Err(error) => {
-                    assert!(!instructions.detected(), "{name}");
+                    assert!(!set.detected(), "{name}");
                     let names = there.iter().map(|level| level.name()).collect();
                     assert_eq!(error, LevelError::Missing(name, names));
                 }
             }
         }
-        let had = Instructions::ALL.map(|(_, name)| Level::by_name(name).ok());
+        let had = Instructions::ALL.map(|set| Level::by_name(set.names()[0]).ok());
         assert!(had.into_iter().flatten().eq(there));
     }
 
     #[test]
     fn other_names_are_refused() {
-        for name in ["", "AVX2", "avx512 ", "sse"] {
+        for name in ["", "AVX2", "avx512 ", "sse", "winograd", "avx2-"] {
             let error = Level::by_name(name).expect_err(name);
             assert_eq!(error, LevelError::Unknown(name.to_string()));
             assert!(error.to_string().contains("avx512, avx2, portable"));

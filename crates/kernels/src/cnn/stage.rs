@@ -6,8 +6,8 @@
 
 use super::pool::Pooling;
 use super::spec::Sizes;
-use crate::conv_channels::{ChannelConv, PixelTable, conv, groups, pack, pack_transposed};
-use crate::grad_channels::{ChannelGrad, INPUTS, grads, scratch};
+use crate::conv_channels::{self, Layer, PixelTable, groups, pack, pack_transposed};
+use crate::grad_channels::{self, ChannelGrad, INPUTS};
 use crate::layout::{ALIGN, Buffer, round_up};
 use crate::simd::Level;
 use crate::transpose::{Matrix, transpose_slice};
@@ -273,27 +273,14 @@ impl Stage {
         } else {
             (&tables.forward, &self.packed)
         };
-        assert!(x.len() >= images * from.image && y.len() >= images * to.image);
-        let mut first = 0;
-        for group in groups(self.level, to.stored) {
-            let c = ChannelConv {
-                ci: channels,
-                taps,
-                table,
-                from: 0,
-                to: table.count,
-                group,
-                first,
-                add: false,
-            };
-            let w = &packed.as_ref()[first * channels * taps.len()..];
-            // SAFETY: `taps` and `table` are those of windows inside of the images of the form `from` (of `dy`, whose border is a
-            // kernel wide less one and the padding, when it goes back) and of pixels of the form `to`, as `new` made them, and
-            // both buffers hold the images. The weights are packed for as many channels and taps, and those of a group begin
-            // where those of the channels before end; `y` is borrowed mutably.
-            unsafe { conv(self.level, &c, x.as_ptr(), w.as_ptr(), y.as_mut_ptr()) };
-            first += group * self.level.lanes();
-        }
+        let layer = Layer {
+            ci: channels,
+            taps,
+            table,
+            pixels: table.count,
+        };
+        let inputs = (&x[..images * from.image], packed.as_ref());
+        conv_channels::whole(self.level, &layer, to.stored, inputs, y);
     }
 
     /// The gradient of the weight over some images, overwritten; `dy` in its form with zeros around.
@@ -307,13 +294,11 @@ impl Stage {
         room: &mut Vec<f32>,
         to: &mut [f32],
     ) {
-        assert!(x.len() >= images * self.x.image && dy.len() >= images * self.dy.image);
         assert_eq!(to.len(), self.sizes.weights());
         let tables = self.tables_of(images);
         let mut first = 0;
         for group in groups(self.level, self.dy.stored) {
             let width = group * self.level.lanes();
-            room.resize(scratch(self.taps.len(), group, self.level.lanes()), 0.0);
             let g = ChannelGrad {
                 taps: &self.taps,
                 table: &tables.weights,
@@ -324,19 +309,9 @@ impl Stage {
                 first,
                 real: self.sizes.spec.channels.saturating_sub(first).min(width),
             };
-            // SAFETY: `taps` and the table are those of windows inside of the images of `x`, whose channels are stored in
-            // multiples of 16, and of pixels of `dy`, whose group of channels is stored too; the room is that of one call,
-            // and `to`, which is borrowed mutably, has the length of the gradient.
-            unsafe {
-                grads(
-                    self.level,
-                    &g,
-                    x.as_ptr(),
-                    dy.as_ptr(),
-                    room.as_mut_ptr(),
-                    to.as_mut_ptr(),
-                );
-            }
+            let row = self.channels * self.taps.len();
+            let rows = &mut to[first * row..][..g.real * row];
+            grad_channels::whole(self.level, &g, (x, dy), room, rows);
             first += width;
         }
     }

@@ -3,7 +3,7 @@
 use super::conv::Conv;
 use super::reorder;
 use super::spec::{BlockKind, BlockSpec};
-use super::state::{Block, Norm, Stage, Stem, Training, Trunk};
+use super::state::{Block, Body, Norm, Stage, Stem, Training, Trunk};
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm_grad::{self, Gate, NormGrad};
@@ -15,21 +15,17 @@ use std::ops::Range;
 /// A norm's coefficients, and the dropout multipliers of the image that begins at `at`.
 pub(super) fn coefficients(norm: &Norm, dropout: Option<&Buffer>, at: usize) -> NormGrad {
     NormGrad {
-        inv: norm.inv.as_ptr(),
-        shift: norm.shift.as_ptr(),
-        ka: norm.ka.as_ptr(),
-        kb: norm.kb.as_ptr(),
-        kc: norm.kc.as_ptr(),
         dropout: dropout.map_or(std::ptr::null(), |d| d.as_ref()[at..].as_ptr()),
+        ..NormGrad::of(norm)
     }
 }
 
 /// The norm that made a convolution's input, whose sums are taken as soon as the gradient of that input is known.
 pub(super) struct Earlier<'a> {
     pub(super) stage: &'a Stage,
-    pub(super) norm: &'a Norm,
+    /// With what it read; none where the sums are not this pass's business.
+    pub(super) norm: Option<(&'a Norm, &'a Buffer)>,
     pub(super) dropout: Option<&'a Buffer>,
-    pub(super) r: &'a Buffer,
     /// The input, where a `ReLU` follows the norm: it shows where that passed.
     pub(super) gate: Option<&'a Buffer>,
     /// A shortcut's norm that made the input, too, and what that norm read.
@@ -46,16 +42,15 @@ impl<'a> Earlier<'a> {
         (blocks, stem): (&'a [Block], &'a Stem),
         (d, parts, shortcut_parts): Own,
     ) -> Self {
-        let (norm, dropout, r) = match blocks.last() {
-            Some(b) => (&b.norms[1], b.dropout[1].as_ref(), &b.r2),
-            None => (&stem.norm, None, &stem.r),
+        let (norm, dropout) = match blocks.last() {
+            Some(b) => (Some((&b.norms[1], &b.r2)), b.dropout[1].as_ref()),
+            None => (stem.pending(), None),
         };
         let second = blocks.last().map(|b| (b, b.second.as_ref()));
         Self {
             stage,
             norm,
             dropout,
-            r,
             gate: match second {
                 Some((_, None)) => None,
                 Some((b, Some(_))) => Some(&b.y),
@@ -71,8 +66,9 @@ impl<'a> Earlier<'a> {
     /// # Safety
     /// `i` is below the batch, the gradient of image `i` is complete, and no other task touches its parts.
     unsafe fn sums(&self, level: Level, i: usize) {
+        let Some((norm, r)) = self.norm else { return };
         let at = i * self.stage.shape.image;
-        let grad = coefficients(self.norm, self.dropout, at);
+        let grad = coefficients(norm, self.dropout, at);
         let gate = self
             .gate
             .map_or(std::ptr::null(), |g| g.as_ref()[at..].as_ptr());
@@ -81,7 +77,7 @@ impl<'a> Earlier<'a> {
         // which `i` is one by contract, and the parts two arrays of stored channels for each, of which those of `i` are ours.
         unsafe {
             let (d, parts) = (self.d.at(at), self.parts.at(sums));
-            let r = self.r.ptr().add(at);
+            let r = r.ptr().add(at);
             norm_grad::sums(level, &strips, &grad, d, r, gate, parts);
             if let Some((norm, r)) = self.shortcut {
                 let grad = coefficients(norm, None, at);
@@ -215,13 +211,16 @@ impl ConvPass<'_> {
         }
         let (image, earlier) = (self.stage.shape.image, &self.earlier);
         let (at, before) = (next * image, earlier.stage.shape.image);
-        // SAFETY: `next` is below the batch, whose images all four buffers hold (`Training::new`).
+        // SAFETY: `next` is below the batch, whose images all four buffers hold, where there are four (`Training::new`).
         unsafe {
-            Ahead::NOTHING
+            let read = Ahead::NOTHING
                 .and(self.d.at(at), image)
-                .and(self.r.ptr().add(at), image)
-                .and(earlier.r.ptr().add(next * before), before)
-                .and(self.x.at(next * self.x_image), self.x_image)
+                .and(self.r.ptr().add(at), image);
+            let read = match earlier.norm {
+                Some((_, r)) => read.and(r.ptr().add(next * before), before),
+                None => read,
+            };
+            read.and(self.x.at(next * self.x_image), self.x_image)
         }
     }
 
@@ -547,17 +546,23 @@ impl Trunk {
 
     /// Stem: norm and `ReLU`, then the weights.
     fn stem_gradient(&self, training: &mut Training, grads: &mut [&mut [f32]]) {
-        let (stem, stage) = (&mut training.stem, &mut training.stages[0]);
-        let (d, ..) = own(stage);
-        let dc = stage.dc.shareable();
-        let stage: &Stage = stage;
+        let (Stem { body, norm, y }, stage) = (&mut training.stem, &mut training.stages[0]);
         let [kernel, weight, bias, ..] = grads else {
             unreachable!("the stem's convolution, weight and bias")
         };
+        let (conv, x, r) = match body {
+            Body::Small { conv, x, r } => (conv, x, r),
+            Body::Large(pass) => {
+                let grads = [&mut **kernel, &mut **weight, &mut **bias];
+                return pass.backward(&self.workers, norm, stage.d.as_ref(), grads);
+            }
+        };
+        let (d, ..) = own(stage);
+        let dc = stage.dc.shareable();
+        let stage: &Stage = stage;
         let pixels = stage.shape.grid.pixels();
-        stem.norm
-            .set_gradient(stage.parts.as_ref(), pixels, weight, bias);
-        let (norm, r, y, level) = (&stem.norm, &stem.r, &stem.y, self.level);
+        norm.set_gradient(stage.parts.as_ref(), pixels, weight, bias);
+        let (norm, level) = (&*norm, self.level);
         for images in chunks(self.spec.batch, stage.chunk) {
             self.workers.run(images.len(), &|k| {
                 let image = stage.shape.image;
@@ -573,11 +578,11 @@ impl Trunk {
                     });
                 }
             });
-            let x = Shareable::reading(stem.x.ptr());
+            let x = Shareable::reading(x.ptr());
             timed(4, "bwd weights", || {
                 // SAFETY: `x` holds the batch's bordered images, `dc` the chunk from its beginning on; it is zero at
                 // borders, to which `input_grad` alone writes, under the mask.
-                unsafe { weight_gradient(&self.workers, &mut stem.conv, &images, (x, dc), kernel) }
+                unsafe { weight_gradient(&self.workers, conv, &images, (x, dc), kernel) }
             });
         }
     }

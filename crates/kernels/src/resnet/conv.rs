@@ -10,8 +10,11 @@ use crate::grad_channels::{self, ChannelGrad};
 use crate::grad_pixels::{self, Piece, PixelGrad};
 use crate::layout::{Buffer, Grid, Shape};
 use crate::simd::Level;
+use crate::winograd::Winograd;
+use crate::winograd_rows::Rows;
 use crate::workers::{Shareable, Workers};
 use std::ops::Range;
+use std::slice::from_raw_parts as slice;
 
 /// One part of the gradient of the input: all of it, or at stride 2 one phase.
 struct Part<T> {
@@ -24,6 +27,8 @@ struct Part<T> {
 
 enum Kind {
     Planes {
+        /// As in `Last`.
+        winograd: Option<Box<[Rows; 2]>>,
         /// Grid of the output.
         grid: Grid,
         /// Floats between channels and between images of the input (phases at stride 2).
@@ -34,6 +39,8 @@ enum Kind {
         parts: Vec<Part<usize>>,
     },
     Last {
+        /// Forward and for the gradient of the input, at levels with fewer multiplications.
+        winograd: Option<Box<[Winograd; 2]>>,
         /// Input x, output y; serves the weight gradient too.
         table: PixelTable,
         /// Stored channels of input and output.
@@ -53,19 +60,21 @@ pub(crate) struct Conv {
     pub dims: (usize, usize, usize),
     taps: Vec<isize>,
     packed: Buffer,
+    /// Packed weights that are still to be transformed.
+    raw: Buffer,
     kind: Kind,
     /// Partial sums of the weight gradient, and the floats of it per task.
     scratch: Buffer,
 }
 
-/// Memory for the packed weights of one convolution at a time: for up to four parts of the backward pass, and for the
-/// forward pass.
-pub(crate) struct PackedMemory([Buffer; 5]);
+/// Memory for the packed weights of one convolution at a time: for up to four parts of the backward pass, for the
+/// forward pass, and for weights that are still to be transformed.
+pub(crate) struct PackedMemory([Buffer; 6]);
 
 impl PackedMemory {
     /// Nothing yet; it grows to the largest convolution.
     pub(crate) fn new() -> Self {
-        Self([0; 5].map(Buffer::zeros))
+        Self([0; 6].map(Buffer::zeros))
     }
 }
 
@@ -112,6 +121,7 @@ impl Conv {
         batch: usize,
     ) -> Self {
         let grid = y.grid.clone();
+        let winograd = level.winograd() && taps == 9 && stride == 1;
         let pitch = grid.pitch as isize;
         let phases = if stride == 2 { 4 } else { 1 };
         let offset = |tap: usize| {
@@ -155,8 +165,13 @@ impl Conv {
             dims,
             taps: (0..taps).map(offset).collect(),
             packed: Buffer::zeros(0),
+            raw: Buffer::zeros(0),
             scratch: Buffer::zeros(tasks * each),
             kind: Kind::Planes {
+                winograd: (winograd && Rows::pays(level, &grid, ci)).then(|| {
+                    let of = |back| Rows::new(level, &grid, (y.channels, ci), back);
+                    Box::new([of(false), of(true)])
+                }),
                 x_plane: phases * grid.plane,
                 x_image: phases * grid.plane * ci,
                 dy_image: y.image,
@@ -222,12 +237,18 @@ impl Conv {
                 .map(|t| offset(x, shift(t, taps).0, shift(t, taps).1))
                 .collect(),
             packed: Buffer::zeros(0),
+            raw: Buffer::zeros(0),
             scratch: Buffer::zeros(
                 conv_channels::groups(level, y.stored).len()
                     * INPUT_TASKS
                     * grad_channels::scratch(taps, 3, level.lanes()),
             ),
             kind: Kind::Last {
+                winograd: (level.winograd() && taps == 9 && stride == 1).then(|| {
+                    let [forward, backward] = [(x, y), (y, x)];
+                    let of = |(x, y): (&Shape, &Shape)| Winograd::new(level, x, y);
+                    Box::new([of(forward), of(backward)])
+                }),
                 table,
                 x_stored: x.stored,
                 y_stored: y.stored,
@@ -247,6 +268,7 @@ impl Conv {
             }
         }
         std::mem::swap(&mut self.packed, &mut memory.0[4]);
+        std::mem::swap(&mut self.raw, &mut memory.0[5]);
         match &mut self.kind {
             Kind::Planes { parts, .. } => packed(parts, &mut memory.0[..4]),
             Kind::Last { parts, .. } => packed(parts, &mut memory.0[..4]),
@@ -256,7 +278,11 @@ impl Conv {
     /// Packs the weights `[co, ci, taps]` for [`Self::forward_image`] or [`Self::forward_batch`].
     pub(crate) fn pack_forward(&mut self, weights: &[f32]) {
         let all: Vec<usize> = (0..self.dims.2).collect();
-        match &self.kind {
+        match &mut self.kind {
+            Kind::Planes {
+                winograd: Some(winograd),
+                ..
+            } => winograd[0].pack(weights),
             Kind::Planes { .. } => {
                 conv_pixels::pack(
                     self.level,
@@ -267,8 +293,17 @@ impl Conv {
                     &mut self.packed,
                 );
             }
-            Kind::Last { y_stored, .. } => {
-                conv_channels::pack(self.level, weights, self.dims, *y_stored, &mut self.packed);
+            Kind::Last {
+                y_stored, winograd, ..
+            } => {
+                let to = match winograd {
+                    Some(_) => &mut self.raw,
+                    None => &mut self.packed,
+                };
+                conv_channels::pack(self.level, weights, self.dims, *y_stored, to);
+                if let Some(winograd) = winograd {
+                    winograd[0].pack(self.raw.as_ref(), &mut self.packed);
+                }
             }
         }
     }
@@ -276,6 +311,10 @@ impl Conv {
     /// Packs the weights for the gradient of the input.
     pub(crate) fn pack_backward(&mut self, weights: &[f32]) {
         match &mut self.kind {
+            Kind::Planes {
+                winograd: Some(winograd),
+                ..
+            } => winograd[1].pack(weights),
             Kind::Planes { parts, .. } => {
                 for part in parts {
                     conv_pixels::pack(
@@ -286,6 +325,19 @@ impl Conv {
                         true,
                         &mut part.packed,
                     );
+                }
+            }
+            Kind::Last {
+                parts,
+                x_stored,
+                winograd: Some(winograd),
+                ..
+            } => {
+                let mirrored: Vec<usize> = (0..self.dims.2).rev().collect();
+                let raw = &mut [(mirrored.as_slice(), &mut self.raw)];
+                conv_channels::pack_transposed(self.level, weights, self.dims, *x_stored, raw);
+                for part in parts {
+                    winograd[1].pack(self.raw.as_ref(), &mut part.packed);
                 }
             }
             Kind::Last {
@@ -307,9 +359,21 @@ impl Conv {
     /// # Safety
     /// A plane convolution with packed weights; `x` and `y` are whole images of its shapes, `y` nobody else's.
     pub(crate) unsafe fn forward_image(&self, x: *const f32, y: *mut f32, ahead: Ahead) {
-        let Kind::Planes { grid, x_plane, .. } = &self.kind else {
+        let Kind::Planes {
+            grid,
+            x_plane,
+            winograd,
+            ..
+        } = &self.kind
+        else {
             unreachable!("a convolution over planes")
         };
+        if let Some(winograd) = winograd {
+            let (from, to) = (self.dims.1 * grid.plane, self.dims.0 * grid.plane);
+            // SAFETY: by contract `x` and `y` are whole images, `y` nobody else's.
+            let (x, y) = unsafe { (slice(x, from), Shareable::of(y).slice(0, to)) };
+            return winograd[0].run(x, y, false, ahead);
+        }
         let conv = PixelConv {
             ci: self.dims.1,
             x_plane: *x_plane,
@@ -349,11 +413,18 @@ impl Conv {
             grid,
             x_plane,
             parts,
+            winograd,
             ..
         } = &self.kind
         else {
             unreachable!("a convolution over planes")
         };
+        if let Some(winograd) = winograd {
+            let (from, to) = (self.dims.0 * grid.plane, self.dims.1 * grid.plane);
+            // SAFETY: by contract `dy` and `dx` are whole images, `dx` nobody else's.
+            let (dy, dx) = unsafe { (slice(dy, from), Shareable::of(dx).slice(0, to)) };
+            return winograd[1].run(dy, dx, add, ahead);
+        }
         for (i, part) in parts.iter().enumerate() {
             let conv = PixelConv {
                 ci: self.dims.0,
@@ -435,11 +506,20 @@ impl Conv {
         y: Shareable,
     ) {
         let Kind::Last {
-            table, y_stored, ..
+            table,
+            y_stored,
+            winograd,
+            ..
         } = &self.kind
         else {
             unreachable!("a channels-last convolution")
         };
+        if let Some(winograd) = winograd {
+            let (batch, packed) = ((workers, images), self.packed.as_ref());
+            // SAFETY: by contract `x` and `y` are buffers of the batch in the shapes that this was made for.
+            unsafe { winograd[0].run(batch, packed, x, y, false) };
+            return;
+        }
         let pixels = table.count / self.batch * images;
         self.run_table(
             workers,
@@ -462,12 +542,21 @@ impl Conv {
         add: bool,
     ) {
         let Kind::Last {
-            x_stored, parts, ..
+            x_stored,
+            parts,
+            winograd,
+            ..
         } = &self.kind
         else {
             unreachable!("a channels-last convolution")
         };
         for part in parts {
+            if let Some(winograd) = winograd {
+                let (batch, packed) = ((workers, self.batch), part.packed.as_ref());
+                // SAFETY: as in `forward_batch`; one part is the whole gradient at stride 1.
+                unsafe { winograd[1].run(batch, packed, dy, dx, add) };
+                continue;
+            }
             let table = &part.place;
             let weights = (part.taps.as_slice(), part.packed.as_ref());
             self.run_table(
@@ -579,7 +668,8 @@ impl Conv {
                 // task has the scratch of the widest group, and the gradient's rows and inputs that it names, to itself.
                 unsafe {
                     let scratch = scratch.at(task * grad_channels::scratch(t, 3, lanes));
-                    grad_channels::grads(self.level, &grad, x, dy, scratch, grads.at(0));
+                    let rows = grads.at(first * ci * t);
+                    grad_channels::grads(self.level, &grad, x, dy, scratch, rows);
                 }
             }
         }

@@ -5,11 +5,12 @@
 
 use super::conv::Conv;
 use super::forward::{affine, shortcut_affine, split_image, weight_and_bias};
+use super::large::LargeStem;
 use super::reorder;
-use super::spec::TrunkSpec;
+use super::spec::{Ends, TrunkSpec};
 use super::state::{
-    EvaluatedBlock, Evaluation, Norm, Space, Statistics, Trunk, convolutions, input_shape,
-    second_convolution,
+    EvaluatedBlock, EvaluatedStem, Evaluation, Norm, Space, Statistics, Trunk, convolutions,
+    input_shape, second_convolution,
 };
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
@@ -17,11 +18,22 @@ use crate::norm::{self, Strips};
 use crate::simd::Level;
 use crate::workers::{Shareable, Workers};
 
-/// Images per group; an interpreter has time for few images, and is to see several groups.
+/// Images per group at most; an interpreter has time for few images, and is to see several groups.
 const GROUP: usize = if cfg!(miri) { 1 } else { 16 };
 
+/// Floats of a group's activations at most, unless an image alone has more: large images share the cache with fewer.
+const GROUP_FLOATS: usize = 1 << 20;
+
+/// Images per group.
+fn group(spec: &TrunkSpec) -> usize {
+    let shapes = (0..4).map(|s| spec.shape(s));
+    let last = shapes.filter(|shape| shape.layout == Layout::Last);
+    let largest = last.map(|shape| shape.image).max().unwrap_or(1);
+    spec.batch.min(GROUP).min((GROUP_FLOATS / largest).max(1))
+}
+
 impl Space {
-    fn new(spec: &TrunkSpec, group: usize) -> Self {
+    fn new(spec: &TrunkSpec, stem: &EvaluatedStem, group: usize) -> Self {
         let count = |shape: &Shape| {
             if shape.layout == Layout::Planes {
                 1
@@ -44,9 +56,16 @@ impl Space {
                 _ => Buffer::zeros(0),
             })
             .collect();
-        let image = Shape::new(spec.grid(0), Layout::Planes, spec.in_channels).buffer(1);
+        let [image, large @ ..] = match stem {
+            EvaluatedStem::Small(_) => {
+                let image = Shape::new(spec.grid(0), Layout::Planes, spec.in_channels);
+                [image.buffer(1), Buffer::zeros(0), Buffer::zeros(0)]
+            }
+            EvaluatedStem::Large(stem) => stem.buffers(),
+        };
         Self {
             image,
+            large,
             stages,
             inputs,
         }
@@ -74,7 +93,7 @@ impl EvaluatedBlock {
 
 impl Evaluation {
     fn new(spec: &TrunkSpec, level: Level, threads: usize) -> Self {
-        let group = spec.batch.min(GROUP);
+        let group = group(spec);
         let shapes: Vec<Shape> = (0..4).map(|s| spec.shape(s)).collect();
         let blocks = spec
             .blocks()
@@ -92,22 +111,37 @@ impl Evaluation {
                 }
             })
             .collect();
+        let (stem, stem_norm) = match spec.ends {
+            Ends::Small => {
+                let conv = Conv::planes(level, spec.in_channels, &shapes[0], 9, 1, group);
+                (EvaluatedStem::Small(conv), Norm::new(&shapes[0]))
+            }
+            Ends::Large => {
+                let stem = LargeStem::new(spec, level);
+                let norm = stem.norm();
+                (EvaluatedStem::Large(Box::new(stem)), norm)
+            }
+        };
+        let takers = threads.min(spec.batch.div_ceil(group));
         Self {
             group,
-            stem: Conv::planes(level, spec.in_channels, &shapes[0], 9, 1, group),
-            stem_norm: Norm::new(&shapes[0]),
+            spaces: (0..takers)
+                .map(|_| Space::new(spec, &stem, group))
+                .collect(),
+            stem,
+            stem_norm,
             blocks,
             images: Shape::new(spec.grid(0), Layout::Planes, spec.in_channels),
             masks: shapes.iter().map(|s| s.grid.mask()).collect(),
-            spaces: (0..threads.min(spec.batch.div_ceil(group)))
-                .map(|_| Space::new(spec, group))
-                .collect(),
             shapes,
         }
     }
 
     fn load(&mut self, params: &[&[f32]], running: &[(&[f32], &[f32])]) {
-        self.stem.pack_forward(params[0]);
+        match &mut self.stem {
+            EvaluatedStem::Small(conv) => conv.pack_forward(params[0]),
+            EvaluatedStem::Large(stem) => stem.pack(params[0]),
+        }
         self.stem_norm
             .set_running(running[0], (params[1], params[2]));
         for block in &mut self.blocks {
@@ -161,7 +195,26 @@ impl Evaluation {
     }
 
     /// Stem and the blocks over planes of one image; leaves the first channels-last stage's input in slot `slot`.
-    fn planes(&self, level: Level, x: &[f32], space: &mut Space, slot: usize) {
+    fn image(&self, level: Level, x: &[f32], space: &mut Space, slot: usize) {
+        match &self.stem {
+            EvaluatedStem::Small(stem) => self.planes(level, (stem, x), space, slot),
+            EvaluatedStem::Large(stem) => {
+                let Space {
+                    image,
+                    large: [r, winners],
+                    stages,
+                    ..
+                } = space;
+                let pooled = self.shapes[0].image;
+                let y = &mut stages[0][0].as_mut()[slot * pooled..][..pooled];
+                stem.convolve(x, image.as_mut(), r.as_mut());
+                stem.pool(&self.stem_norm, r.as_ref(), y, winners.as_mut());
+            }
+        }
+    }
+
+    /// [`Self::image`] with a small stem.
+    fn planes(&self, level: Level, (stem, x): (&Conv, &[f32]), space: &mut Space, slot: usize) {
         self.images.fill_image(x, space.image.as_mut());
         // SAFETY: every buffer below is this space's, which is borrowed mutably, and over planes holds one image of its stage
         // (`Space::new`), `inputs` one of four planes per channel of the stage before; the convolutions were made for these
@@ -169,7 +222,7 @@ impl Evaluation {
         unsafe {
             let [a, _, r] = space.stages[0].each_mut().map(|b| b.shareable().at(0));
             let image = space.image.ptr();
-            self.stem.forward_image(image, r, Ahead::NOTHING);
+            stem.forward_image(image, r, Ahead::NOTHING);
             let affine = affine(&self.stem_norm, None, 0);
             norm::apply(level, &self.strips(0), &affine, true, r, a);
             for block in &self.blocks {
@@ -314,7 +367,7 @@ impl Trunk {
                 let first = g * shared.group;
                 let images = shared.group.min(spec.batch - first);
                 for i in 0..images {
-                    shared.planes(
+                    shared.image(
                         level,
                         &x[(first + i) * per_image..][..per_image],
                         &mut space,

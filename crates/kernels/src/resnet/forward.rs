@@ -4,7 +4,7 @@
 use super::conv::Conv;
 use super::reorder;
 use super::spec::{BlockKind, BlockSpec};
-use super::state::{BatchStats, Block, Norm, Stage, Statistics, Stem, Training, Trunk};
+use super::state::{BatchStats, Block, Body, Norm, Stage, Statistics, Stem, Training, Trunk};
 use crate::conv_pixels::Ahead;
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm::{self, Affine, Strips};
@@ -17,13 +17,13 @@ use crate::workers::{Shareable, Workers};
 pub(super) struct Pending<'a> {
     pub(super) shape: &'a Shape,
     pub(super) strips: Strips<'a>,
-    pub(super) norm: &'a Norm,
+    /// The norm and what it reads; none where nothing is left to be done.
+    pub(super) norm: Option<(&'a Norm, &'a Buffer)>,
     pub(super) dropout: Option<&'a Buffer>,
     /// Whether a `ReLU` follows: not after a block of one convolution, which has its own before.
     pub(super) relu: bool,
     /// The shortcut to be added before the `ReLU`, with its norm if it has one: after a block of two convolutions.
     pub(super) shortcut: Option<(Option<&'a Norm>, &'a Buffer)>,
-    pub(super) r: &'a Buffer,
     pub(super) y: Shareable,
 }
 
@@ -32,15 +32,15 @@ impl<'a> Pending<'a> {
     fn output(stage: &'a Stage, blocks: &'a mut [Block], stem: &'a mut Stem) -> Self {
         let (shape, strips) = (&stage.shape, stage.strips());
         let Some((block, before)) = blocks.split_last_mut() else {
+            let y = stem.y.shareable();
             return Self {
                 shape,
                 strips,
-                norm: &stem.norm,
+                norm: stem.pending(),
                 dropout: None,
                 relu: true,
                 shortcut: None,
-                r: &stem.r,
-                y: stem.y.shareable(),
+                y,
             };
         };
         let shortcut = block.second.as_ref().map(|second| match &second.shortcut {
@@ -50,11 +50,10 @@ impl<'a> Pending<'a> {
         Self {
             shape,
             strips,
-            norm: &block.norms[1],
+            norm: Some((&block.norms[1], &block.r2)),
             dropout: block.dropout[1].as_ref(),
             relu: shortcut.is_some(),
             shortcut,
-            r: &block.r2,
             y: block.y.shareable(),
         }
     }
@@ -65,11 +64,17 @@ impl<'a> Pending<'a> {
     /// `n` is below the batch, and no other task touches this image of `y`.
     unsafe fn apply(&self, level: Level, n: usize) -> *const f32 {
         let at = n * self.shape.image;
-        let affine = affine(self.norm, self.dropout, at);
+        let coefficients = self
+            .norm
+            .map(|(norm, r)| (affine(norm, self.dropout, at), r));
         // SAFETY: `r`, `y` and the shortcut hold the batch's images of this shape (`Training::new`), of which `n` is one, and
         // by contract that of `y` is ours; the norms' arrays have an entry per stored channel (`Norm::new`).
         unsafe {
-            let (r, y) = (self.r.ptr().add(at), self.y.at(at));
+            let y = self.y.at(at);
+            let Some((affine, r)) = coefficients else {
+                return y;
+            };
+            let r = r.ptr().add(at);
             match self.shortcut {
                 None => norm::apply(level, &self.strips, &affine, self.relu, r, y),
                 Some((norm, side)) => {
@@ -111,11 +116,13 @@ impl ConvPass<'_> {
         };
         let (image, pending) = (self.stage.shape.image, &self.pending);
         let before = pending.shape.image;
-        // SAFETY: `next` is below the batch, whose images all three buffers hold (`Training::new`).
+        // SAFETY: `next` is below the batch, whose images all three buffers hold, where there are three (`Training::new`).
         unsafe {
-            Ahead::NOTHING
-                .and(pending.r.ptr().add(next * before), before)
-                .and(pending.y.at(next * before), before)
+            let read = match pending.norm {
+                Some((_, r)) => Ahead::NOTHING.and(r.ptr().add(next * before), before),
+                None => Ahead::NOTHING,
+            };
+            read.and(pending.y.at(next * before), before)
                 .and(self.r.at(next * image), image)
         }
     }
@@ -357,12 +364,19 @@ impl Trunk {
     ) {
         let (spec, level) = (&self.spec, self.level);
         let per_image = spec.in_channels * spec.size * spec.size;
-        let (stem, stage) = (&mut training.stem, &mut training.stages[0]);
-        timed(4, "fwd pack", || stem.conv.pack_forward(params[0]));
+        let (Stem { body, norm, y }, stage) = (&mut training.stem, &mut training.stages[0]);
+        let (conv, x_buffer, r) = match body {
+            Body::Small { conv, x, r } => (conv, x, r),
+            Body::Large(pass) => {
+                let params = [params[0], params[1], params[2]];
+                return pass.forward(&self.workers, x, params, (norm, statistics), y.as_mut());
+            }
+        };
+        timed(4, "fwd pack", || conv.pack_forward(params[0]));
         let images = Shape::new(spec.grid(0), Layout::Planes, spec.in_channels);
-        let (bordered, r) = (stem.x.shareable(), stem.r.shareable());
+        let (bordered, r) = (x_buffer.shareable(), r.shareable());
         let parts = stage.parts.shareable();
-        let (conv, stage) = (&stem.conv, &*stage);
+        let (conv, stage) = (&*conv, &*stage);
         self.workers.run(spec.batch, &|i| {
             // SAFETY: `bordered` holds the batch's images as `images` says, `r` and `parts` those of the stage
             // (`Training::new`); image `i` of each is this task's. The convolution is over these planes, and packed.
@@ -381,7 +395,7 @@ impl Trunk {
             }
         });
         let parts = (stage.parts.as_ref(), stage.shape.grid.pixels());
-        statistics.set(0, &mut stem.norm, parts, (params[1], params[2]));
+        statistics.set(0, norm, parts, (params[1], params[2]));
     }
 
     /// One block, up to the statistics of its second norm; what comes before it is completed first.

@@ -1,7 +1,7 @@
 //! The trunk once more, in `f64` and plain loops, for the tests.
 
 use super::spec::BlockSpec;
-use super::{BlockKind, TrunkSpec};
+use super::{BlockKind, Ends, TrunkSpec};
 
 /// A batch of images `[n, c, h, w]`.
 #[derive(Clone, Debug)]
@@ -90,6 +90,32 @@ fn conv_grad(x: &Images, w: &[f64], dy: &Images, k: usize, stride: usize) -> (Im
         dw[k] += dy.v[o] * x.v[i];
     });
     (dx, dw)
+}
+
+/// Side and stride of the stem's convolution.
+fn stem_kernel(spec: &TrunkSpec) -> (usize, usize) {
+    match spec.ends {
+        Ends::Small => (3, 1),
+        Ends::Large => (7, 2),
+    }
+}
+
+/// The largest values of windows of 3x3 of stride 2 with a border of one, and where they were.
+fn max_pool(x: &Images) -> (Images, Vec<usize>) {
+    let mut y = Images::zeros(x.n, x.c, x.h.div_ceil(2), x.w.div_ceil(2));
+    let mut winners = Vec::new();
+    for i in 0..y.v.len() {
+        let (row, column) = (i / y.w % y.h, i % y.w);
+        let (n, c) = (i / (y.c * y.h * y.w), y.channel(i));
+        let side = |at: usize, side: usize| (2 * at).saturating_sub(1)..(2 * at + 2).min(side);
+        let places = side(row, x.h).flat_map(|r| side(column, x.w).map(move |c| (r, c)));
+        let places = places.map(|(row, column)| x.at(n, c, row, column));
+        let better = |best: usize, at: usize| if x.v[at] > x.v[best] { at } else { best };
+        let winner = places.reduce(better).expect("a window has a middle");
+        y.v[i] = x.v[winner];
+        winners.push(winner);
+    }
+    (y, winners)
 }
 
 /// Mean and biased variance per channel.
@@ -213,6 +239,8 @@ pub(super) struct Pass {
     x: Images,
     stem: Images,
     stem_out: Images,
+    /// Where the values of the pooled images were.
+    winners: Option<Vec<usize>>,
     blocks: Vec<SavedBlock>,
     last: Images,
     frozen: bool,
@@ -244,10 +272,17 @@ impl Pass {
             w: spec.size,
             v: x,
         };
-        let stem = conv(&x, &params[0], spec.widths[0], 3, 1);
+        let (side, stride) = stem_kernel(spec);
+        let stem = conv(&x, &params[0], spec.widths[0], side, stride);
         let stem_out = normalise(&stem, &params[1], &params[2]).relu();
         let mut blocks: Vec<SavedBlock> = Vec::new();
-        let mut a = stem_out.clone();
+        let (mut a, winners) = match spec.ends {
+            Ends::Small => (stem_out.clone(), None),
+            Ends::Large => {
+                let (a, winners) = max_pool(&stem_out);
+                (a, Some(winners))
+            }
+        };
         for (i, b) in spec.blocks().enumerate() {
             let block;
             (a, block) = match b.kind {
@@ -276,6 +311,7 @@ impl Pass {
             x,
             stem,
             stem_out,
+            winners,
             blocks,
             last: a,
             frozen: running.is_some(),
@@ -312,10 +348,21 @@ impl Pass {
                 BlockKind::Two => self.backward_two((i, b), &d, &mut grads),
             };
         }
+        let d = match &self.winners {
+            None => d,
+            Some(winners) => {
+                let mut back = self.stem_out.like(vec![0.0; self.stem_out.v.len()]);
+                for (&winner, d) in winners.iter().zip(&d.v) {
+                    back.v[winner] += d;
+                }
+                back
+            }
+        };
         let d = gate(&d, &self.stem_out);
         let (dr, dw, db) = norm_grad(&self.stem, &self.stats[0], self.frozen, &self.params[1], &d);
         (grads[1], grads[2]) = (dw, db);
-        grads[0] = conv_grad(&self.x, &self.params[0], &dr, 3, 1).1;
+        let (side, stride) = stem_kernel(&self.spec);
+        grads[0] = conv_grad(&self.x, &self.params[0], &dr, side, stride).1;
         grads
     }
 

@@ -56,11 +56,10 @@ impl Trunk {
             pending: Pending {
                 shape: &stage.shape,
                 strips: stage.strips(),
-                norm: &block.norms[0],
+                norm: Some((&block.norms[0], &block.r1)),
                 dropout: None,
                 relu: true,
                 shortcut: None,
-                r: &block.r1,
                 y: second.x.shareable(),
             },
         };
@@ -115,9 +114,8 @@ impl Trunk {
             x_image: stage.shape.image,
             earlier: Earlier {
                 stage,
-                norm: norm1,
+                norm: Some((norm1, &block.r1)),
                 dropout: None,
-                r: &block.r1,
                 gate: Some(&second.x),
                 shortcut: None,
                 d: d_second,

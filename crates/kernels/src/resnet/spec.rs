@@ -3,11 +3,45 @@
 use crate::layout::{Grid, Layout, Shape};
 use std::fmt;
 
-/// Stages from this one on lie channels-last: their rows are shorter than two vectors.
-const FIRST_LAST: usize = 2;
-
-/// Side of the pooling windows.
+/// Side of the pooling windows of [`Ends::Small`].
 pub(crate) const POOL: usize = 4;
+
+/// What stands before the blocks and after them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ends {
+    /// Of networks for small images. Stem: 3x3 convolution, norm, `ReLU`. At the end, means over windows of 4x4.
+    Small,
+    /// Of the full `ResNet-18`. Stem: 7x7 convolution of stride 2 and padding 3, norm, `ReLU`, the largest of windows of 3x3
+    /// of stride 2 and padding 1. At the end, means over the whole plane.
+    Large,
+}
+
+impl Ends {
+    /// Stages from this one on lie channels-last: of [`Ends::Small`] those whose rows are shorter than two vectors, of
+    /// [`Ends::Large`] all, which have many channels.
+    fn first_last(self) -> usize {
+        match self {
+            Self::Small => 2,
+            Self::Large => 0,
+        }
+    }
+
+    /// Side of the stem's kernel.
+    fn kernel(self) -> usize {
+        match self {
+            Self::Small => 3,
+            Self::Large => 7,
+        }
+    }
+
+    /// Least side of an image.
+    fn least_side(self) -> usize {
+        match self {
+            Self::Small => 8,
+            Self::Large => 32,
+        }
+    }
+}
 
 /// What a block computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,12 +61,14 @@ pub struct TrunkSpec {
     pub batch: usize,
     /// Channels of the images, at least 1.
     pub in_channels: usize,
-    /// Height and width of the images, at least 8.
+    /// Height and width of the images, at least 8, with [`Ends::Large`] 32.
     pub size: usize,
     /// Channels of the four stages: multiples of 4.
     pub widths: [usize; 4],
     /// What its blocks compute.
     pub kind: BlockKind,
+    /// What stands around them; [`Ends::Large`] with blocks of two convolutions only.
+    pub ends: Ends,
 }
 
 /// A [`TrunkSpec`] that cannot be built.
@@ -42,8 +78,15 @@ pub enum SpecError {
     Batch,
     /// No input channels.
     InChannels,
-    /// Images smaller than 8x8.
-    Size(usize),
+    /// Images smaller than this.
+    Size {
+        /// Their side.
+        size: usize,
+        /// The least side of the network's images.
+        least: usize,
+    },
+    /// [`Ends::Large`] around blocks of one convolution.
+    Ends,
     /// A width that is 0 or not a multiple of 4.
     Width(usize),
     /// Buffers of 2^32 floats or more.
@@ -55,7 +98,10 @@ impl fmt::Display for SpecError {
         match self {
             Self::Batch => write!(f, "batch is 0; it must be at least 1"),
             Self::InChannels => write!(f, "in_channels is 0; it must be at least 1"),
-            Self::Size(size) => write!(f, "image size is {size}; it must be at least 8"),
+            Self::Size { size, least } => {
+                write!(f, "image size is {size}; it must be at least {least}")
+            }
+            Self::Ends => write!(f, "large ends need blocks of two convolutions"),
             Self::Width(width) => write!(f, "width {width} is not a positive multiple of 4"),
             Self::TooLarge => write!(
                 f,
@@ -118,6 +164,7 @@ impl TrunkSpec {
             size,
             widths: [20, 40, 80, 160],
             kind: BlockKind::One,
+            ends: Ends::Small,
         }
     }
 
@@ -127,6 +174,19 @@ impl TrunkSpec {
         Self {
             kind: BlockKind::Two,
             ..Self::reduced(batch, size)
+        }
+    }
+
+    /// The full `ResNet-18`: blocks of two convolutions, three input channels and widths 64, 128, 256, 512.
+    #[must_use]
+    pub fn full(batch: usize, size: usize) -> Self {
+        Self {
+            batch,
+            in_channels: 3,
+            size,
+            widths: [64, 128, 256, 512],
+            kind: BlockKind::Two,
+            ends: Ends::Large,
         }
     }
 
@@ -141,8 +201,13 @@ impl TrunkSpec {
         if self.in_channels == 0 {
             return Err(SpecError::InChannels);
         }
-        if self.size < 8 {
-            return Err(SpecError::Size(self.size));
+        let least = self.ends.least_side();
+        if self.size < least {
+            let size = self.size;
+            return Err(SpecError::Size { size, least });
+        }
+        if self.ends == Ends::Large && self.kind == BlockKind::One {
+            return Err(SpecError::Ends);
         }
         if let Some(&width) = self
             .widths
@@ -151,20 +216,22 @@ impl TrunkSpec {
         {
             return Err(SpecError::Width(width));
         }
-        // Generously: four phases of a plane with its borders, for the widest stage at the largest size.
-        let widest = self
-            .widths
-            .iter()
-            .fold(self.in_channels, |a, &w| a.max(w))
-            .saturating_add(16);
-        let side = self.size.checked_add(32).ok_or(SpecError::TooLarge)?;
-        let floats = side
-            .checked_mul(side)
-            .and_then(|n| n.checked_mul(widest))
-            .and_then(|n| n.checked_mul(self.batch));
-        match floats {
-            Some(n) if u32::try_from(n).is_ok() => Ok(()),
-            _ => Err(SpecError::TooLarge),
+        // Generously: of small ends, four phases of a plane with its borders, for the widest stage at the largest size.
+        let widest = self.widths.iter().fold(self.in_channels, |a, &w| a.max(w));
+        let buffers = match self.ends {
+            Ends::Small => [(1, widest), (1, 0)],
+            Ends::Large => [(2, self.widths[0].max(self.in_channels)), (4, widest)],
+        };
+        let fits = |(halved, channels): (usize, usize)| {
+            let side = self.size.div_ceil(halved).checked_add(32)?;
+            let floats = side
+                .checked_mul(side)?
+                .checked_mul(channels.checked_add(16)?)?;
+            u32::try_from(floats.checked_mul(self.batch)?).ok()
+        };
+        match buffers.into_iter().all(|b| fits(b).is_some()) {
+            true => Ok(()),
+            false => Err(SpecError::TooLarge),
         }
     }
 
@@ -175,7 +242,8 @@ impl TrunkSpec {
     #[must_use]
     pub fn parameters(&self) -> Vec<Vec<usize>> {
         let w = self.widths[0];
-        let mut shapes = vec![vec![w, self.in_channels, 3, 3], vec![w], vec![w]];
+        let side = self.ends.kernel();
+        let mut shapes = vec![vec![w, self.in_channels, side, side], vec![w], vec![w]];
         for b in self.blocks() {
             let mut of_block = vec![vec![b.cout]; b.parameters()];
             let mut set = |at: usize, cin: usize, side: usize| {
@@ -224,17 +292,24 @@ impl TrunkSpec {
     /// Pooling windows per side, and the side of a window.
     pub(crate) fn windows(&self) -> (usize, usize) {
         let side = self.grid(3).h;
-        let window = side.min(POOL);
+        let window = match self.ends {
+            Ends::Small => side.min(POOL),
+            Ends::Large => side,
+        };
         (side / window, window)
     }
 
     pub(crate) fn grid(&self, stage: usize) -> Grid {
-        (0..stage).fold(Grid::new(self.size, self.size), |g, _| g.halved())
+        let halvings = match self.ends {
+            Ends::Small => stage,
+            Ends::Large => stage + 2,
+        };
+        (0..halvings).fold(Grid::new(self.size, self.size), |g, _| g.halved())
     }
 
     /// Shape of the activations of a stage.
     pub(crate) fn shape(&self, stage: usize) -> Shape {
-        let layout = if stage < FIRST_LAST {
+        let layout = if stage < self.ends.first_last() {
             Layout::Planes
         } else {
             Layout::Last
@@ -315,6 +390,38 @@ mod tests {
     }
 
     #[test]
+    fn shapes_of_the_full_network() {
+        let spec = TrunkSpec::full(10, 224);
+        let shapes = spec.parameters();
+        let count: usize = shapes.iter().map(|s| s.iter().product::<usize>()).sum();
+        // torchvision's 11,689,512 parameters less its head of 1,000 classes.
+        assert_eq!(count, 11_689_512 - 1000 * 513);
+        assert_eq!((shapes.len(), spec.norms().len()), (60, 20));
+        assert_eq!(shapes[0], [64, 3, 7, 7]);
+        assert_eq!((spec.features(), spec.windows()), (512, (1, 7)));
+        assert_eq!((spec.grid(0).h, spec.grid(3).h), (56, 7));
+        assert_eq!(TrunkSpec::full(256, 224).validate(), Ok(()));
+        for (wrong, error) in [
+            (
+                TrunkSpec::full(1, 31),
+                SpecError::Size {
+                    size: 31,
+                    least: 32,
+                },
+            ),
+            (TrunkSpec::full(2000, 224), SpecError::TooLarge),
+            (TrunkSpec::full(1, usize::MAX), SpecError::TooLarge),
+        ] {
+            assert_eq!(wrong.validate(), Err(error));
+        }
+        let one = TrunkSpec {
+            kind: super::BlockKind::One,
+            ..spec
+        };
+        assert_eq!(one.validate(), Err(SpecError::Ends));
+    }
+
+    #[test]
     fn impossible_sizes_are_refused() {
         let good = TrunkSpec::reduced(1, 8);
         assert_eq!(good.validate(), Ok(()));
@@ -332,7 +439,7 @@ mod tests {
                 ..good.clone()
             }
             .validate(),
-            Err(SpecError::Size(7))
+            Err(SpecError::Size { size: 7, least: 8 })
         );
         assert_eq!(
             TrunkSpec {

@@ -1,10 +1,11 @@
 //! The trunk's buffers: what a forward pass saves for the backward pass, and scratch.
 
 use super::conv::{Conv, PackedMemory};
-use super::spec::{BlockKind, BlockSpec, SpecError, TrunkSpec};
+use super::large::{LargePass, LargeStem};
+use super::spec::{BlockKind, BlockSpec, Ends, SpecError, TrunkSpec};
 use crate::layout::{Buffer, Layout, Shape};
 use crate::norm::{EPSILON, Strips, combine_moments};
-use crate::norm_grad::combine_sums;
+use crate::norm_grad::{NormGrad, combine_sums};
 use crate::simd::Level;
 use crate::workers::Workers;
 use std::sync::Arc;
@@ -169,6 +170,20 @@ impl Norm {
     }
 }
 
+impl NormGrad {
+    /// A norm's coefficients, without dropout.
+    pub(super) fn of(norm: &Norm) -> Self {
+        Self {
+            inv: norm.inv.as_ptr(),
+            shift: norm.shift.as_ptr(),
+            ka: norm.ka.as_ptr(),
+            kb: norm.kb.as_ptr(),
+            kc: norm.kc.as_ptr(),
+            dropout: std::ptr::null(),
+        }
+    }
+}
+
 /// A stage's geometry and scratch.
 pub(crate) struct Stage {
     pub shape: Shape,
@@ -263,14 +278,59 @@ impl Block {
     }
 }
 
-/// The stem's convolution and saved activations.
+/// What a stem computes before its norm.
+pub(crate) enum Body {
+    /// A convolution, with the bordered images that it reads and what it makes of them.
+    Small { conv: Conv, x: Buffer, r: Buffer },
+    /// See [`super::large`].
+    Large(Box<LargePass>),
+}
+
+/// The stem and its saved activations.
 pub(crate) struct Stem {
-    pub conv: Conv,
-    /// Bordered images, output of the convolution, output of norm and `ReLU`.
-    pub x: Buffer,
-    pub r: Buffer,
-    pub y: Buffer,
+    pub body: Body,
     pub norm: Norm,
+    /// What the blocks read.
+    pub y: Buffer,
+}
+
+impl Stem {
+    fn new(spec: &TrunkSpec, level: Level) -> Self {
+        let (n, first) = (spec.batch, spec.shape(0));
+        let y = first.buffer(n);
+        match spec.ends {
+            Ends::Small => {
+                let image = Shape::new(first.grid.clone(), Layout::Planes, spec.in_channels);
+                let body = Body::Small {
+                    conv: Conv::planes(level, spec.in_channels, &first, 9, 1, n),
+                    x: image.buffer(n),
+                    r: first.buffer(n),
+                };
+                Self {
+                    body,
+                    norm: Norm::new(&first),
+                    y,
+                }
+            }
+            Ends::Large => {
+                let pass = LargePass::new(spec, level);
+                Self {
+                    norm: pass.norm(),
+                    body: Body::Large(Box::new(pass)),
+                    y,
+                }
+            }
+        }
+    }
+
+    /// The norm that makes `y` and what it reads, where it is a block that takes it from there: a large stem is complete
+    /// before its blocks begin.
+    pub(super) fn pending(&self) -> Option<(&Norm, &Buffer)> {
+        match &self.body {
+            Body::Small { r, .. } => Some((&self.norm, r)),
+            Body::Large(_) => None,
+        }
+    }
 }
 
 /// Everything a training pass needs.
@@ -344,15 +404,7 @@ fn chunk(shape: &Shape, batch: usize, threads: usize) -> usize {
 impl Training {
     pub(crate) fn new(spec: &TrunkSpec, level: Level, threads: usize) -> Self {
         let n = spec.batch;
-        let first = spec.shape(0);
-        let image = Shape::new(first.grid.clone(), Layout::Planes, spec.in_channels);
-        let stem = Stem {
-            conv: Conv::planes(level, spec.in_channels, &first, 9, 1, n),
-            x: image.buffer(n),
-            r: first.buffer(n),
-            y: first.buffer(n),
-            norm: Norm::new(&first),
-        };
+        let stem = Stem::new(spec, level);
         let stages = (0..4)
             .map(|s| {
                 let shape = spec.shape(s);
@@ -406,10 +458,16 @@ pub(crate) struct EvaluatedBlock {
     pub(super) second: Option<(Conv, Option<Norm>)>,
 }
 
+/// A stem in evaluation.
+pub(crate) enum EvaluatedStem {
+    Small(Conv),
+    Large(Box<LargeStem>),
+}
+
 /// What all groups read.
 pub(crate) struct Evaluation {
     pub(super) group: usize,
-    pub(super) stem: Conv,
+    pub(super) stem: EvaluatedStem,
     pub(super) stem_norm: Norm,
     pub(super) blocks: Vec<EvaluatedBlock>,
     pub(super) images: Shape,
@@ -422,6 +480,8 @@ pub(crate) struct Evaluation {
 /// stage's first block where that has a layout of its own. Stages over planes hold one image.
 pub(crate) struct Space {
     pub(super) image: Buffer,
+    /// Of a large stem: what its convolution makes of one image, and its winners.
+    pub(super) large: [Buffer; 2],
     pub(super) stages: Vec<[Buffer; 3]>,
     pub(super) inputs: Vec<Buffer>,
 }

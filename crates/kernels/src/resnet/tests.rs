@@ -1,7 +1,7 @@
 //! The trunk against its reference, between instruction sets, between numbers of threads, and between uses.
 
 use super::reference::Pass;
-use super::{BatchStats, BlockKind, Trunk, TrunkPool, TrunkSpec};
+use super::{BatchStats, BlockKind, Ends, Trunk, TrunkPool, TrunkSpec};
 use crate::simd::Level;
 use crate::workers::Workers;
 use std::sync::Arc;
@@ -188,6 +188,7 @@ fn spec(batch: usize, in_channels: usize, size: usize, widths: [usize; 4]) -> Tr
         size,
         widths,
         kind: BlockKind::One,
+        ends: Ends::Small,
     }
 }
 
@@ -199,21 +200,32 @@ fn two(spec: &TrunkSpec) -> TrunkSpec {
     }
 }
 
+/// The same between large ends.
+fn large(spec: &TrunkSpec) -> TrunkSpec {
+    TrunkSpec {
+        ends: Ends::Large,
+        ..two(spec)
+    }
+}
+
 /// The cases for which an interpreter has time.
-fn interpreted(batch: usize) -> [Case; 2] {
+fn interpreted(batch: usize) -> [Case; 4] {
     let spec = spec(batch, 1, 9, [4, 4, 4, 4]);
     [
         Case::new(spec.clone(), true, 14),
         Case::new(two(&spec), false, 15),
+        Case::new(large(&self::spec(batch + 1, 1, 36, [4; 4])), false, 16),
+        // With planes wide enough for sums of rows.
+        Case::new(self::spec(batch, 1, 16, [8, 4, 4, 4]), false, 17),
     ]
 }
 
 /// Odd sizes, single images, both halves of every choice of blocking. (Where a norm sees very few values, its
 /// gradient is ill-conditioned, so the smallest cases have several images.)
 fn cases() -> Vec<Case> {
-    let [one, second] = interpreted(1);
+    let [one, second, third, fourth] = interpreted(1);
     if cfg!(miri) {
-        return vec![one, second];
+        return vec![one, second, third, fourth];
     }
     vec![
         Case::new(spec(3, 3, 9, [4, 8, 12, 16]), false, 1),
@@ -229,18 +241,28 @@ fn cases() -> Vec<Case> {
         Case::new(two(&spec(2, 2, 33, [8, 4, 20, 12])), false, 24),
         Case::new(two(&spec(7, 3, 16, [4, 4, 4, 4])), false, 25),
         Case::new(two(&spec(3, 3, 32, [20, 40, 80, 160])), false, 26),
+        third,
+        fourth,
+        Case::new(large(&spec(3, 3, 64, [32, 48, 64, 80])), false, 31),
+        Case::new(large(&spec(5, 2, 47, [20, 12, 36, 8])), false, 32),
     ]
 }
 
 /// Two in an interpreter, which sees whether they meet.
 const THREADS: usize = if cfg!(miri) { 2 } else { 1 };
 
+/// The levels of this machine, with direct convolutions and with fewer multiplications.
+fn levels() -> impl Iterator<Item = Level> {
+    let direct = Level::available_levels().into_iter();
+    direct.flat_map(|level| [level, level.with_winograd()])
+}
+
 #[test]
 fn training_matches_the_reference() {
     for case in cases() {
         let reference = case.reference();
         let expected = reference.backward(&case.d_features);
-        for level in Level::available_levels() {
+        for level in levels() {
             let workers = Arc::new(Workers::new(THREADS));
             let mut trunk = Trunk::with(case.spec.clone(), level, workers).expect("valid");
             let (features, stats, grads) = case.run(&mut trunk);
@@ -285,7 +307,7 @@ fn evaluation_matches_the_reference() {
             None,
             Some(&running),
         );
-        for level in Level::available_levels() {
+        for level in levels() {
             let workers = Arc::new(Workers::new(THREADS));
             let mut trunk = Trunk::with(case.spec.clone(), level, workers).expect("valid");
             let features = case.evaluate(&mut trunk, &running);
@@ -315,7 +337,7 @@ fn gradients_in_evaluation_match_the_reference() {
             Some(&running),
         );
         let expected = reference.backward(&case.d_features);
-        for level in Level::available_levels() {
+        for level in levels() {
             let name = format!("{:?} {level:?}", case.spec);
             let fresh = |threads| {
                 let workers = Arc::new(Workers::new(threads));
@@ -399,7 +421,7 @@ fn threads_do_not_change_a_bit() {
         Case::new(wide.clone(), true, 8),
         Case::new(two(&wide), false, 18),
     ] {
-        for level in Level::available_levels() {
+        for level in levels() {
             let run = |threads| {
                 let workers = Arc::new(Workers::new(threads));
                 case.run(&mut Trunk::with(case.spec.clone(), level, workers).expect("valid"))

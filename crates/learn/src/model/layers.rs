@@ -5,13 +5,12 @@
 //! as PyTorch does (Burn keeps the biased one), and dropout draws from the run's seeds.
 
 use burn::module::{Module, Param, ParamId, RunningState};
-use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, conv2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Head;
-use crate::kernels::layers::{self, ConvolutionSpec};
+use crate::kernels::resnet::EPSILON;
 use crate::kernels::{Level, Loop};
 use crate::seed::SeedStream;
 
@@ -136,32 +135,6 @@ impl Conv {
     }
 }
 
-impl Conv {
-    /// [`Self::forward`] on this crate's CPU kernels, where they take it.
-    ///
-    /// # Shapes
-    /// As [`Self::forward`].
-    #[must_use]
-    pub fn forward_on_kernels(&self, x: Tensor<4>) -> Tensor<4> {
-        let [_, inputs, height, width] = x.dims();
-        let weight = self.weight.val();
-        let [outputs, _, size, _] = weight.dims();
-        let spec = ConvolutionSpec {
-            inputs,
-            outputs,
-            height,
-            width,
-            size,
-            stride: self.stride,
-        };
-        if layers::takes(&x) && spec.takes() {
-            layers::convolve(&spec, x, weight)
-        } else {
-            self.forward(x)
-        }
-    }
-}
-
 /// Square convolution with bias, stride 1.
 #[derive(Module, Debug)]
 pub struct BiasConv {
@@ -218,7 +191,7 @@ pub struct Norm {
 
 impl Norm {
     /// Added to the variance under the root.
-    pub const EPSILON: f64 = layers::EPSILON;
+    pub const EPSILON: f64 = EPSILON;
     /// Weight of a batch in the running statistics.
     pub const MOMENTUM: f64 = 0.1;
 
@@ -267,34 +240,6 @@ impl Norm {
         let output = centred * scale * weight.reshape(shape) + bias.reshape(shape);
         let unbiased = variance.mul_scalar(count / (count - 1.0).max(1.0));
         self.absorb(batch_mean.reshape([channels]), unbiased.reshape([channels]));
-        output
-    }
-
-    /// `ReLU` of [`Self::forward`], with a tensor added in between if there is one: in training as one operation on
-    /// this crate's CPU kernels, where they take it.
-    ///
-    /// # Shapes
-    /// - `x`, `residual` and output: `[batch, channels, height, width]`
-    #[must_use]
-    pub fn forward_relu_on_kernels(&self, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
-        if self.frozen || !x.device().is_autodiff() || !layers::takes(&x) {
-            let y = self.forward(x);
-            return relu(match residual {
-                Some(residual) => y + residual,
-                None => y,
-            });
-        }
-        let (device, [batch, channels, height, width]) = (x.device(), x.dims());
-        let affine = (self.weight.val(), self.bias.val());
-        let (output, moments) = layers::normalise(x, affine, residual, true);
-        let count = (batch * height * width) as f32;
-        let unbiased = moments
-            .variance
-            .iter()
-            .map(|v| v * count / (count - 1.0).max(1.0));
-        let [mean, unbiased] = [moments.mean, unbiased.collect()]
-            .map(|values| Tensor::from_data(TensorData::new(values, [channels]), &device));
-        self.absorb(mean, unbiased);
         output
     }
 

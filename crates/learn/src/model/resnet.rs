@@ -15,8 +15,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::trunk::{Layer, Trunk, TrunkConfig, last_positions, pool, stock_kernels};
 use super::{
-    Conv, Dropout, DropoutSetting, Head, KernelResNet, LearnerError, Linear, ModelContext,
-    ModelSpec, Network, Norm, Notes,
+    Conv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelSpec, Network, Norm, Notes,
 };
 use crate::data::ImageShape;
 use crate::kernels::resnet::BlockKind;
@@ -177,8 +176,7 @@ impl ReducedResNet {
             layers.extend(block.shortcut.as_ref().map(Layer::Conv));
             layers.extend([Layer::Norm(&block.bn1), Layer::Norm(&block.bn2)]);
         }
-        let kind = ReducedResNetConfig::KIND;
-        Trunk { kind, layers }
+        Trunk::of::<ReducedResNetConfig>(layers)
     }
 
     /// The trunk on Burn's own operations.
@@ -258,16 +256,8 @@ pub(super) static REDUCED_RESNET18: ModelSpec = ModelSpec {
     vectors: false,
     check: |image| of(image, 1).validate(),
     build: |context| {
-        let resnet = of(context.image, context.classes);
-        let (mut init, dropout) = (context.init(), context.dropout());
-        if stock_kernels() {
-            let network = resnet.init(&mut init, &ModelContext::device());
-            return Ok(ModelContext::learner(network, dropout));
-        }
-        let threads = context.threads;
-        Ok(Box::new(KernelResNet::new(
-            &resnet, &mut init, dropout, threads,
-        )?))
+        let config = of(context.image, context.classes);
+        config.learner(context, context.dropout())
     },
 };
 

@@ -12,11 +12,12 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
+use super::trunk::{Layer, Trunk, TrunkConfig, stock_kernels};
 use super::{
-    Conv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelContext, ModelSpec, Network,
-    Norm, Notes, stock_kernels,
+    Conv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelSpec, Network, Norm, Notes,
 };
 use crate::data::ImageShape;
+use crate::kernels::resnet::{BlockKind, Ends};
 use crate::seed::SeedStream;
 
 /// Channels of the four stages.
@@ -115,20 +116,20 @@ impl BasicBlock {
         relu(y + shortcut)
     }
 
-    /// [`Self::forward`] on this crate's CPU kernels, where they take it.
-    ///
-    /// # Shapes
-    /// As [`Self::forward`].
-    #[must_use]
-    pub fn forward_on_kernels(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.conv1.forward_on_kernels(x.clone());
-        let y = self.bn1.forward_relu_on_kernels(y, None);
-        let shortcut = match &self.downsample {
-            Some(down) => down.norm.forward(down.conv.forward_on_kernels(x)),
-            None => x,
-        };
-        let y = self.conv2.forward_on_kernels(y);
-        self.bn2.forward_relu_on_kernels(y, Some(shortcut))
+    /// The layers of a trunk of such blocks behind a stem, in the kernels' order.
+    pub(super) fn layers<'a>(
+        (conv, norm): (&'a Conv, &'a Norm),
+        blocks: impl Iterator<Item = &'a Self>,
+    ) -> Vec<Layer<'a>> {
+        let mut layers = vec![Layer::Conv(conv), Layer::Norm(norm)];
+        for block in blocks {
+            layers.extend([Layer::Conv(&block.conv1), Layer::Norm(&block.bn1)]);
+            layers.extend([Layer::Conv(&block.conv2), Layer::Norm(&block.bn2)]);
+            if let Some(down) = &block.downsample {
+                layers.extend([Layer::Conv(&down.conv), Layer::Norm(&down.norm)]);
+            }
+        }
+        layers
     }
 
     pub(super) fn freeze(&mut self, frozen: bool) {
@@ -156,7 +157,7 @@ pub struct ResNet18 {
     pub layer4: Vec<BasicBlock>,
     /// Head.
     pub fc: Linear,
-    /// True where Burn's own operations are always taken; a new network asks [`stock_kernels`].
+    /// True where the trunk always takes Burn's own operations; a new network asks [`stock_kernels`].
     pub stock: bool,
 }
 
@@ -169,14 +170,7 @@ impl ResNet18Config {
     /// # Errors
     /// [`LearnerError::Size`].
     pub fn validate(&self) -> Result<(), LearnerError> {
-        let least = Self::LEAST_SIDE;
-        if self.image.height < least || self.image.width < least {
-            return Err(LearnerError::Size(format!(
-                "resnet18 takes images of at least {least}x{least} pixels, not {}",
-                self.image
-            )));
-        }
-        Ok(())
+        self.check_image()
     }
 
     /// A network with torchvision's initial values: normal with variance `2 / (outputs · size²)` for convolutions,
@@ -203,27 +197,77 @@ impl ResNet18Config {
     }
 }
 
-impl Network for ResNet18 {
-    fn pass(&self, images: Tensor<4>, _dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
-        let stock = self.stock || notes.wanted();
+impl TrunkConfig for ResNet18Config {
+    type Network = ResNet18;
+    const KIND: BlockKind = BlockKind::Two;
+    const ENDS: Ends = Ends::Large;
+    const NAME: &'static str = NAME;
+
+    fn image(&self) -> ImageShape {
+        self.image
+    }
+
+    fn width(&self) -> usize {
+        WIDTHS[0]
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn network(&self, stream: &mut SeedStream, device: &Device) -> ResNet18 {
+        self.init(stream, device)
+    }
+
+    fn check_image(&self) -> Result<(), LearnerError> {
+        let least = Self::LEAST_SIDE;
+        if self.image.height < least || self.image.width < least {
+            return Err(LearnerError::Size(format!(
+                "{NAME} takes images of at least {least}x{least} pixels, not {}",
+                self.image
+            )));
+        }
+        Ok(())
+    }
+
+    fn features(&self) -> usize {
+        WIDTHS[3]
+    }
+}
+
+impl ResNet18 {
+    fn blocks(&self) -> impl Iterator<Item = &BasicBlock> {
+        [&self.layer1, &self.layer2, &self.layer3, &self.layer4]
+            .into_iter()
+            .flatten()
+    }
+
+    fn trunk(&self) -> Trunk<'_> {
+        let layers = BasicBlock::layers((&self.conv1, &self.bn1), self.blocks());
+        Trunk::of::<ResNet18Config>(layers)
+    }
+
+    /// The trunk on Burn's own operations.
+    fn stock_features(&self, images: Tensor<4>, notes: &mut Notes) -> Tensor<2> {
         notes.conv(&self.conv1, &images);
-        let x = self.conv1.forward(images);
-        let x = if stock {
-            relu(self.bn1.forward(x))
-        } else {
-            self.bn1.forward_relu_on_kernels(x, None)
-        };
+        let x = relu(self.bn1.forward(self.conv1.forward(images)));
         let pool = MaxPoolOptions::new([3; 2]).with_stride([2; 2]);
         let mut x = max_pool2d(x, pool.with_padding([1; 2]));
-        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
-        for block in stages.into_iter().flatten() {
-            x = if stock {
-                block.pass(x, notes)
-            } else {
-                block.forward_on_kernels(x)
-            };
+        for block in self.blocks() {
+            x = block.pass(x, notes);
         }
         x.mean_dim(3).mean_dim(2).flatten(1, 3)
+    }
+}
+
+impl Network for ResNet18 {
+    fn pass(&self, images: Tensor<4>, dropout: &mut Dropout, notes: &mut Notes) -> Tensor<2> {
+        let on_kernels = !self.stock && !notes.wanted();
+        let on_kernels = on_kernels.then(|| self.trunk().features(&images, dropout));
+        match on_kernels.flatten() {
+            Some(features) => features,
+            None => self.stock_features(images, notes),
+        }
     }
 
     fn head(&self) -> &dyn Head {
@@ -255,9 +299,11 @@ impl Network for ResNet18 {
     }
 }
 
+const NAME: &str = "resnet18";
+
 /// The network as the program knows it.
 pub(super) static RESNET18: ModelSpec = ModelSpec {
-    name: "resnet18",
+    name: NAME,
     description: "The full ResNet-18, named as torchvision names it; for Split-CUB, from pretrained weights (--init).",
     head: "fc",
     dropout: DropoutSetting::Ignored,
@@ -273,8 +319,6 @@ pub(super) static RESNET18: ModelSpec = ModelSpec {
             image: context.image,
             classes: context.classes,
         };
-        config.validate()?;
-        let network = config.init(&mut context.init(), &ModelContext::device());
-        Ok(ModelContext::learner(network, Dropout::off()))
+        config.learner(context, Dropout::off())
     },
 };

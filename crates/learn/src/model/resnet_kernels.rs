@@ -1,5 +1,5 @@
-//! The small ResNet-18s on the CPU kernels: the same networks as [`super::ReducedResNet`] and [`super::SlimResNet`],
-//! several times faster.
+//! The ResNet-18s on the CPU kernels: the same networks as [`super::ReducedResNet`], [`super::SlimResNet`] and
+//! [`super::ResNet18`], several times faster.
 //!
 //! Owns the passage between the learner's flat vectors and [`crate::kernels`]. Initial values come from the Burn module,
 //! and parameters, names and running statistics are the same, so weights go from one to the other; the Burn module
@@ -22,7 +22,7 @@ use crate::optim::{Layout, OptimError};
 use crate::seed::{SeedStream, Seeds};
 use crate::stream::Batch;
 
-/// A small ResNet-18 as a [`Learner`] on the CPU kernels.
+/// A ResNet-18 as a [`Learner`] on the CPU kernels.
 pub struct KernelResNet {
     /// Shared with frozen copies, so that a change makes a copy where there is one.
     net: Arc<Net>,

@@ -14,10 +14,10 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use super::trunk::{Layer, Trunk, TrunkConfig, last_positions, pool, stock_kernels};
+use super::trunk::{Trunk, TrunkConfig, last_positions, pool, stock_kernels};
 use super::{
-    BasicBlock, Conv, Dropout, DropoutSetting, Head, KernelResNet, LearnerError, Linear,
-    ModelContext, ModelSpec, Network, Norm, Notes,
+    BasicBlock, Conv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelSpec, Network,
+    Norm, Notes,
 };
 use crate::data::ImageShape;
 use crate::kernels::resnet::BlockKind;
@@ -117,16 +117,8 @@ impl SlimResNet {
     }
 
     fn trunk(&self) -> Trunk<'_> {
-        let mut layers = vec![Layer::Conv(&self.conv1), Layer::Norm(&self.bn1)];
-        for block in self.blocks() {
-            layers.extend([Layer::Conv(&block.conv1), Layer::Norm(&block.bn1)]);
-            layers.extend([Layer::Conv(&block.conv2), Layer::Norm(&block.bn2)]);
-            if let Some(shortcut) = &block.downsample {
-                layers.extend([Layer::Conv(&shortcut.conv), Layer::Norm(&shortcut.norm)]);
-            }
-        }
-        let kind = SlimResNetConfig::KIND;
-        Trunk { kind, layers }
+        let layers = BasicBlock::layers((&self.conv1, &self.bn1), self.blocks());
+        Trunk::of::<SlimResNetConfig>(layers)
     }
 
     /// The trunk on Burn's own operations.
@@ -198,15 +190,7 @@ pub(super) static SLIM_RESNET18: ModelSpec = ModelSpec {
     check: |image| of(image, 1).validate(),
     build: |context| {
         let config = of(context.image, context.classes);
-        let mut init = context.init();
-        if stock_kernels() {
-            let network = config.init(&mut init, &ModelContext::device());
-            return Ok(ModelContext::learner(network, Dropout::off()));
-        }
-        let (dropout, threads) = (Dropout::off(), context.threads);
-        Ok(Box::new(KernelResNet::new(
-            &config, &mut init, dropout, threads,
-        )?))
+        config.learner(context, Dropout::off())
     },
 };
 

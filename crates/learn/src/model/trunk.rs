@@ -1,4 +1,4 @@
-//! What the small residual networks share: their trunk, everything before the head, as the kernels compute it.
+//! What the residual networks share: their trunk, everything before the head, as the kernels compute it.
 //!
 //! Owns the passage from a Burn module's layers to [`crate::kernels::resnet`]: the module lists its layers in the trunk's
 //! order, and the trunk is one operation of Burn's. `TAGCL_KERNELS=stock`, images that are not square, images that want a
@@ -9,10 +9,10 @@ use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Conv, Dropout, LearnerError, Network, Norm};
+use super::{Conv, Dropout, KernelResNet, Learner, LearnerError, ModelContext, Network, Norm};
 use crate::data::ImageShape;
 use crate::kernels::extension;
-use crate::kernels::resnet::{BatchStats, BlockKind, TrunkSpec};
+use crate::kernels::resnet::{BatchStats, BlockKind, Ends, TrunkSpec};
 use crate::optim::floats;
 use crate::seed::SeedStream;
 
@@ -31,10 +31,12 @@ pub trait TrunkConfig: Copy + Send + Sync + 'static {
     type Network: Network;
     /// What a block computes.
     const KIND: BlockKind;
+    /// What stands before and after the blocks.
+    const ENDS: Ends = Ends::Small;
     /// Name in messages.
     const NAME: &'static str;
 
-    /// Shape of an image; sides of at least 25 pixels, so that the pooling window fits.
+    /// Shape of an image; sides of at least 25 pixels, so that the pooling window fits, with large ends 32.
     fn image(&self) -> ImageShape;
 
     /// Channels of the first stage; the others have 2, 4 and 8 times as many.
@@ -76,7 +78,30 @@ pub trait TrunkConfig: Copy + Send + Sync + 'static {
             size: image.height,
             widths: widths(self.width()),
             kind: Self::KIND,
+            ends: Self::ENDS,
         }
+    }
+
+    /// The network as a learner of the program: on the kernels; on Burn's operations where these are asked for or images are not
+    /// square.
+    ///
+    /// # Errors
+    /// [`LearnerError::Size`] for images that the network does not take.
+    fn learner(
+        &self,
+        context: &ModelContext,
+        dropout: Dropout,
+    ) -> Result<Box<dyn Learner>, LearnerError> {
+        self.check_image()?;
+        let (image, mut init) = (self.image(), context.init());
+        if stock_kernels() || image.height != image.width {
+            let network = self.network(&mut init, &ModelContext::device());
+            return Ok(ModelContext::learner(network, dropout));
+        }
+        let threads = context.threads;
+        Ok(Box::new(KernelResNet::new(
+            self, &mut init, dropout, threads,
+        )?))
     }
 }
 
@@ -116,13 +141,21 @@ pub(super) enum Layer<'a> {
 
 /// A module's layers as the kernels take them.
 pub(super) struct Trunk<'a> {
-    /// What a block computes.
-    pub kind: BlockKind,
-    /// The layers, in the order of [`TrunkSpec::parameters`].
-    pub layers: Vec<Layer<'a>>,
+    kind: BlockKind,
+    ends: Ends,
+    layers: Vec<Layer<'a>>,
 }
 
-impl Trunk<'_> {
+impl<'a> Trunk<'a> {
+    /// The layers of a network with this configuration, in the order of [`TrunkSpec::parameters`].
+    pub(super) fn of<C: TrunkConfig>(layers: Vec<Layer<'a>>) -> Self {
+        Self {
+            kind: C::KIND,
+            ends: C::ENDS,
+            layers,
+        }
+    }
+
     fn norms(&self) -> impl Iterator<Item = &Norm> {
         self.layers.iter().filter_map(|layer| match layer {
             Layer::Norm(norm) => Some(*norm),
@@ -154,11 +187,13 @@ impl Trunk<'_> {
             size: height,
             widths: widths(stem.weight.dims()[0]),
             kind: self.kind,
+            ends: self.ends,
         };
         // A gradient with running statistics is an operation of the learner's, not of Burn's graph.
         let frozen = self.norms().any(|norm| norm.frozen);
         let trains_frozen = frozen && images.device().is_autodiff();
-        let fits = !trains_frozen && height == width && pooled(height) > 0;
+        let pooled = self.ends == Ends::Large || pooled(height) > 0;
+        let fits = !trains_frozen && height == width && pooled;
         (fits && spec.validate().is_ok() && extension::takes(images)).then_some(spec)
     }
 

@@ -59,6 +59,34 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3))]
+    /// The full ResNet-18, whose planes end as few pixels where images are small.
+    #[test]
+    fn the_full_resnet_kernels_match_burn(
+        size in 4_usize..7, side in 65_usize..90, channels in 1_usize..4, mixed: bool,
+    ) {
+        let image = ImageShape::new(channels, side, side);
+        let config = ResNet18Config { image, classes: CLASSES };
+        let device = Device::flex().autodiff();
+        let init = || Seeds::new(3).stream("init");
+        let mut network = config.init(&mut init(), &device);
+        network.stock = true;
+        let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
+        let mut fast = KernelResNet::new(&config, &mut init(), Dropout::off(), 2).unwrap();
+        prop_assert_eq!(stock.parameters(), fast.parameters());
+        trained(&mut fast, image);
+        for mode in [Mode::Evaluate, Mode::Train] {
+            agree(&mut stock, &mut fast, &batch(size, image, mixed, 5), mode)?;
+        }
+        let [a, b] = [stock.weights(), fast.weights()].map(|file| read_weights(&file.unwrap()).unwrap());
+        prop_assert!(a.keys().eq(b.keys()));
+        for (name, (_, values)) in &a {
+            near(&b[name].1, values, 1e-4, name);
+        }
+    }
+}
+
 /// The first learner gets the other's snapshot; then losses and gradients of a batch are the same, tensor by tensor. A
 /// gradient jumps where an activation crosses zero, and two orders of summation may land on either side: such a batch is
 /// tried again with its pixels moved by less than their rounding, and a true difference shows on every one.
