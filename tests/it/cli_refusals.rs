@@ -280,7 +280,7 @@ fn a_level_of_instructions_that_is_none_is_refused() {
     };
     let parts = ["TAGCL_SIMD", "`sse9`", "avx512, avx2, portable", "unset it"];
     refused(&list("sse9"), 2, &parts);
-    for level in ["", "portable"] {
+    for level in ["", "portable", "portable-winograd"] {
         assert!(list(level).status.success(), "{level}");
     }
 }

@@ -206,8 +206,10 @@ unsafe fn transform_in<S: Simd>(w: &Weights, raw: *const f32, packed: *mut f32) 
                     let tap = |y: usize| S::load(raw.add((3 * y + x) * w.width));
                     weights!([tap(0), tap(1), tap(2)])
                 });
-                for y in 0..SIDE {
-                    let values = weights!([rows[0][y], rows[1][y], rows[2][y]]);
+                let [left, middle, right] = rows;
+                let columns = left.into_iter().zip(middle).zip(right);
+                for (y, ((a, b), c)) in columns.enumerate() {
+                    let values = weights!([a, b, c]);
                     for (x, value) in values.into_iter().enumerate() {
                         let to = (SIDE * y + x) * w.place + row * w.width + at;
                         S::store(packed.add(to), value);

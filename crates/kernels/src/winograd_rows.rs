@@ -63,10 +63,10 @@ impl Rows {
         for g in weights.chunks_exact(9) {
             for x in 0..3 {
                 // Back, the window is turned over.
-                let [a, b, c] = match self.back {
-                    false => [g[x], g[3 + x], g[6 + x]],
-                    true => [g[6 + x], g[3 + x], g[x]],
-                };
+                let [mut a, b, mut c] = [g[x], g[3 + x], g[6 + x]];
+                if self.back {
+                    std::mem::swap(&mut a, &mut c);
+                }
                 let values = [a, 0.5 * (a + c + b), 0.5 * (a + c - b), c];
                 sums.iter_mut().zip(values).for_each(|(s, v)| s.push(v));
             }

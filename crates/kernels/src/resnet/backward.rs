@@ -551,7 +551,7 @@ impl Trunk {
             unreachable!("the stem's convolution, weight and bias")
         };
         let (conv, x, r) = match body {
-            Body::Small { conv, x, r } => (conv, x, r),
+            Body::Small(small) => (&mut small.conv, &small.x, &small.r),
             Body::Large(pass) => {
                 let grads = [&mut **kernel, &mut **weight, &mut **bias];
                 return pass.backward(&self.workers, norm, stage.d.as_ref(), grads);

@@ -119,7 +119,7 @@ impl Evaluation {
             Ends::Large => {
                 let stem = LargeStem::new(spec, level);
                 let norm = stem.norm();
-                (EvaluatedStem::Large(Box::new(stem)), norm)
+                (EvaluatedStem::Large(stem), norm)
             }
         };
         let takers = threads.min(spec.batch.div_ceil(group));

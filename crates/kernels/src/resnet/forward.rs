@@ -366,7 +366,7 @@ impl Trunk {
         let per_image = spec.in_channels * spec.size * spec.size;
         let (Stem { body, norm, y }, stage) = (&mut training.stem, &mut training.stages[0]);
         let (conv, x_buffer, r) = match body {
-            Body::Small { conv, x, r } => (conv, x, r),
+            Body::Small(small) => (&mut small.conv, &mut small.x, &mut small.r),
             Body::Large(pass) => {
                 let params = [params[0], params[1], params[2]];
                 return pass.forward(&self.workers, x, params, (norm, statistics), y.as_mut());

@@ -248,10 +248,10 @@ pub(crate) struct LargePass {
 }
 
 /// Pieces of the images of some buffers, to be locked by the task of an image.
-fn pieces<'a, const N: usize>(
-    buffers: [(&'a mut [f32], usize); N],
+fn pieces<const N: usize>(
+    buffers: [(&mut [f32], usize); N],
     images: usize,
-) -> Vec<Mutex<[&'a mut [f32]; N]>> {
+) -> Vec<Mutex<[&mut [f32]; N]>> {
     let mut pieces = buffers.map(|(buffer, len)| buffer.chunks_exact_mut(len));
     let next = |_| {
         let image = pieces.each_mut().map(|p| p.next().unwrap_or_default());

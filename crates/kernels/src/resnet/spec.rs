@@ -229,9 +229,10 @@ impl TrunkSpec {
                 .checked_mul(channels.checked_add(16)?)?;
             u32::try_from(floats.checked_mul(self.batch)?).ok()
         };
-        match buffers.into_iter().all(|b| fits(b).is_some()) {
-            true => Ok(()),
-            false => Err(SpecError::TooLarge),
+        if buffers.into_iter().all(|b| fits(b).is_some()) {
+            Ok(())
+        } else {
+            Err(SpecError::TooLarge)
         }
     }
 

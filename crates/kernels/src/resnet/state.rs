@@ -280,10 +280,16 @@ impl Block {
 
 /// What a stem computes before its norm.
 pub(crate) enum Body {
-    /// A convolution, with the bordered images that it reads and what it makes of them.
-    Small { conv: Conv, x: Buffer, r: Buffer },
+    Small(Box<SmallBody>),
     /// See [`super::large`].
     Large(Box<LargePass>),
+}
+
+/// A convolution, with the bordered images that it reads and what it makes of them.
+pub(crate) struct SmallBody {
+    pub conv: Conv,
+    pub x: Buffer,
+    pub r: Buffer,
 }
 
 /// The stem and its saved activations.
@@ -301,13 +307,13 @@ impl Stem {
         match spec.ends {
             Ends::Small => {
                 let image = Shape::new(first.grid.clone(), Layout::Planes, spec.in_channels);
-                let body = Body::Small {
+                let body = SmallBody {
                     conv: Conv::planes(level, spec.in_channels, &first, 9, 1, n),
                     x: image.buffer(n),
                     r: first.buffer(n),
                 };
                 Self {
-                    body,
+                    body: Body::Small(Box::new(body)),
                     norm: Norm::new(&first),
                     y,
                 }
@@ -327,7 +333,7 @@ impl Stem {
     /// before its blocks begin.
     pub(super) fn pending(&self) -> Option<(&Norm, &Buffer)> {
         match &self.body {
-            Body::Small { r, .. } => Some((&self.norm, r)),
+            Body::Small(body) => Some((&self.norm, &body.r)),
             Body::Large(_) => None,
         }
     }
@@ -461,7 +467,7 @@ pub(crate) struct EvaluatedBlock {
 /// A stem in evaluation.
 pub(crate) enum EvaluatedStem {
     Small(Conv),
-    Large(Box<LargeStem>),
+    Large(LargeStem),
 }
 
 /// What all groups read.

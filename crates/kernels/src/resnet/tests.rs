@@ -216,7 +216,7 @@ fn interpreted(batch: usize) -> [Case; 4] {
         Case::new(two(&spec), false, 15),
         Case::new(large(&self::spec(batch + 1, 1, 36, [4; 4])), false, 16),
         // With planes wide enough for sums of rows.
-        Case::new(self::spec(batch, 1, 16, [8, 4, 4, 4]), false, 17),
+        Case::new(self::spec(batch + 3, 1, 16, [8, 4, 4, 4]), false, 17),
     ]
 }
 
