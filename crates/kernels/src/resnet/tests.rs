@@ -249,14 +249,11 @@ fn cases() -> Vec<Case> {
 /// Two in an interpreter, which sees whether they meet.
 const THREADS: usize = if cfg!(miri) { 2 } else { 1 };
 
-/// The levels of this machine, with direct convolutions and with fewer multiplications. An interpreter has time for one a case.
-fn levels(spec: &TrunkSpec) -> Vec<Level> {
+/// The levels of this machine, with direct convolutions and with fewer multiplications, for which an interpreter has no time:
+/// `AddressSanitizer` (`tools/check_memory.sh`) looks at these.
+fn levels() -> Vec<Level> {
     if cfg!(miri) {
-        let portable = Level::portable();
-        return vec![match spec.kind {
-            BlockKind::One => portable,
-            BlockKind::Two => portable.with_winograd(),
-        }];
+        return Level::available_levels();
     }
     let direct = Level::available_levels().into_iter();
     direct
@@ -269,7 +266,7 @@ fn training_matches_the_reference() {
     for case in cases() {
         let reference = case.reference();
         let expected = reference.backward(&case.d_features);
-        for level in levels(&case.spec) {
+        for level in levels() {
             let workers = Arc::new(Workers::new(THREADS));
             let mut trunk = Trunk::with(case.spec.clone(), level, workers).expect("valid");
             let (features, stats, grads) = case.run(&mut trunk);
@@ -314,7 +311,7 @@ fn evaluation_matches_the_reference() {
             None,
             Some(&running),
         );
-        for level in levels(&case.spec) {
+        for level in levels() {
             let workers = Arc::new(Workers::new(THREADS));
             let mut trunk = Trunk::with(case.spec.clone(), level, workers).expect("valid");
             let features = case.evaluate(&mut trunk, &running);
@@ -344,7 +341,7 @@ fn gradients_in_evaluation_match_the_reference() {
             Some(&running),
         );
         let expected = reference.backward(&case.d_features);
-        for level in levels(&case.spec) {
+        for level in levels() {
             let name = format!("{:?} {level:?}", case.spec);
             let fresh = |threads| {
                 let workers = Arc::new(Workers::new(threads));
@@ -429,7 +426,7 @@ fn threads_do_not_change_a_bit() {
         Case::new(two(&wide), false, 18),
         Case::new(large(&spec(5, 3, 47, [20, 12, 36, 8])), false, 19),
     ] {
-        for level in levels(&case.spec) {
+        for level in levels() {
             let run = |threads| {
                 let workers = Arc::new(Workers::new(threads));
                 case.run(&mut Trunk::with(case.spec.clone(), level, workers).expect("valid"))
