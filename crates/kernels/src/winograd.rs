@@ -8,9 +8,9 @@
 use crate::conv_channels::{self, Layer, PixelTable, groups};
 use crate::layout::{Buffer, Shape};
 use crate::simd::{Level, Simd, dispatch};
-use crate::workers::{Shareable, Workers};
+use crate::workers::{Shareable, Workers, lock};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Side of the inputs of two by two outputs, and their places.
 const SIDE: usize = 4;
@@ -94,10 +94,11 @@ impl Winograd {
         let (inputs, from, to) = (self.x.channels, self.x.stored, self.y.stored);
         let all = images * self.windows.len();
         let x = Shareable::reading(x);
-        let lock = || self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         workers.run(all.div_ceil(self.block), &|block| {
             let range = block * self.block..all.min((block + 1) * self.block);
-            let mut room = lock().pop().unwrap_or_else(|| [0; 2].map(Buffer::zeros));
+            let mut room = lock(&self.rooms)
+                .pop()
+                .unwrap_or_else(|| [0; 2].map(Buffer::zeros));
             let [v, m] = &mut room;
             let (v, m) = (
                 v.room(PLACES * self.block * from),
@@ -121,7 +122,7 @@ impl Winograd {
                 }
                 outputs_of(self.level, self, &range, m.as_ptr(), y.at(0), add);
             }
-            lock().push(room);
+            lock(&self.rooms).push(room);
         });
     }
 }

@@ -8,7 +8,8 @@
 use crate::conv_pixels::{self, Ahead, PixelConv};
 use crate::layout::{ALIGN, Buffer, Grid};
 use crate::simd::{Level, Simd, dispatch};
-use std::sync::{Mutex, PoisonError};
+use crate::workers::lock;
+use std::sync::Mutex;
 
 /// Rows of the input that two rows of the output see.
 const SIDE: usize = 4;
@@ -88,8 +89,7 @@ impl Rows {
             x.len() == ci * plane && y.len() == co * plane,
             "images of the grid"
         );
-        let lock = || self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut room = lock().pop();
+        let mut room = lock(&self.rooms).pop();
         let [v, m] = room.get_or_insert_with(|| {
             // Borders of the sums stay zero.
             [ci, co].map(|channels| Buffer::zeros(SIDE * channels * half))
@@ -132,7 +132,7 @@ impl Rows {
             }
             gather(self.level, self, m, y.as_mut_ptr(), old);
         }
-        lock().extend(room);
+        lock(&self.rooms).extend(room);
     }
 }
 

@@ -228,6 +228,11 @@ impl Drop for Workers {
     }
 }
 
+/// Locks what tasks share or own one by one: a task that panicked passes its panic on, and what it left is overwritten.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A buffer that several tasks write at disjoint places.
 #[derive(Clone, Copy)]
 pub(crate) struct Shareable(*mut f32);

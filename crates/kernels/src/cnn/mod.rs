@@ -11,12 +11,12 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::layout::Buffer;
 use crate::simd::Level;
 use crate::transpose::{Matrix, transpose_slice};
-use crate::workers::Workers;
+use crate::workers::{Workers, lock};
 use pool::{Backward, Forward};
 use stage::Stage;
 
@@ -84,11 +84,6 @@ struct Scratch {
 struct Sums {
     weights: Vec<Vec<f32>>,
     biases: Vec<Vec<f32>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A task that panicked passes its panic on; what it left is overwritten.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Parts of one slice, each for the task of its number.

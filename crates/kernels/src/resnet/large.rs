@@ -18,7 +18,7 @@ use crate::norm::{self, Strips};
 use crate::norm_grad::{self, Gate, NormGrad};
 use crate::profile::timed;
 use crate::simd::Level;
-use crate::workers::Workers;
+use crate::workers::{Workers, lock};
 use std::sync::Mutex;
 
 /// Side of the kernel, and of the border around an image.
@@ -260,13 +260,6 @@ fn pieces<const N: usize>(
     (0..images).map(next).collect()
 }
 
-/// A piece that nobody else asks for.
-fn own<T>(piece: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    piece
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 impl LargePass {
     pub(super) fn new(spec: &TrunkSpec, level: Level) -> Self {
         let (stem, n) = (LargeStem::new(spec, level), spec.batch);
@@ -312,7 +305,7 @@ impl LargePass {
             ];
             let (tasks, norm) = (pieces(buffers, self.batch), &*norm);
             workers.run(self.batch, &|i| {
-                let [x, r, parts] = &mut *own(&tasks[i]);
+                let [x, r, parts] = &mut *lock(&tasks[i]);
                 let image = &images[i * per_image..][..per_image];
                 timed(4, "fwd conv", || stem.convolve(image, x, r));
                 timed(4, "fwd activate", || stem.moments(norm, r, parts));
@@ -326,7 +319,7 @@ impl LargePass {
         ];
         let (tasks, norm, r) = (pieces(buffers, self.batch), &*norm, self.r.as_ref());
         workers.run(self.batch, &|i| {
-            let [y, winners] = &mut *own(&tasks[i]);
+            let [y, winners] = &mut *lock(&tasks[i]);
             let r = &r[i * half..][..half];
             timed(4, "fwd pool", || stem.pool(norm, r, y, winners));
         });
@@ -347,7 +340,7 @@ impl LargePass {
             let buffers = [(self.d.as_mut(), half), (self.parts.as_mut(), sums)];
             let (tasks, norm) = (pieces(buffers, self.batch), &*norm);
             workers.run(self.batch, &|i| {
-                let [d, parts] = &mut *own(&tasks[i]);
+                let [d, parts] = &mut *lock(&tasks[i]);
                 let d_pooled = &d_pooled[i * stem.pooled.image..][..stem.pooled.image];
                 let winners = &winners[i * stem.winners()..][..stem.winners()];
                 let r = &r[i * half..][..half];
@@ -361,7 +354,7 @@ impl LargePass {
             let tasks = pieces([(self.d.as_mut(), half)], self.batch);
             let norm = &*norm;
             workers.run(self.batch, &|i| {
-                let [d] = &mut *own(&tasks[i]);
+                let [d] = &mut *lock(&tasks[i]);
                 let r = &r[i * half..][..half];
                 timed(4, "bwd norm 1", || stem.through(norm, r, d));
             });
@@ -395,7 +388,7 @@ impl LargePass {
         let images = (self.x.as_ref(), self.d.as_ref());
         workers.run(tasks.len(), &|i| {
             let (g, rows) = &tasks[i];
-            grad_channels::whole(level, g, images, &mut Vec::new(), &mut own(rows));
+            grad_channels::whole(level, g, images, &mut Vec::new(), &mut lock(rows));
         });
         drop(tasks);
         for (to, from) in stem.turned() {
