@@ -46,16 +46,7 @@ proptest! {
         network.stock = true;
         let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
         let mut fast = KernelResNet::new(&config, &mut init(), Dropout::off(), 1).unwrap();
-        prop_assert_eq!(stock.parameters(), fast.parameters());
-        trained(&mut fast, image);
-        for mode in [Mode::Evaluate, Mode::Train] {
-            agree(&mut stock, &mut fast, &batch(size, image, mixed, 5), mode)?;
-        }
-        let [a, b] = [stock.weights(), fast.weights()].map(|file| read_weights(&file.unwrap()).unwrap());
-        prop_assert!(a.keys().eq(b.keys()));
-        for (name, (_, values)) in &a {
-            near(&b[name].1, values, 1e-4, name);
-        }
+        alike(&mut stock, &mut fast, &batch(size, image, mixed, 5), image)?;
     }
 }
 
@@ -74,22 +65,35 @@ proptest! {
         network.stock = true;
         let mut stock = NetworkLearner::new(network, Dropout::off(), &device);
         let mut fast = KernelResNet::new(&config, &mut init(), Dropout::off(), 2).unwrap();
-        prop_assert_eq!(stock.parameters(), fast.parameters());
-        trained(&mut fast, image);
-        for mode in [Mode::Evaluate, Mode::Train] {
-            agree(&mut stock, &mut fast, &batch(size, image, mixed, 5), mode)?;
-        }
-        let [a, b] = [stock.weights(), fast.weights()].map(|file| read_weights(&file.unwrap()).unwrap());
-        prop_assert!(a.keys().eq(b.keys()));
-        for (name, (_, values)) in &a {
-            near(&b[name].1, values, 1e-4, name);
-        }
+        alike(&mut stock, &mut fast, &batch(size, image, mixed, 5), image)?;
     }
 }
 
+/// Two learners of one initialization: the same parameters, and after steps that moved the statistics the same losses,
+/// gradients and weights, in evaluation and in training.
+fn alike(
+    stock: &mut dyn Learner,
+    fast: &mut dyn Learner,
+    batch: &Batch,
+    image: ImageShape,
+) -> Result<(), TestCaseError> {
+    prop_assert_eq!(stock.parameters(), fast.parameters());
+    trained(fast, image);
+    for mode in [Mode::Evaluate, Mode::Train] {
+        agree(stock, fast, batch, mode)?;
+    }
+    let [a, b] =
+        [stock.weights(), fast.weights()].map(|file| read_weights(&file.unwrap()).unwrap());
+    prop_assert!(a.keys().eq(b.keys()));
+    for (name, (_, values)) in &a {
+        near(&b[name].1, values, 1e-4, name);
+    }
+    Ok(())
+}
+
 /// The first learner gets the other's snapshot; then losses and gradients of a batch are the same, tensor by tensor. A
-/// gradient jumps where an activation crosses zero, and two orders of summation may land on either side: such a batch is
-/// tried again with its pixels moved by less than their rounding, and a true difference shows on every one.
+/// gradient jumps where an activation crosses zero or two of a pooling window tie, and two orders of summation may land on
+/// either side: such a batch is tried again with other pixels, and a true difference shows on every one.
 fn agree(
     stock: &mut dyn Learner,
     fast: &mut dyn Learner,
@@ -125,13 +129,14 @@ fn agree(
     Err(TestCaseError::fail(format!("{mode:?}: {worst:?}")))
 }
 
-/// The batch itself, then others whose pixels differ in their last bits.
+/// The batch itself, then others whose pixels differ by up to a hundredth: by much more than rounding, so that an activation
+/// at zero in one is not in the next.
 fn nudged(batch: &Batch, salt: usize) -> Batch {
     let mut batch = batch.clone();
     if salt > 0 {
         let mut noise = Seeds::new(salt as u64).stream("nudges");
         let pixels = batch.pixels.iter_mut();
-        pixels.for_each(|x| *x *= 1.0 + 4e-7 * (noise.unit() - 0.5));
+        pixels.for_each(|x| *x *= 1.0 + 2e-2 * (noise.unit() - 0.5));
     }
     batch
 }
