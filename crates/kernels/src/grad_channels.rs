@@ -5,18 +5,29 @@
 //! lanes have to be added up. For every eight input channels, the pixels are walked in chunks that stay in the first-level cache while all taps pass
 //! by; between chunks the accumulators wait in memory, from where they are finally transposed to the order of the
 //! weights while they are still in that cache.
+//!
+//! Of transformed images ([`crate::winograd`]), whose places stand where else the taps do, more input channels go together: a
+//! place's pixels serve them all. Their sums wait in the second-level cache, and become the nine taps' on the way to the weights.
 
 use super::conv_channels::PixelTable;
 use super::layout::{ALIGN, round_up};
 use super::simd::{Level, Simd, dispatch};
 use super::transpose::{Matrix, transpose_in};
+use super::winograd::{self, PLACES, TAPS};
 
 /// Input channels that go through the pixels together; divides the stored channels.
 pub(crate) const INPUTS: usize = 8;
 /// Half of them, whose accumulators 16 registers hold.
 const HALF: usize = INPUTS / 2;
+/// Blocks of [`INPUTS`] that go together where the images are transformed.
+const TOGETHER: usize = 5;
 /// Pixels of a chunk, at most.
 const CHUNK: usize = 128;
+
+/// Floats of scratch for the sums of some input channels by place, of which parts of the windows take turns.
+pub(crate) fn scratch_of_places(inputs: usize, group: usize, lanes: usize) -> usize {
+    (inputs.next_multiple_of(INPUTS) * PLACES + INPUTS * TAPS) * group * lanes
+}
 
 /// Floats of scratch that one call needs.
 pub(crate) const fn scratch(taps: usize, group: usize, lanes: usize) -> usize {
@@ -38,32 +49,95 @@ pub(crate) struct ChannelGrad<'a> {
     pub group: usize,
     pub first: usize,
     pub real: usize,
+    /// Transformed images in the place of images and taps: pixels of the table are windows.
+    pub places: Option<Places>,
+}
+
+/// Transformed images, of which a part may be there at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct Places {
+    /// Floats from a place to the next, of x and of dy.
+    pub x: usize,
+    pub dy: usize,
+    /// The first windows of the table.
+    pub windows: usize,
+    /// Whether they are the first of all, and the last.
+    pub ends: (bool, bool),
+}
+
+/// What of a gradient's sums goes when and where.
+struct Order {
+    /// Taps or places of a pixel, and taps of the weights.
+    t: usize,
+    taps: usize,
+    /// Blocks of inputs that go together; the pixels; whether the first and the last of all are among them.
+    together: usize,
+    pixels: usize,
+    ends: (bool, bool),
+    /// Floats between the sums of two inputs, and of two taps or places.
+    row: usize,
+    step: usize,
+}
+
+impl ChannelGrad<'_> {
+    /// With `width` output channels.
+    #[inline(always)]
+    fn order(&self, width: usize) -> Order {
+        let t = self.taps.len();
+        match self.places {
+            Some(p) => Order {
+                t: PLACES,
+                taps: TAPS,
+                together: TOGETHER,
+                pixels: p.windows,
+                ends: p.ends,
+                row: width,
+                step: INPUTS * width,
+            },
+            None => Order {
+                t,
+                taps: t,
+                together: 1,
+                pixels: self.table.count,
+                ends: (true, true),
+                row: t * width,
+                step: width,
+            },
+        }
+    }
+
+    /// Taps or places: offsets in x and in dy.
+    #[inline(always)]
+    fn offsets(&self, k: usize) -> (isize, usize) {
+        match self.places {
+            Some(places) => ((k * places.x) as isize, k * places.dy),
+            None => (self.taps[k], 0),
+        }
+    }
 }
 
 /// The sums of one tap for `I` of the input channels: `I · V` accumulators, `V` vectors and a broadcast value are what the
-/// registers must hold.
+/// registers must hold. They begin, or go on from the sums that are there, in rows of `row` floats.
 #[inline(always)]
 unsafe fn tile<S: Simd, const V: usize, const I: usize>(
-    g: &ChannelGrad,
-    (from, to): (usize, usize),
+    (table, from, to, begin): (&PixelTable, usize, usize, bool),
     (x, shift): (*const f32, isize),
     dy: *const f32,
-    sums: *mut f32,
+    (sums, row): (*mut f32, usize),
 ) {
     // SAFETY: `to` is at most the table's count, so its entries are those of real pixels. `shift` is a tap and the first of
     // `I` stored channels, so `x[entry + shift..][..I]`, and the group's V vectors of `dy`, are among those that
     // `grads` was promised. Row `i` of the sums, `row` floats long, has V vectors from where this tap's begin.
     unsafe {
-        let row = g.taps.len() * V * S::LANES;
         let mut acc = [[S::splat(0.0); V]; I];
-        if from != 0 {
+        if !begin {
             for (i, acc) in acc.iter_mut().enumerate() {
                 for (v, acc) in acc.iter_mut().enumerate() {
                     *acc = S::load(sums.add(i * row + v * S::LANES));
                 }
             }
         }
-        let (ins, outs) = (g.table.input.as_ptr(), g.table.output.as_ptr());
+        let (ins, outs) = (table.input.as_ptr(), table.output.as_ptr());
         for q in from..to {
             // One offset, so that no address but the final one is made: `x + shift` alone may lie before the buffer.
             let x = x.offset(*ins.add(q) as isize + shift);
@@ -98,47 +172,68 @@ unsafe fn walk<S: Simd, const V: usize>(
     grads: *mut f32,
 ) {
     // SAFETY: chunks end at the table's count, and channels are taken by INPUTS from a multiple of it below `ci`, which the
-    // stored channels, a multiple of 16, hold. Of the scratch, INPUTS rows of a vector group per tap are used. What is
-    // transposed into the gradient are the rows of real inputs and the columns of real outputs, which are inside it.
+    // stored channels, a multiple of 16, hold. Of the scratch, INPUTS rows of a vector group per tap are used; of places, as
+    // many rows as channels per place, and behind them INPUTS rows per tap. What is transposed into the gradient are the rows of real
+    // inputs and the columns of real outputs, which are inside it.
     unsafe {
-        let (t, width) = (g.taps.len(), V * S::LANES);
+        let width = V * S::LANES;
+        let o = g.order(width);
         let dy = dy.add(g.first);
-        let all = g.ci * t;
-        let pixels = g.table.count;
-        let chunk = pixels.div_ceil(pixels.div_ceil(CHUNK).max(1)).max(1);
-        let mut c = g.from;
-        while c < g.to.min(g.ci) {
+        let (all, end) = (g.ci * o.taps, g.to.min(g.ci));
+        let chunk = o.pixels.div_ceil(o.pixels.div_ceil(CHUNK).max(1)).max(1);
+        let block = INPUTS * o.t * width;
+        let turned = scratch.wrapping_add((g.to - g.from).div_ceil(INPUTS) * block);
+        for c in (g.from..end).step_by(INPUTS * o.together) {
+            let blocks = (end - c).div_ceil(INPUTS).min(o.together);
+            // Where sums wait for the next windows, all have a place of their own.
+            let first = if o.ends == (true, true) {
+                0
+            } else {
+                c - g.from
+            };
+            let sums = scratch.add(first * o.t * width);
             // The gradients' lines, which come from far away, are asked for while their sums are taken; the last may lie
             // beyond the end, hence the wrapping form.
-            for row in 0..g.real {
-                let to = grads.wrapping_add(row * all + c * t);
-                for line in 0..(INPUTS * t).div_ceil(ALIGN) {
+            for row in 0..if o.ends.1 { g.real } else { 0 } {
+                let to = grads.wrapping_add(row * all + c * o.taps);
+                for line in 0..(blocks * INPUTS * o.taps).div_ceil(ALIGN) {
                     S::prefetch_far(to.wrapping_add(ALIGN * line));
                 }
             }
             let mut from = 0;
-            while from < pixels {
-                let to = pixels.min(from + chunk);
-                for (k, &tap) in g.taps.iter().enumerate() {
-                    let (shift, sums) = (tap + c as isize, scratch.add(k * width));
-                    if S::LANES == 16 {
-                        tile::<S, V, INPUTS>(g, (from, to), (x, shift), dy, sums);
-                    } else {
-                        tile::<S, V, HALF>(g, (from, to), (x, shift), dy, sums);
-                        let (shift, sums) = (shift + HALF as isize, sums.add(HALF * t * width));
-                        tile::<S, V, HALF>(g, (from, to), (x, shift), dy, sums);
+            while from < o.pixels {
+                let to = o.pixels.min(from + chunk);
+                let part = (g.table, from, to, o.ends.0 && from == 0);
+                for k in 0..o.t {
+                    let (shift, out) = g.offsets(k);
+                    for b in 0..blocks {
+                        let (shift, dy) = (shift + (c + b * INPUTS) as isize, dy.add(out));
+                        let sums = sums.add(b * block + k * o.step);
+                        if S::LANES == 16 {
+                            tile::<S, V, INPUTS>(part, (x, shift), dy, (sums, o.row));
+                        } else {
+                            tile::<S, V, HALF>(part, (x, shift), dy, (sums, o.row));
+                            let (shift, sums) = (shift + HALF as isize, sums.add(HALF * o.row));
+                            tile::<S, V, HALF>(part, (x, shift), dy, (sums, o.row));
+                        }
                     }
                 }
                 from = to;
             }
-            let m = Matrix {
-                rows: (g.ci - c).min(INPUTS) * t,
-                columns: g.real,
-                from_row: width,
-                to_row: all,
-            };
-            transpose_in::<S>(&m, scratch, grads.add(c * t));
-            c += INPUTS;
+            for b in 0..if o.ends.1 { blocks } else { 0 } {
+                let (c, mut sums) = (c + b * INPUTS, sums.add(b * block));
+                if g.places.is_some() {
+                    winograd::taps_of::<S>((INPUTS, width), sums, turned);
+                    sums = turned;
+                }
+                let m = Matrix {
+                    rows: (g.ci - c).min(INPUTS) * o.taps,
+                    columns: g.real,
+                    from_row: width,
+                    to_row: all,
+                };
+                transpose_in::<S>(&m, sums, grads.add(c * o.taps));
+            }
         }
     }
 }
@@ -162,11 +257,13 @@ unsafe fn generic<S: Simd>(
 }
 
 dispatch! {
-    /// Writes the gradients `[real, ci, taps]` of the output channels of the group, of the input channels in `from..to`.
+    /// Writes the gradients `[real, ci, taps]` of the output channels of the group, of the input channels in `from..to`; of
+    /// places when their last windows are there.
     ///
     /// # Safety
     /// For every pixel of the table, `x[input + tap + channel]` and the group's vectors at `dy[output + first]` are
-    /// readable; `scratch` holds [`scratch`] floats; `grads` are the rows of the group, of which the channels named are
+    /// readable; of places, for each of them; `scratch` holds [`scratch`] floats, of places [`scratch_of_places`],
+    /// untouched since the windows before; `grads` are the rows of the group, of which the channels named are
     /// nobody else's.
     grads = generic(g: &ChannelGrad, x: *const f32, dy: *const f32, scratch: *mut f32, grads: *mut f32)
 }
@@ -183,7 +280,10 @@ pub(crate) fn whole(
     rows: &mut [f32],
 ) {
     let (lanes, taps) = (level.lanes(), g.taps.len());
-    assert!((g.from, g.to) == (0, round_up(g.ci, INPUTS)), "all inputs");
+    assert!(
+        (g.from, g.to) == (0, round_up(g.ci, INPUTS)) && g.places.is_none(),
+        "all inputs, and no places"
+    );
     assert!(
         (1..=3).contains(&g.group) && g.real <= g.group * lanes,
         "a group of channels"

@@ -51,7 +51,6 @@ pub mod tag;
 mod testing;
 mod transpose;
 mod winograd;
-mod winograd_rows;
 mod workers;
 
 pub use loops::Loop;

@@ -3,7 +3,13 @@
 //! Two by two outputs take 16 products a channel instead of 36: `y = A' [(G g G') * (B' d B)] A`, with the four by four inputs
 //! `d` of these outputs and the weights `g` (Lavin & Gray, CVPR 2016, section 4.1). The products at one place of the transformed
 //! inputs, over all channels, are a matrix product, which the channels-last kernel computes as a convolution of one tap.
-//! Results differ from a direct convolution's by rounding, so levels that take this one have names of their own.
+//! Results differ from a direct convolution's by rounding, so levels that take this one have names of their own. `grad` has the
+//! gradient of the weights, `rows` the convolutions over planes.
+
+mod grad;
+pub(crate) mod rows;
+
+pub(crate) use grad::{Rooms, taps_of};
 
 use crate::conv_channels::{self, Layer, PixelTable, groups};
 use crate::layout::{Buffer, Shape};
@@ -14,9 +20,9 @@ use std::sync::Mutex;
 
 /// Side of the inputs of two by two outputs, and their places.
 const SIDE: usize = 4;
-const PLACES: usize = SIDE * SIDE;
+pub(crate) const PLACES: usize = SIDE * SIDE;
 /// Taps of a direct convolution.
-const TAPS: usize = 9;
+pub(crate) const TAPS: usize = 9;
 /// Floats of a block's transformed inputs and outputs, about: they stay in the second-level cache.
 const BLOCK: usize = 64 * 1024;
 /// Windows of a block are a multiple of this, so that the tiles of the products are whole.
@@ -56,6 +62,11 @@ impl Winograd {
         }
     }
 
+    /// Floats of an image of the input.
+    pub(crate) fn image(&self) -> usize {
+        self.x.image
+    }
+
     /// Transforms the weights: `raw` is `[group][input][taps][lanes of the group]` as the channels-last kernel's are, `packed`
     /// becomes as many by place.
     pub(crate) fn pack(&self, raw: &[f32], packed: &mut Buffer) {
@@ -79,21 +90,58 @@ impl Winograd {
         }
     }
 
-    /// Convolves the first images of a batch with packed weights, or adds to what is there.
+    /// Some windows of a batch, at most a block, by place: `B' d B` of inputs, `A dy A'` of the gradients of outputs.
+    ///
+    /// # Panics
+    /// If these are not the images of these windows, or the places not a block's.
+    fn spread_images(&self, which: Images, range: &Range<usize>, images: &[f32], v: &mut [f32]) {
+        let shape = self.shape(which);
+        assert!(
+            images.len() / shape.image * self.windows.len() >= range.end,
+            "images of the windows"
+        );
+        assert!(
+            range.len() <= self.block && v.len() >= PLACES * self.block * shape.stored,
+            "places of a block"
+        );
+        // SAFETY: these are the images of these windows, which are not more than a block, and `v`, borrowed mutably, has a row of
+        // every place for each window of a block: both were just checked.
+        unsafe {
+            spread(
+                self.level,
+                self,
+                which,
+                range,
+                images.as_ptr(),
+                v.as_mut_ptr(),
+            );
+        }
+    }
+
+    fn shape(&self, which: Images) -> &Shape {
+        match which {
+            Images::Inputs => &self.x,
+            Images::Outputs => &self.y,
+        }
+    }
+
+    /// Convolves the first images of a batch, zero at borders, with packed weights, or adds to what is there.
     ///
     /// # Safety
-    /// `x` holds so many images of its shape, zero at borders, and `y` of its own, which nobody else touches.
+    /// `y` holds so many images of its shape, which nobody else touches.
+    ///
+    /// # Panics
+    /// If `x` does not hold so many images of its own.
     pub(crate) unsafe fn run(
         &self,
         (workers, images): (&Workers, usize),
         packed: &[f32],
-        x: *const f32,
+        x: &[f32],
         y: Shareable,
         add: bool,
     ) {
         let (inputs, from, to) = (self.x.channels, self.x.stored, self.y.stored);
         let all = images * self.windows.len();
-        let x = Shareable::reading(x);
         workers.run(all.div_ceil(self.block), &|block| {
             let range = block * self.block..all.min((block + 1) * self.block);
             let mut room = lock(&self.rooms)
@@ -110,18 +158,15 @@ impl Winograd {
                 table: &self.table,
                 pixels: range.len(),
             };
-            // SAFETY: by contract `x` and `y` hold the images whose windows the range counts; outputs of different windows are
-            // different pixels, of which this task's are nobody else's. `v` and `m` have a row of every place for each window
-            // of a block.
-            unsafe {
-                inputs_of(self.level, self, &range, x.at(0), v.as_mut_ptr());
-                let places = v.chunks_exact(self.block * from);
-                let places = places.zip(m.chunks_exact_mut(self.block * to));
-                for ((v, m), weights) in places.zip(packed.chunks_exact(inputs * to)) {
-                    conv_channels::whole(self.level, &layer, to, (v, weights), m);
-                }
-                outputs_of(self.level, self, &range, m.as_ptr(), y.at(0), add);
+            self.spread_images(Images::Inputs, &range, x, v);
+            let places = v.chunks_exact(self.block * from);
+            let places = places.zip(m.chunks_exact_mut(self.block * to));
+            for ((v, m), weights) in places.zip(packed.chunks_exact(inputs * to)) {
+                conv_channels::whole(self.level, &layer, to, (v, weights), m);
             }
+            // SAFETY: by contract `y` holds the images whose windows the range counts; outputs of different windows are
+            // different pixels, of which this task's are nobody else's. `m` has a row of every place for each window of a block.
+            unsafe { outputs_of(self.level, self, &range, m.as_ptr(), y.at(0), add) };
             lock(&self.rooms).push(room);
         });
     }
@@ -172,8 +217,15 @@ macro_rules! weights {
     }};
 }
 
+/// What is taken apart by place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Images {
+    Inputs,
+    Outputs,
+}
+
 /// `B' d` of four values.
-macro_rules! spread {
+macro_rules! inputs {
     ($d:expr) => {{
         let d = $d;
         [
@@ -182,6 +234,15 @@ macro_rules! spread {
             S::sub(d[2], d[1]),
             S::sub(d[1], d[3]),
         ]
+    }};
+}
+
+/// `A` times two values.
+macro_rules! outputs {
+    ($y:expr) => {{
+        let y = $y;
+        let minus = S::sub(S::splat(0.0), y[1]);
+        [y[0], S::add(y[0], y[1]), S::sub(y[0], y[1]), minus]
     }};
 }
 
@@ -231,24 +292,52 @@ dispatch! {
 }
 
 #[inline(always)]
-unsafe fn inputs_in<S: Simd>(w: &Winograd, range: &Range<usize>, x: *const f32, v: *mut f32) {
-    // SAFETY: a window's inputs are pixels of its image or its border, `stored` floats each, in whole vectors; the windows of the
-    // range are those of images that are there by contract. Of the block's places, each has a row for every window.
+unsafe fn spread_in<S: Simd, const INPUTS: bool>(
+    w: &Winograd,
+    which: Images,
+    range: &Range<usize>,
+    from: *const f32,
+    v: *mut f32,
+) {
+    // SAFETY: a window's inputs are pixels of its image or its border, its outputs pixels of its own or nowhere, `stored` floats
+    // each, in whole vectors; the windows of the range are those of images that are there by contract. Of the block's places,
+    // each has a row for every window.
     unsafe {
-        let (stored, place) = (w.x.stored, w.block * w.x.stored);
+        let shape = w.shape(which);
+        let (stored, place) = (shape.stored, w.block * shape.stored);
         for (k, i) in range.clone().enumerate() {
             let (image, window) = (i / w.windows.len(), i % w.windows.len());
-            let (x, inputs) = (x.add(image * w.x.image), &w.windows[window].0);
+            let (from, (inputs, outputs)) = (from.add(image * shape.image), &w.windows[window]);
             for c in (0..stored).step_by(S::LANES) {
-                let rows: [[S::V; SIDE]; SIDE] = std::array::from_fn(|r| {
-                    let pixel = |k: usize| S::load(x.add(inputs[SIDE * r + k] as usize + c));
-                    spread!([pixel(0), pixel(1), pixel(2), pixel(3)])
-                });
-                let v = v.add(k * stored + c);
-                for column in 0..SIDE {
-                    let values = spread!(rows.map(|row| row[column]));
+                let mut rows = [[S::splat(0.0); SIDE]; SIDE];
+                if INPUTS {
+                    for (r, row) in rows.iter_mut().enumerate() {
+                        let mut pixels = [S::splat(0.0); SIDE];
+                        for (k, pixel) in pixels.iter_mut().enumerate() {
+                            *pixel = S::load(from.add(inputs[SIDE * r + k] as usize + c));
+                        }
+                        *row = inputs!(pixels);
+                    }
+                } else {
+                    for (r, row) in rows.iter_mut().take(2).enumerate() {
+                        let mut pixels = [S::splat(0.0); 2];
+                        for (k, pixel) in pixels.iter_mut().enumerate() {
+                            if outputs[2 * r + k] != NOWHERE {
+                                *pixel = S::load(from.add(outputs[2 * r + k] as usize + c));
+                            }
+                        }
+                        *row = outputs!(pixels);
+                    }
+                }
+                let ([first, second, third, last], v) = (rows, v.add(k * stored + c));
+                for x in 0..SIDE {
+                    let values = if INPUTS {
+                        inputs!([first[x], second[x], third[x], last[x]])
+                    } else {
+                        outputs!([first[x], second[x]])
+                    };
                     for (r, value) in values.into_iter().enumerate() {
-                        S::store(v.add((SIDE * r + column) * place), value);
+                        S::store(v.add((SIDE * r + x) * place), value);
                     }
                 }
             }
@@ -257,12 +346,12 @@ unsafe fn inputs_in<S: Simd>(w: &Winograd, range: &Range<usize>, x: *const f32, 
 }
 
 dispatch! {
-    /// `B' d B` of some windows of a batch, by place.
+    /// Some windows of a batch by place: see [`Winograd::spread_images`].
     ///
     /// # Safety
-    /// `x` holds the images of these windows, which are not more than a block, and `v` the places of a block; it is nobody
+    /// `from` holds the images of these windows, which are not more than a block, and `v` the places of a block; it is nobody
     /// else's.
-    inputs_of = inputs_in(w: &Winograd, range: &Range<usize>, x: *const f32, v: *mut f32)
+    spread = spread_in[which == Images::Inputs](w: &Winograd, which: Images, range: &Range<usize>, from: *const f32, v: *mut f32)
 }
 
 #[inline(always)]

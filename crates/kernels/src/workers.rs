@@ -214,6 +214,23 @@ impl Workers {
             resume_unwind(panic);
         }
     }
+
+    /// One task for each of these parts, which it has to itself: its number and the part.
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    pub(crate) fn each<T: Send>(
+        &self,
+        parts: impl Iterator<Item = T>,
+        task: impl Fn(usize, T) + Sync,
+    ) {
+        let parts: Vec<_> = parts.map(|part| Mutex::new(Some(part))).collect();
+        self.run(parts.len(), &|i| {
+            if let Some(part) = lock(&parts[i]).take() {
+                task(i, part);
+            }
+        });
+    }
 }
 
 impl Drop for Workers {

@@ -308,6 +308,7 @@ impl Stage {
                 group,
                 first,
                 real: self.sizes.spec.channels.saturating_sub(first).min(width),
+                places: None,
             };
             let row = self.channels * self.taps.len();
             let rows = &mut to[first * row..][..g.real * row];

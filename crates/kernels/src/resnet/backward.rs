@@ -11,6 +11,7 @@ use crate::profile::timed;
 use crate::simd::Level;
 use crate::workers::{Shareable, Workers};
 use std::ops::Range;
+use std::slice::from_raw_parts as slice;
 
 /// A norm's coefficients, and the dropout multipliers of the image that begins at `at`.
 pub(super) fn coefficients(norm: &Norm, dropout: Option<&Buffer>, at: usize) -> NormGrad {
@@ -105,13 +106,20 @@ pub(crate) unsafe fn weight_gradient(
         co * ci * t,
         "the whole gradient of the weights"
     );
-    let (scratch, grads) = (conv.scratch(), Shareable::new(grads));
-    let (conv, pieces) = (&*conv, conv.pieces(images.len()));
-    workers.run(conv.weight_tasks(), &|task| {
-        // SAFETY: by contract `x` and `dy` are what `weight_grad` asks for; the scratch is the convolution's own, which is
-        // borrowed mutably until all parts are done, the gradient has its length, and each task runs once.
-        unsafe { conv.weight_grad(task, (images, &pieces), x.at(0), dy.at(0), scratch, grads) }
-    });
+    // SAFETY: by contract `x` and `dy` are what `weight_grad` asks for, and channels-last they hold the whole batch; the scratch
+    // is the convolution's own, which is borrowed mutably until all parts are done, the gradient has its length, and each task
+    // runs once.
+    unsafe {
+        if let Some(floats) = conv.at_once() {
+            let (x, dy) = (slice(x.at(0), floats[0]), slice(dy.at(0), floats[1]));
+            return conv.weight_grad_at_once(workers, (x, dy), grads);
+        }
+        let (scratch, grads) = (conv.scratch(), Shareable::new(grads));
+        let (conv, pieces) = (&*conv, conv.pieces(images.len()));
+        workers.run(conv.weight_tasks(), &|task| {
+            conv.weight_grad(task, (images, &pieces), x.at(0), dy.at(0), scratch, grads);
+        });
+    }
 }
 
 /// The images of a batch in chunks.
@@ -309,11 +317,11 @@ impl ConvPass<'_> {
         let (workers, source) = (self.workers, &self.earlier.stage.shape);
         let planes = source.layout == Layout::Planes;
         let to = if planes { self.d_input } else { self.earlier.d };
-        // SAFETY: channels-last `dc` holds the batch, and image `i` of it and of `d` is this task's.
-        workers.run(self.n, &|i| unsafe { self.conv_output(i, i) });
-        // SAFETY: `dc`, `d` and `to` hold the batch in the convolutions' shapes, packed weights included; a job is over
-        // when the next one, which adds to what it wrote, begins.
+        // SAFETY: channels-last `dc` holds the batch, and image `i` of it and of `d` is its task's. `dc`, `d` and `to` hold the
+        // batch in the convolutions' shapes, packed weights included; a job is over when the next one, which adds to what it
+        // wrote, begins.
         unsafe {
+            workers.run(self.n, &|i| self.conv_output(i, i));
             timed(self.b.stage, "bwd conv", || {
                 conv.backward_batch(workers, self.dc.at(0), to, self.add);
             });

@@ -3,7 +3,7 @@
 //! Over planes, a convolution runs per image, so that the elementwise pass that follows finds the image in the cache.
 //! Channels-last, it runs over the whole batch, so that a group's weights stay in the cache. Both passes write rubbish
 //! or nothing at borders; see [`crate::layout`]. At levels with fewer multiplications, 3x3 convolutions of stride 1 and the
-//! gradients of their inputs go by [`crate::winograd`], where that pays by [`crate::winograd_rows`]. `make` holds how they are made.
+//! gradients of their inputs go by [`crate::winograd`], where that pays by [`crate::winograd::rows`]. `make` holds how they are made.
 
 mod make;
 
@@ -13,8 +13,8 @@ use crate::grad_channels::{self, ChannelGrad};
 use crate::grad_pixels::{self, Piece, PixelGrad};
 use crate::layout::{Buffer, Grid};
 use crate::simd::Level;
-use crate::winograd::Winograd;
-use crate::winograd_rows::Rows;
+use crate::winograd::rows::Rows;
+use crate::winograd::{Rooms, Winograd};
 use crate::workers::{Shareable, Workers};
 use std::ops::Range;
 use std::slice::from_raw_parts as slice;
@@ -68,16 +68,18 @@ pub(crate) struct Conv {
     kind: Kind,
     /// Partial sums of the weight gradient, and the floats of it per task.
     scratch: Buffer,
+    /// What the weight gradient with fewer multiplications needs instead.
+    rooms: Rooms,
 }
 
 /// Memory for the packed weights of one convolution at a time: for up to four parts of the backward pass, for the
-/// forward pass, and for weights that are still to be transformed.
-pub(crate) struct PackedMemory([Buffer; 6]);
+/// forward pass, and for weights that are still to be transformed; and for the gradient of its weights.
+pub(crate) struct PackedMemory([Buffer; 6], Rooms);
 
 impl PackedMemory {
     /// Nothing yet; it grows to the largest convolution.
     pub(crate) fn new() -> Self {
-        Self([0; 6].map(Buffer::zeros))
+        Self([0; 6].map(Buffer::zeros), Rooms::new())
     }
 }
 
@@ -99,6 +101,7 @@ impl Conv {
         }
         std::mem::swap(&mut self.packed, &mut memory.0[4]);
         std::mem::swap(&mut self.raw, &mut memory.0[5]);
+        std::mem::swap(&mut self.rooms, &mut memory.1);
         match &mut self.kind {
             Kind::Planes { parts, .. } => packed(parts, &mut memory.0[..4]),
             Kind::Last { parts, .. } => packed(parts, &mut memory.0[..4]),
@@ -199,10 +202,7 @@ impl Conv {
             unreachable!("a convolution over planes")
         };
         if let Some(winograd) = winograd {
-            let (from, to) = (self.dims.1 * grid.plane, self.dims.0 * grid.plane);
-            // SAFETY: by contract `x` and `y` are whole images, `y` nobody else's.
-            let (x, y) = unsafe { (slice(x, from), Shareable::of(y).slice(0, to)) };
-            return winograd[0].run(x, y, false, ahead);
+            return run_rows(&winograd[0], x, y, false, ahead);
         }
         let conv = PixelConv {
             ci: self.dims.1,
@@ -250,10 +250,7 @@ impl Conv {
             unreachable!("a convolution over planes")
         };
         if let Some(winograd) = winograd {
-            let (from, to) = (self.dims.0 * grid.plane, self.dims.1 * grid.plane);
-            // SAFETY: by contract `dy` and `dx` are whole images, `dx` nobody else's.
-            let (dy, dx) = unsafe { (slice(dy, from), Shareable::of(dx).slice(0, to)) };
-            return winograd[1].run(dy, dx, add, ahead);
+            return run_rows(&winograd[1], dy, dx, add, ahead);
         }
         for (i, part) in parts.iter().enumerate() {
             let conv = PixelConv {
@@ -346,8 +343,7 @@ impl Conv {
         };
         if let Some(winograd) = winograd {
             let (batch, packed) = ((workers, images), self.packed.as_ref());
-            // SAFETY: by contract `x` and `y` are buffers of the batch in the shapes that this was made for.
-            unsafe { winograd[0].run(batch, packed, x, y, false) };
+            run_windows(&winograd[0], batch, packed, (x, y, false));
             return;
         }
         let pixels = table.count / self.batch * images;
@@ -383,8 +379,8 @@ impl Conv {
         for part in parts {
             if let Some(winograd) = winograd {
                 let (batch, packed) = ((workers, self.batch), part.packed.as_ref());
-                // SAFETY: as in `forward_batch`; one part is the whole gradient at stride 1.
-                unsafe { winograd[1].run(batch, packed, dy, dx, add) };
+                // One part is the whole gradient at stride 1.
+                run_windows(&winograd[1], batch, packed, (dy, dx, add));
                 continue;
             }
             let table = &part.place;
@@ -397,6 +393,37 @@ impl Conv {
                 (dy, dx, add),
             );
         }
+    }
+
+    /// The floats of the batch's input and of its output, where the weights' gradient is [`Self::weight_grad_at_once`].
+    pub(crate) fn at_once(&self) -> Option<[usize; 2]> {
+        match &self.kind {
+            Kind::Last {
+                winograd: Some(winograd),
+                ..
+            } => Some([0, 1].map(|i| self.batch * winograd[i].image())),
+            _ => None,
+        }
+    }
+
+    /// The weights' gradient `[co, ci, taps]` of the whole batch, where [`Self::at_once`] says so.
+    ///
+    /// # Panics
+    /// If slices have other lengths.
+    pub(crate) fn weight_grad_at_once(
+        &mut self,
+        workers: &Workers,
+        images: (&[f32], &[f32]),
+        grads: &mut [f32],
+    ) {
+        let Kind::Last {
+            winograd: Some(winograd),
+            ..
+        } = &self.kind
+        else {
+            unreachable!("a convolution with fewer multiplications")
+        };
+        winograd[0].weight_grad((workers, self.batch), images, &mut self.rooms, grads);
     }
 
     /// Tasks of [`Self::weight_grad`].
@@ -492,6 +519,7 @@ impl Conv {
                     group: groups[block],
                     first,
                     real: co.saturating_sub(first).min(width),
+                    places: None,
                 };
                 // SAFETY: by contract `x` and `dy` hold the batch, whose pixels the table addresses; the borders of `x` hold
                 // every tap (`Shape`), and stored channels are a multiple of what a group or a tile of inputs takes. Every
@@ -508,5 +536,28 @@ impl Conv {
     /// The scratch for [`Self::weight_grad`].
     pub(crate) fn scratch(&mut self) -> Shareable {
         self.scratch.shareable()
+    }
+}
+
+/// One image over planes, with fewer multiplications, for [`Conv::forward_image`] and [`Conv::backward_image`].
+fn run_rows(rows: &Rows, x: *const f32, y: *mut f32, add: bool, ahead: Ahead) {
+    let [from, to] = rows.images();
+    // SAFETY: by the callers' contracts `x` and `y` are whole images of the convolution or its gradient, `y` nobody else's.
+    let (x, y) = unsafe { (slice(x, from), Shareable::of(y).slice(0, to)) };
+    rows.run(x, y, add, ahead);
+}
+
+/// Images of a batch, channels-last, with fewer multiplications, for [`Conv::forward_batch`] and [`Conv::backward_batch`].
+fn run_windows(
+    winograd: &Winograd,
+    batch: (&Workers, usize),
+    packed: &[f32],
+    (x, y, add): (*const f32, Shareable, bool),
+) {
+    // SAFETY: by the callers' contracts `x` and `y` are buffers of so many images of the convolution or its gradient, `y` nobody
+    // else's.
+    unsafe {
+        let x = slice(x, batch.1 * winograd.image());
+        winograd.run(batch, packed, x, y, add);
     }
 }

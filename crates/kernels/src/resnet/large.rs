@@ -381,6 +381,7 @@ impl LargePass {
                 group,
                 first,
                 real,
+                places: None,
             };
             tasks.push((g, Mutex::new(rows)));
             (rest, first) = (after, first + group * level.lanes());

@@ -4,8 +4,8 @@ use super::{Conv, INPUT_TASKS, Kind, Part};
 use crate::conv_channels::{self, PixelTable};
 use crate::layout::{Buffer, Shape};
 use crate::simd::Level;
-use crate::winograd::Winograd;
-use crate::winograd_rows::Rows;
+use crate::winograd::rows::Rows;
+use crate::winograd::{Rooms, Winograd};
 use crate::{grad_channels, grad_pixels};
 
 /// Row and column of a tap of a 3x3 kernel, relative to the centre; a 1x1 kernel has only the centre.
@@ -91,6 +91,7 @@ impl Conv {
             taps: (0..taps).map(offset).collect(),
             packed: Buffer::zeros(0),
             raw: Buffer::zeros(0),
+            rooms: Rooms::new(),
             scratch: Buffer::zeros(tasks * each),
             kind: Kind::Planes {
                 winograd: (winograd && Rows::pays(level, &grid, ci)).then(|| {
@@ -163,6 +164,7 @@ impl Conv {
                 .collect(),
             packed: Buffer::zeros(0),
             raw: Buffer::zeros(0),
+            rooms: Rooms::new(),
             scratch: Buffer::zeros(
                 conv_channels::groups(level, y.stored).len()
                     * INPUT_TASKS

@@ -3,7 +3,7 @@
 //! Two outputs below each other take four products a channel and column of the window instead of six. Of every four rows of the input, two
 //! of which the next four share, four sums of two rows are made; each is convolved with three weights along the row, and of the
 //! four results come two rows of the output. A vector stays a piece of a row, so that planes of few channels gain where
-//! [`super::winograd`] would leave vectors empty. See there for what such levels are.
+//! [`super::Winograd`] would leave vectors empty. See there for what such levels are.
 
 use crate::conv_pixels::{self, Ahead, PixelConv};
 use crate::layout::{ALIGN, Buffer, Grid};
@@ -57,6 +57,12 @@ impl Rows {
         }
     }
 
+    /// Floats of an image of the input and of the output.
+    pub(crate) fn images(&self) -> [usize; 2] {
+        let (from, to) = self.channels();
+        [from, to].map(|channels| channels * self.grid.plane)
+    }
+
     /// Takes the weights.
     pub(crate) fn pack(&mut self, weights: &[f32]) {
         let (out, input) = self.dims;
@@ -84,11 +90,8 @@ impl Rows {
     /// If these are not images of the grid with the convolution's channels.
     pub(crate) fn run(&self, x: &[f32], y: &mut [f32], add: bool, ahead: Ahead) {
         let (ci, co) = self.channels();
-        let (plane, half) = (self.grid.plane, self.half.plane);
-        assert!(
-            x.len() == ci * plane && y.len() == co * plane,
-            "images of the grid"
-        );
+        let half = self.half.plane;
+        assert_eq!([x.len(), y.len()], self.images(), "images of the grid");
         let mut room = lock(&self.rooms).pop();
         let [v, m] = room.get_or_insert_with(|| {
             // Borders of the sums stay zero.
