@@ -5,8 +5,12 @@
 //! weights summing over examples, the one to the inputs over outputs. Every value is summed in one order whatever the
 //! tile, so it does not depend on the rest of the batch.
 
+mod combine;
+
+use super::loops::Loop;
 use super::simd::{Level, Simd, dispatch};
 use super::transpose::{Matrix, transpose_slice};
+use combine::Combination;
 
 /// Sizes of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +51,23 @@ impl Dense {
         assert_eq!(bias.len(), self.outputs, "[outputs]");
         // SAFETY: the lengths checked above are those that the kernel asks for; only `y` is written, which is borrowed
         // mutably.
-        unsafe {
-            forward(
-                level,
-                *self,
-                x.as_ptr(),
-                weight.as_ptr(),
-                bias.as_ptr(),
-                y.as_mut_ptr(),
-            );
+        unsafe { forward(level, *self, x.as_ptr(), weight.as_ptr(), y.as_mut_ptr()) }
+        let whole = self.inputs / level.lanes() * level.lanes();
+        let rest = self.inputs - whole;
+        let mut turned = vec![0.0; rest * self.outputs];
+        for (o, row) in weight.chunks_exact(self.inputs.max(1)).enumerate() {
+            for (i, w) in row[whole..].iter().enumerate() {
+                turned[i * self.outputs + o] = *w;
+            }
         }
+        level.run(Finish {
+            layer: *self,
+            whole,
+            x,
+            turned: &turned,
+            bias,
+            y,
+        });
     }
 
     /// Gradients of weight and bias from that of the layer before its ReLU: `dW = gᵀ x`, `db = Σ g`, both overwritten.
@@ -82,7 +93,16 @@ impl Dense {
                 *b += g;
             }
         }
-        // An output's gradients next to each other: a tile takes those of all examples.
+        let turned = self.turned(level, g);
+        let sum = Combination {
+            terms: self.batch,
+            width: self.inputs,
+        };
+        sum.run(level, (&turned, g), x, weight);
+    }
+
+    /// An output's gradients next to each other: `[outputs, batch]`.
+    fn turned(&self, level: Level, g: &[f32]) -> Vec<f32> {
         let mut turned = vec![0.0; g.len()];
         let m = Matrix {
             rows: self.batch,
@@ -91,18 +111,7 @@ impl Dense {
             to_row: self.batch,
         };
         transpose_slice(level, &m, g, &mut turned);
-        // SAFETY: the lengths checked above: the sum runs over the examples `t`, whose rows of `inputs` floats are those of
-        // `x`; row `r` of `weight` has the coefficients `turned[r][t]`; only `weight` is written, which is borrowed mutably.
-        unsafe {
-            let sum = Combination {
-                terms: self.batch,
-                between_terms: 1,
-                between_rows: self.batch,
-                width: self.inputs,
-            };
-            let (g, x) = (turned.as_ptr(), x.as_ptr());
-            combine(level, sum, self.outputs, g, x, weight.as_mut_ptr());
-        }
+        turned
     }
 
     /// Gradient of the layer's inputs from that of the layer before its ReLU: `dx = g W`, overwritten.
@@ -114,18 +123,12 @@ impl Dense {
     /// As [`Self::forward_relu`].
     pub fn input_gradient(&self, level: Level, g: &[f32], weight: &[f32], dx: &mut [f32]) {
         self.check(dx, weight, g);
-        // SAFETY: the lengths checked above: the sum runs over the outputs `t`, whose rows of `inputs` floats are those of
-        // `weight`; row `r` of `dx` has the coefficients `g[r][t]`; only `dx` is written, which is borrowed mutably.
-        unsafe {
-            let sum = Combination {
-                terms: self.outputs,
-                between_terms: 1,
-                between_rows: self.outputs,
-                width: self.inputs,
-            };
-            let (g, weight) = (g.as_ptr(), weight.as_ptr());
-            combine(level, sum, self.batch, g, weight, dx.as_mut_ptr());
-        }
+        let turned = self.turned(level, g);
+        let sum = Combination {
+            terms: self.outputs,
+            width: self.inputs,
+        };
+        sum.run(level, (g, &turned), weight, dx);
     }
 }
 
@@ -149,67 +152,58 @@ pub fn relu_gradient(g: &mut [f32], y: &[f32], mask: Option<&[f32]>) {
 
 dispatch! {
     /// # Safety
-    /// `x` has `d.batch` and `w` `d.outputs` rows of `d.inputs` floats, `bias` `d.outputs` floats, and `y`, which is
-    /// nobody else's, `d.batch` rows of `d.outputs`.
-    forward = forward_generic(d: Dense, x: *const f32, w: *const f32, bias: *const f32, y: *mut f32)
-}
-dispatch! {
-    /// All rows of a combination.
-    ///
-    /// # Safety
-    /// `from` has `k.terms` rows and `to`, which is nobody else's, `rows` rows of `k.width` floats; for every row `r` of
-    /// `to` and `t` of `from`, `c[r * k.between_rows + t * k.between_terms]` is readable.
-    combine = combine_generic(k: Combination, rows: usize, c: *const f32, from: *const f32, to: *mut f32)
+    /// `x` has `d.batch` and `w` `d.outputs` rows of `d.inputs` floats, and `y`, which is nobody else's, `d.batch` rows of
+    /// `d.outputs`.
+    forward = forward_generic(d: Dense, x: *const f32, w: *const f32, y: *mut f32)
 }
 
-/// Calls `$tile::<S, A, B>` over a grid of `$rows` by `$columns` in tiles of 4 by 5 (where there are 32 registers), 4 by
-/// 2, and at the edges 4 by 1 and 1 by 1.
-macro_rules! tiles {
-    ($S:ident, $rows:expr, $columns:expr, |$r:ident, $c:ident| $tile:ident($($arg:expr),*)) => {{
-        let mut $r = 0;
-        while $r < $rows {
-            let tall = $rows - $r >= 4;
-            let mut $c = 0;
-            while $c < $columns {
-                let left = $columns - $c;
-                if tall && left >= 5 && $S::LANES == 16 {
-                    $tile::<$S, 4, 5>($($arg),*);
-                    $c += 5;
-                } else if tall && left >= 2 {
-                    $tile::<$S, 4, 2>($($arg),*);
-                    $c += 2;
-                } else if tall {
-                    $tile::<$S, 4, 1>($($arg),*);
-                    $c += 1;
-                } else {
-                    $tile::<$S, 1, 1>($($arg),*);
-                    $c += 1;
+/// Floats of the examples that stay in the first-level cache while the outputs of a block pass by, whose weights stay in the
+/// second-level cache while all examples do.
+const EXAMPLES: usize = 4 * 1024;
+const WEIGHTS: usize = 96 * 1024;
+
+/// Products over the whole vectors of the inputs.
+#[inline(always)]
+unsafe fn forward_generic<S: Simd>(d: Dense, x: *const f32, w: *const f32, y: *mut f32) {
+    /// A tile of `$O` outputs by `$B` examples.
+    macro_rules! tile {
+        ($O:literal, $B:literal, $o:ident, $b:ident) => {{
+            let (x, w) = (x.add($b * d.inputs), w.add($o * d.inputs));
+            forward_tile::<S, $O, $B>(d, x, w, y.add($b * d.outputs + $o));
+            $B
+        }};
+    }
+    // SAFETY: tiles take as many outputs and examples as are left of a block, at most, and blocks of those that there are: rows
+    // of `w` below `outputs`, rows of `x` below `batch`; their crossings in `y` are writable. All this is the contract of
+    // `forward`.
+    unsafe {
+        let wide = if S::LANES == 16 { 5 } else { 3 };
+        let row = d.inputs.max(1);
+        let (many, few) = (
+            (WEIGHTS / row / 4).max(1) * 4,
+            (EXAMPLES / row / wide).max(1) * wide,
+        );
+        for outputs in (0..d.outputs).step_by(many) {
+            let outputs = outputs..d.outputs.min(outputs + many);
+            for examples in (0..d.batch).step_by(few) {
+                let end = d.batch.min(examples + few);
+                let mut o = outputs.start;
+                while o < outputs.end {
+                    let tall = outputs.end - o >= 4;
+                    let mut b = examples;
+                    while b < end {
+                        b += match (tall, end - b) {
+                            (true, 5..) if S::LANES == 16 => tile!(4, 5, o, b),
+                            (true, 3..) if S::LANES == 8 => tile!(4, 3, o, b),
+                            (true, 2..) => tile!(4, 2, o, b),
+                            (true, _) => tile!(4, 1, o, b),
+                            (false, _) => tile!(1, 1, o, b),
+                        };
+                    }
+                    o += if tall { 4 } else { 1 };
                 }
             }
-            $r += if tall { 4 } else { 1 };
         }
-    }};
-}
-
-#[inline(always)]
-unsafe fn forward_generic<S: Simd>(
-    d: Dense,
-    x: *const f32,
-    w: *const f32,
-    bias: *const f32,
-    y: *mut f32,
-) {
-    // SAFETY: `tiles!` takes as many rows and columns as are left, at most: outputs below `outputs`, whose rows of `w` and
-    // numbers of `bias` there are, and examples below `batch`, whose rows of `x` there are; their crossings in `y` are
-    // writable. All this is the contract of `forward`.
-    unsafe {
-        tiles!(S, d.outputs, d.batch, |o, b| forward_tile(
-            d,
-            x.add(b * d.inputs),
-            w.add(o * d.inputs),
-            bias.add(o),
-            y.add(b * d.outputs + o)
-        ));
     }
 }
 
@@ -219,7 +213,6 @@ unsafe fn forward_tile<S: Simd, const O: usize, const B: usize>(
     d: Dense,
     x: *const f32,
     w: *const f32,
-    bias: *const f32,
     y: *mut f32,
 ) {
     // SAFETY: the caller promises `O` rows of `w` and `B` rows of `x` of `d.inputs` floats, of which vectors are read
@@ -239,191 +232,47 @@ unsafe fn forward_tile<S: Simd, const O: usize, const B: usize>(
                 }
             }
         }
-        for (o, row) in sums.iter().enumerate() {
-            for (b, sum) in row.iter().enumerate() {
-                let mut total = S::sum(*sum);
-                for i in whole..d.inputs {
-                    total += *w.add(o * d.inputs + i) * *x.add(b * d.inputs + i);
+        for b in 0..B {
+            let y = y.add(b * d.outputs);
+            if let [p, q, r, s] = &sums[..] {
+                S::sums([p[b], q[b], r[b], s[b]], y);
+            } else {
+                for (o, row) in sums.iter().enumerate() {
+                    *y.add(o) = S::sum(row[b]);
                 }
-                total += *bias.add(o);
-                *y.add(b * d.outputs + o) = if total > 0.0 { total } else { 0.0 };
             }
         }
     }
 }
 
-/// `to[r] = Σ_t c[r · between_rows + t · between_terms] · from[t]`, rows of `width`.
-#[derive(Clone, Copy)]
-pub(crate) struct Combination {
-    terms: usize,
-    between_terms: usize,
-    between_rows: usize,
-    width: usize,
+/// What of an example fills no vector, the bias, and the ReLU.
+struct Finish<'a> {
+    layer: Dense,
+    whole: usize,
+    x: &'a [f32],
+    /// Weights of the inputs from `whole` on: `[inputs, outputs]`.
+    turned: &'a [f32],
+    bias: &'a [f32],
+    y: &'a mut [f32],
 }
 
-/// Terms that are added before the next columns.
-const TERMS: usize = 64;
-/// Floats of the terms that are taken together: they stay in the first-level cache while all rows take them.
-const TOGETHER: usize = TERMS * 80;
-/// From so many rows on, the terms' vectors are first copied next to each other. Rows of a power of two are a multiple of the
-/// cache's sets apart, and would push each other out.
-const COPIED_FROM: usize = 12;
-
-#[inline(always)]
-#[allow(
-    clippy::large_stack_arrays,
-    reason = "twenty kilobytes, for a kernel that calls nothing but its tiles"
-)]
-unsafe fn combine_generic<S: Simd>(
-    k: Combination,
-    rows: usize,
-    c: *const f32,
-    from: *const f32,
-    to: *mut f32,
-) {
-    // SAFETY: blocks of terms and columns are cut from those that there are, so rows and coefficients are those of the contract
-    // of `combine`, and all vectors end inside rows of `width` floats; the rest of a row goes by value. The copies are in a room
-    // of their size, since terms times floats are at most as many.
-    unsafe {
-        let vectors = k.width / S::LANES;
-        let mut room = [0.0_f32; TOGETHER];
-        let mut first = 0;
-        while first < k.terms.max(1) {
-            let terms = (k.terms - first).min(TERMS);
-            let most = TOGETHER / S::LANES / terms.max(1);
-            let mut v = 0;
-            while v < vectors {
-                let across = (vectors - v).min(most);
-                let place = from.add(first * k.width + v * S::LANES);
-                let mut block = Block {
-                    terms,
-                    between_terms: k.between_terms,
-                    between_rows: k.between_rows,
-                    from: place,
-                    stride: k.width,
-                    width: k.width,
-                    rows,
-                    vectors: across,
-                    add: first > 0,
-                };
-                if rows >= COPIED_FROM {
-                    block.stride = across * S::LANES;
-                    for t in 0..terms {
-                        for i in (0..block.stride).step_by(S::LANES) {
-                            let value = S::load(place.add(t * k.width + i));
-                            S::store(room.as_mut_ptr().add(t * block.stride + i), value);
-                        }
-                    }
-                    block.from = room.as_ptr();
-                }
-                let c = c.add(first * k.between_terms);
-                block_rows::<S>(&block, c, to.add(v * S::LANES));
-                v += across;
-            }
-            first += TERMS;
-        }
-        for r in 0..rows {
-            for i in vectors * S::LANES..k.width {
-                let mut total = 0.0;
-                for t in 0..k.terms {
-                    total += *c.add(r * k.between_rows + t * k.between_terms)
-                        * *from.add(t * k.width + i);
-                }
-                *to.add(r * k.width + i) = total;
-            }
-        }
-    }
-}
-
-/// Some terms of a combination for some vectors of all rows.
-struct Block {
-    terms: usize,
-    between_terms: usize,
-    between_rows: usize,
-    /// The vectors of the first term, and the floats from a term to the next.
-    from: *const f32,
-    stride: usize,
-    /// Floats from a row of the result to the next.
-    width: usize,
-    rows: usize,
-    /// Vectors of a row.
-    vectors: usize,
-    /// Add to the rows rather than overwrite them.
-    add: bool,
-}
-
-/// All rows of a block, in tiles that fill the registers.
-#[inline(always)]
-unsafe fn block_rows<S: Simd>(b: &Block, c: *const f32, to: *mut f32) {
-    /// `$R` rows; gives `$R`.
-    macro_rules! row {
-        ($R:literal, $c:ident, $to:ident) => {{
-            let mut v = 0;
-            while v < b.vectors {
-                v += match (S::LANES, b.vectors - v) {
-                    (16, 5..) => block_tile::<S, 5, $R>(b, v, $c, $to),
-                    (16, 3..) => block_tile::<S, 3, $R>(b, v, $c, $to),
-                    (_, 2..) => block_tile::<S, 2, $R>(b, v, $c, $to),
-                    _ => block_tile::<S, 1, $R>(b, v, $c, $to),
-                };
-            }
-            $R
-        }};
-    }
-    // SAFETY: tiles take as many rows and vectors as are left, at most, of the block's rows and terms, whose coefficients and
-    // places the caller promises.
-    unsafe {
-        let mut r = 0;
-        while r < b.rows {
-            let (c, to) = (c.add(r * b.between_rows), to.add(r * b.width));
-            r += match (S::LANES, b.rows - r) {
-                (16, 5..=7 | 9..) => row!(5, c, to),
-                (8, 6..) => row!(6, c, to),
-                (_, 4..) => row!(4, c, to),
-                (_, 2..) => row!(2, c, to),
-                _ => row!(1, c, to),
-            };
-        }
-    }
-}
-
-/// `R` rows by `V` vectors from vector `first` on: a value's terms are added in their order, whatever the block. Gives `V`.
-#[inline(always)]
-unsafe fn block_tile<S: Simd, const V: usize, const R: usize>(
-    b: &Block,
-    first: usize,
-    c: *const f32,
-    to: *mut f32,
-) -> usize {
-    // SAFETY: the caller promises `R` rows with `V` vectors at `to`, as much of every term, and the coefficients.
-    unsafe {
-        let (from, to) = (b.from.add(first * S::LANES), to.add(first * S::LANES));
-        let mut sums = [[S::splat(0.0); V]; R];
-        if b.add {
-            for (r, row) in sums.iter_mut().enumerate() {
-                for (v, sum) in row.iter_mut().enumerate() {
-                    *sum = S::load(to.add(r * b.width + v * S::LANES));
+impl Loop for Finish<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let d = self.layer;
+        let rows = self.y.chunks_exact_mut(d.outputs.max(1));
+        for (b, y) in rows.enumerate() {
+            let x = &self.x[b * d.inputs + self.whole..(b + 1) * d.inputs];
+            for (x, weights) in x.iter().zip(self.turned.chunks_exact(d.outputs)) {
+                for (y, w) in y.iter_mut().zip(weights) {
+                    *y += w * x;
                 }
             }
-        }
-        for t in 0..b.terms {
-            let mut values = [S::splat(0.0); V];
-            for (v, value) in values.iter_mut().enumerate() {
-                *value = S::load(from.add(t * b.stride + v * S::LANES));
-            }
-            for (r, row) in sums.iter_mut().enumerate() {
-                let factor = S::splat(*c.add(r * b.between_rows + t * b.between_terms));
-                for (sum, value) in row.iter_mut().zip(values) {
-                    *sum = S::fma(factor, value, *sum);
-                }
+            for (y, bias) in y.iter_mut().zip(self.bias) {
+                let total = *y + bias;
+                *y = if total > 0.0 { total } else { 0.0 };
             }
         }
-        for (r, row) in sums.iter().enumerate() {
-            for (v, sum) in row.iter().enumerate() {
-                S::store(to.add(r * b.width + v * S::LANES), *sum);
-            }
-        }
-        V
     }
 }
 

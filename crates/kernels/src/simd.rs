@@ -253,6 +253,14 @@ pub(crate) trait Simd: Copy {
     unsafe fn where_positive(x: Self::V, v: Self::V) -> Self::V;
     /// Sum of the lanes, always in the same order.
     unsafe fn sum(v: Self::V) -> f32;
+    /// The sums of four vectors, each as [`Self::sum`], next to each other: four floats must be writable.
+    #[inline(always)]
+    unsafe fn sums(v: [Self::V; 4], to: *mut f32) {
+        for (i, v) in v.into_iter().enumerate() {
+            // SAFETY: by contract four floats are writable at `to`.
+            unsafe { *to.add(i) = Self::sum(v) };
+        }
+    }
     /// Transposes 8x8 floats, given the floats between rows on both sides: of both squares, all elements must be readable
     /// or writable.
     #[inline(always)]
@@ -404,6 +412,23 @@ mod x86 {
         }
     }
 
+    /// The lower half of a register plus the upper one, as `_mm512_reduce_add_ps` begins. By instructions of the whole register:
+    /// those of half of one know the first 16 registers only, and would hold a kernel's sums there.
+    macro_rules! halves {
+        ($v:expr) => {{
+            let v = $v;
+            let turned = _mm512_shuffle_f32x4::<0b01_00_11_10>(v, v);
+            _mm512_castps512_ps256(_mm512_add_ps(v, turned))
+        }};
+    }
+
+    /// The same of four lanes of eight.
+    macro_rules! quarter {
+        ($v:expr) => {
+            _mm_add_ps(_mm256_castps256_ps128($v), _mm256_extractf128_ps::<1>($v))
+        };
+    }
+
     impl Simd for Avx512 {
         const LANES: usize = 16;
         type V = __m512;
@@ -428,7 +453,9 @@ mod x86 {
                 _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(m)));
             where_positive(x: __m512, v: __m512) -> __m512 =
                 _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()), v);
-            sum(v: __m512) -> f32 = _mm512_reduce_add_ps(v);
+            sum(v: __m512) -> f32 = Avx2::sum(halves!(v));
+            sums(v: [__m512; 4], to: *mut f32) =
+                Avx2::sums([halves!(v[0]), halves!(v[1]), halves!(v[2]), halves!(v[3])], to);
         }
     }
 
@@ -456,9 +483,16 @@ mod x86 {
             where_positive(x: __m256, v: __m256) -> __m256 =
                 _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps()), v);
             sum(v: __m256) -> f32 = {
-                let q = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+                let q = quarter!(v);
                 let d = _mm_add_ps(q, _mm_movehl_ps(q, q));
                 _mm_cvtss_f32(_mm_add_ss(d, _mm_shuffle_ps::<1>(d, d)))
+            };
+            sums(v: [__m256; 4], to: *mut f32) = {
+                let [a, b, c, d] = [quarter!(v[0]), quarter!(v[1]), quarter!(v[2]), quarter!(v[3])];
+                // Lanes 0 + 2 and 1 + 3 of two, in turn.
+                let ab = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+                let cd = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+                _mm_storeu_ps(to, _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
             };
         }
     }

@@ -42,6 +42,9 @@ impl Scaling {
     }
 }
 
+/// Images that are copied from the set before they become floats: they lie anywhere in it, and memory brings several at a time.
+const STAGED: usize = 8;
+
 /// Examples of one task: indices into a shared image set, their labels in the head, and how to see them.
 #[derive(Clone, Debug)]
 pub struct Samples {
@@ -193,33 +196,65 @@ impl Samples {
             labels: Vec::with_capacity(positions.len()),
             competing: vec![self.competing.clone(); positions.len()],
         };
-        for &position in positions {
+        let examples = positions.iter().filter_map(|&position| {
             let example = self.indices.get(position).zip(self.labels.get(position));
-            let Some((&index, &label)) = example else {
+            example.map(|(&index, &label)| (index as usize, label as usize))
+        });
+        if self.set.features().is_some() {
+            self.features_of(examples, &mut batch);
+        } else {
+            self.images_of(examples, &tables, &mut batch);
+        }
+        batch.competing.truncate(batch.labels.len());
+        batch
+    }
+
+    /// Adds examples, indices and labels, of a set of features.
+    fn features_of(&self, examples: impl Iterator<Item = (usize, usize)>, batch: &mut Batch) {
+        for (index, label) in examples {
+            let Some(row) = self.set.feature_row(index) else {
                 continue;
             };
-            if let Some(row) = self.set.feature_row(index as usize) {
-                match &self.map {
-                    None => batch.pixels.extend_from_slice(row),
-                    Some(map) => batch.pixels.extend(map.of(row)),
-                }
-                batch.labels.push(label as usize);
-                continue;
+            match &self.map {
+                None => batch.pixels.extend_from_slice(row),
+                Some(map) => batch.pixels.extend(map.of(row)),
             }
-            let Some(image) = self.set.image(index as usize) else {
-                continue;
-            };
-            for (plane, table) in image.chunks_exact(plane.max(1)).zip(&tables) {
+            batch.labels.push(label);
+        }
+    }
+
+    /// Adds examples of a set of images, with the input of every byte in each channel.
+    fn images_of(
+        &self,
+        mut examples: impl Iterator<Item = (usize, usize)>,
+        tables: &[[f32; 256]],
+        batch: &mut Batch,
+    ) {
+        let plane = batch.shape.height * batch.shape.width;
+        let image = (plane * tables.len()).max(1);
+        let mut staged = Vec::with_capacity(STAGED * image);
+        loop {
+            staged.clear();
+            let mut some = false;
+            for (index, label) in examples.by_ref().take(STAGED) {
+                some = true;
+                if let Some(image) = self.set.image(index) {
+                    staged.extend_from_slice(image);
+                    batch.labels.push(label);
+                }
+            }
+            if !some {
+                return;
+            }
+            let planes = staged.chunks_exact(plane.max(1));
+            for (plane, table) in planes.zip(tables.iter().cycle()) {
                 let input = |x: u8| table[usize::from(x)];
                 match &self.map {
                     None => batch.pixels.extend(plane.iter().copied().map(input)),
                     Some(map) => batch.pixels.extend(map.of(plane).map(input)),
                 }
             }
-            batch.labels.push(label as usize);
         }
-        batch.competing.truncate(batch.labels.len());
-        batch
     }
 }
 
