@@ -62,16 +62,25 @@ impl Record {
             .map(|(row, _)| row)
     }
 
-    /// What two results of one run differ in; `None` if they agree. Two builds may well compute the same.
+    /// The metrics by name. Builds of different days know different ones.
+    fn values(&self) -> serde_json::Map<String, serde_json::Value> {
+        match serde_json::to_value(self.metrics) {
+            Ok(serde_json::Value::Object(values)) => values,
+            _ => serde_json::Map::new(),
+        }
+    }
+
+    /// What two results of one run differ in; `None` if they agree. Two builds may well compute the same, and one of them a
+    /// metric that the other does not know.
     fn difference(&self, other: &Self) -> Option<&'static str> {
         if self.config != other.config {
             Some("configuration")
         } else if self.data_sha256 != other.data_sha256 {
             Some("images (data_sha256)")
-        } else if self.metrics != other.metrics {
-            Some("metrics")
         } else {
-            None
+            let others = other.values();
+            let known = |(name, value): (&String, _)| others.get(name).is_none_or(|o| o == value);
+            (!self.values().iter().all(known)).then_some("metrics")
         }
     }
 
@@ -222,7 +231,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Vec<Record>, CollectedError> {
     Ok(records)
 }
 
-/// Adds results to others; a run that is there already counts once.
+/// Adds results to others; a run that is there already counts once, with the metrics of the build that knew more of them.
 ///
 /// # Errors
 /// [`CollectedError::Differ`] for a run with two results.
@@ -236,12 +245,16 @@ pub fn merge(
         .map(|(i, record)| (record.run_id.clone(), i))
         .collect();
     for record in more {
-        if let Some(old) = known.get(&record.run_id).and_then(|i| records.get(*i)) {
+        let old = known.get(&record.run_id);
+        if let Some(old) = old.and_then(|i| records.get_mut(*i)) {
             if let Some(what) = old.difference(&record) {
                 return Err(CollectedError::Differ {
                     run_id: record.run_id,
                     what,
                 });
+            }
+            if record.values().len() > old.values().len() {
+                *old = record;
             }
         } else {
             known.insert(record.run_id.clone(), records.len());
@@ -323,6 +336,11 @@ mod tests {
         other.data_sha256 = "cd".repeat(32);
         let error = merge(&mut records, [other]).unwrap_err().to_string();
         assert!(error.contains("data_sha256"), "{error}");
+        // A build that knew one metric more computed the same.
+        let mut fewer = record(3, 61.0);
+        fewer.metrics.backward_transfer = None;
+        merge(&mut records, [fewer.clone(), record(3, 61.0), fewer]).unwrap();
+        assert_eq!(records.pop().unwrap(), record(3, 61.0));
         // The same bits of another processor are the same result.
         let mut elsewhere = record(2, 62.0);
         elsewhere.kernels = "avx2".to_string();

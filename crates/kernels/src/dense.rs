@@ -52,12 +52,14 @@ impl Dense {
         // SAFETY: the lengths checked above are those that the kernel asks for; only `y` is written, which is borrowed
         // mutably.
         unsafe { forward(level, *self, x.as_ptr(), weight.as_ptr(), y.as_mut_ptr()) }
-        let whole = self.inputs / level.lanes() * level.lanes();
+        let whole = Combination::whole(self.inputs, level);
         let rest = self.inputs - whole;
         let mut turned = vec![0.0; rest * self.outputs];
-        for (o, row) in weight.chunks_exact(self.inputs.max(1)).enumerate() {
-            for (i, w) in row[whole..].iter().enumerate() {
-                turned[i * self.outputs + o] = *w;
+        if rest > 0 {
+            for (o, row) in weight.chunks_exact(self.inputs).enumerate() {
+                for (i, w) in row[whole..].iter().enumerate() {
+                    turned[i * self.outputs + o] = *w;
+                }
             }
         }
         level.run(Finish {
@@ -123,7 +125,11 @@ impl Dense {
     /// As [`Self::forward_relu`].
     pub fn input_gradient(&self, level: Level, g: &[f32], weight: &[f32], dx: &mut [f32]) {
         self.check(dx, weight, g);
-        let turned = self.turned(level, g);
+        let turned = if Combination::whole(self.inputs, level) < self.inputs {
+            self.turned(level, g)
+        } else {
+            Vec::new()
+        };
         let sum = Combination {
             terms: self.outputs,
             width: self.inputs,

@@ -8,7 +8,13 @@ use crate::loops::Loop;
 use crate::simd::{Level, Simd, dispatch};
 
 impl Combination {
-    /// All rows: `c` `[rows, terms]` has the coefficients, `turned` the same as `[terms, rows]`.
+    /// Columns of a row that whole vectors take.
+    pub(super) fn whole(width: usize, level: Level) -> usize {
+        width / level.lanes() * level.lanes()
+    }
+
+    /// All rows: `c` `[rows, terms]` has the coefficients, `turned`, which rows of whole vectors do without, the same as
+    /// `[terms, rows]`.
     ///
     /// # Panics
     /// If a slice does not have its length.
@@ -25,7 +31,6 @@ impl Combination {
         assert_eq!(to.len(), len(rows, width), "[rows, width]");
         assert_eq!(from.len(), len(terms, width), "[terms, width]");
         assert_eq!(c.len(), len(rows, terms), "[rows, terms]");
-        assert_eq!(turned.len(), c.len(), "[terms, rows]");
         // SAFETY: the lengths that the kernel asks for were just checked; only `to` is written, which is borrowed mutably.
         unsafe {
             combine(
@@ -37,8 +42,9 @@ impl Combination {
                 to.as_mut_ptr(),
             );
         }
-        let whole = width / level.lanes() * level.lanes();
+        let whole = Self::whole(width, level);
         if whole < width && terms > 0 && rows > 0 {
+            assert_eq!(turned.len(), c.len(), "[terms, rows]");
             let mut sums = vec![0.0; (width - whole) * rows];
             level.run(Rest {
                 whole,
