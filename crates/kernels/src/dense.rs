@@ -401,6 +401,21 @@ mod tests {
         assert_eq!(g, [2.0, 0.0, 0.0, 0.0]);
     }
 
+    /// Whatever stood there, in whole vectors and beyond them.
+    #[test]
+    fn gradients_of_no_example_are_zero() {
+        let d = Dense {
+            batch: 0,
+            inputs: 19,
+            outputs: 5,
+        };
+        for level in Level::available_levels() {
+            let (mut dw, mut db) = ([7.0; 19 * 5], [7.0; 5]);
+            d.weight_gradient(level, &[], &[], &mut dw, &mut db);
+            assert!(dw.iter().chain(&db).all(|g| *g == 0.0), "{level:?}");
+        }
+    }
+
     #[test]
     #[should_panic(expected = "[batch, inputs]")]
     fn lengths_are_checked() {

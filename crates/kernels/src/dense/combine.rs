@@ -43,7 +43,7 @@ impl Combination {
             );
         }
         let whole = Self::whole(width, level);
-        if whole < width && terms > 0 && rows > 0 {
+        if whole < width && rows > 0 {
             assert_eq!(turned.len(), c.len(), "[terms, rows]");
             let mut sums = vec![0.0; (width - whole) * rows];
             level.run(Rest {
