@@ -401,18 +401,24 @@ mod tests {
         assert_eq!(g, [2.0, 0.0, 0.0, 0.0]);
     }
 
-    /// Whatever stood there, in whole vectors and beyond them.
+    /// Whatever stood there, in whole vectors and beyond them; and a layer without inputs is its bias.
     #[test]
     fn gradients_of_no_example_are_zero() {
-        let d = Dense {
-            batch: 0,
-            inputs: 19,
-            outputs: 5,
-        };
         for level in Level::available_levels() {
+            let of = |batch, inputs| Dense {
+                batch,
+                inputs,
+                outputs: 5,
+            };
             let (mut dw, mut db) = ([7.0; 19 * 5], [7.0; 5]);
-            d.weight_gradient(level, &[], &[], &mut dw, &mut db);
+            of(0, 19).weight_gradient(level, &[], &[], &mut dw, &mut db);
             assert!(dw.iter().chain(&db).all(|g| *g == 0.0), "{level:?}");
+            of(2, 0).weight_gradient(level, &[1.0; 10], &[], &mut [], &mut db);
+            of(2, 0).input_gradient(level, &[1.0; 10], &[], &mut []);
+            assert_eq!(db, [2.0; 5]);
+            let mut y = [7.0; 10];
+            of(2, 0).forward_relu(level, &[], &[], &[-1.0, 0.0, 1.0, 2.0, 3.0], &mut y);
+            assert_eq!(y[..5], [0.0, 0.0, 1.0, 2.0, 3.0]);
         }
     }
 

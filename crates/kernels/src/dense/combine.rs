@@ -26,7 +26,10 @@ impl Combination {
         to: &mut [f32],
     ) {
         let Self { terms, width } = self;
-        let rows = to.len() / width.max(1);
+        if width == 0 {
+            return;
+        }
+        let rows = to.len() / width;
         let len = |rows: usize, width: usize| rows.saturating_mul(width);
         assert_eq!(to.len(), len(rows, width), "[rows, width]");
         assert_eq!(from.len(), len(terms, width), "[terms, width]");
