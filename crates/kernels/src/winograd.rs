@@ -12,7 +12,7 @@ pub(crate) mod rows;
 pub(crate) use grad::{Rooms, taps_of};
 
 use crate::conv_channels::{self, Layer, PixelTable, groups};
-use crate::layout::{Buffer, Shape};
+use crate::layout::{ALIGN, Buffer, Shape};
 use crate::simd::{Level, Simd, dispatch};
 use crate::workers::{Shareable, Workers, lock};
 use std::ops::Range;
@@ -27,6 +27,8 @@ pub(crate) const TAPS: usize = 9;
 const BLOCK: usize = 64 * 1024;
 /// Windows of a block are a multiple of this, so that the tiles of the products are whole.
 const MULTIPLE: usize = 40;
+/// Floats between the weights of two places: a multiple of 4096 bytes apart, all would meet in the same lines of the cache.
+const GAP: usize = 3 * ALIGN;
 /// An output beyond the image.
 const NOWHERE: u32 = u32::MAX;
 
@@ -67,18 +69,24 @@ impl Winograd {
         self.x.image
     }
 
+    /// Floats from the weights of a place to those of the next.
+    fn weights_of_place(&self) -> usize {
+        self.x.channels * self.y.stored + GAP
+    }
+
     /// Transforms the weights: `raw` is `[group][input][taps][lanes of the group]` as the channels-last kernel's are, `packed`
     /// becomes as many by place.
     pub(crate) fn pack(&self, raw: &[f32], packed: &mut Buffer) {
         let (inputs, stored) = (self.x.channels, self.y.stored);
         let raw = &raw[..inputs * TAPS * stored];
-        let packed = packed.room(PLACES * inputs * stored);
+        let place = self.weights_of_place();
+        let packed = packed.room(PLACES * place);
         let mut first = 0;
         for group in groups(self.level, stored) {
             let weights = Weights {
                 rows: inputs,
                 width: group * self.level.lanes(),
-                place: inputs * stored,
+                place,
             };
             let raw = &raw[first * TAPS * inputs..][..weights.rows * TAPS * weights.width];
             let packed = &mut packed[first * inputs..];
@@ -161,7 +169,7 @@ impl Winograd {
             self.spread_images(Images::Inputs, &range, x, v);
             let places = v.chunks_exact(self.block * from);
             let places = places.zip(m.chunks_exact_mut(self.block * to));
-            for ((v, m), weights) in places.zip(packed.chunks_exact(inputs * to)) {
+            for ((v, m), weights) in places.zip(packed.chunks_exact(self.weights_of_place())) {
                 conv_channels::whole(self.level, &layer, to, (v, weights), m);
             }
             // SAFETY: by contract `y` holds the images whose windows the range counts; outputs of different windows are
