@@ -355,26 +355,16 @@ impl Trunk {
             &*evaluation,
         );
         let all = spec.features() * shared.group;
-        let free: Vec<_> = spaces.iter_mut().map(std::sync::Mutex::new).collect();
         let out = Shareable::new(features);
         let alone = Workers::new(1);
-        self.workers.run(takers, &|taker| {
-            // Each taker has a space of its own, so the lock is always free.
-            let mut space = free[taker]
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.workers.each(spaces.iter_mut(), |taker, space| {
             for g in (taker..groups).step_by(takers) {
                 let first = g * shared.group;
                 let images = shared.group.min(spec.batch - first);
                 for i in 0..images {
-                    shared.image(
-                        level,
-                        &x[(first + i) * per_image..][..per_image],
-                        &mut space,
-                        i,
-                    );
+                    shared.image(level, &x[(first + i) * per_image..][..per_image], space, i);
                 }
-                shared.last(level, &alone, images, &mut space);
+                shared.last(level, &alone, images, space);
                 // SAFETY: `features` has a row per image of the batch, as was checked; those of group `g` are this task's.
                 let rows = unsafe { out.slice(g * all, images * spec.features()) };
                 let y = space.stages[3][0]
@@ -385,7 +375,6 @@ impl Trunk {
                 }
             }
         });
-        drop(free);
         evaluation.spaces = spaces;
         self.evaluation = Some(evaluation);
     }

@@ -18,8 +18,7 @@ use crate::norm::{self, Strips};
 use crate::norm_grad::{self, Gate, NormGrad};
 use crate::profile::timed;
 use crate::simd::Level;
-use crate::workers::{Workers, lock};
-use std::sync::Mutex;
+use crate::workers::Workers;
 
 /// Side of the kernel, and of the border around an image.
 const SIDE: usize = 7;
@@ -247,17 +246,13 @@ pub(crate) struct LargePass {
     table: PixelTable,
 }
 
-/// Pieces of the images of some buffers, to be locked by the task of an image.
+/// Pieces of the images of some buffers, for the task of an image.
 fn pieces<const N: usize>(
     buffers: [(&mut [f32], usize); N],
     images: usize,
-) -> Vec<Mutex<[&mut [f32]; N]>> {
+) -> impl Iterator<Item = [&mut [f32]; N]> {
     let mut pieces = buffers.map(|(buffer, len)| buffer.chunks_exact_mut(len));
-    let next = |_| {
-        let image = pieces.each_mut().map(|p| p.next().unwrap_or_default());
-        Mutex::new(image)
-    };
-    (0..images).map(next).collect()
+    (0..images).map(move |_| pieces.each_mut().map(|p| p.next().unwrap_or_default()))
 }
 
 impl LargePass {
@@ -303,9 +298,8 @@ impl LargePass {
                 (self.r.as_mut(), half),
                 (self.parts.as_mut(), sums),
             ];
-            let (tasks, norm) = (pieces(buffers, self.batch), &*norm);
-            workers.run(self.batch, &|i| {
-                let [x, r, parts] = &mut *lock(&tasks[i]);
+            let norm = &*norm;
+            workers.each(pieces(buffers, self.batch), |i, [x, r, parts]| {
                 let image = &images[i * per_image..][..per_image];
                 timed(4, "fwd conv", || stem.convolve(image, x, r));
                 timed(4, "fwd activate", || stem.moments(norm, r, parts));
@@ -317,9 +311,8 @@ impl LargePass {
             (y, stem.pooled.image),
             (self.winners.as_mut(), stem.winners()),
         ];
-        let (tasks, norm, r) = (pieces(buffers, self.batch), &*norm, self.r.as_ref());
-        workers.run(self.batch, &|i| {
-            let [y, winners] = &mut *lock(&tasks[i]);
+        let (norm, r) = (&*norm, self.r.as_ref());
+        workers.each(pieces(buffers, self.batch), |i, [y, winners]| {
             let r = &r[i * half..][..half];
             timed(4, "fwd pool", || stem.pool(norm, r, y, winners));
         });
@@ -338,9 +331,8 @@ impl LargePass {
         let (r, winners) = (self.r.as_ref(), self.winners.as_ref());
         {
             let buffers = [(self.d.as_mut(), half), (self.parts.as_mut(), sums)];
-            let (tasks, norm) = (pieces(buffers, self.batch), &*norm);
-            workers.run(self.batch, &|i| {
-                let [d, parts] = &mut *lock(&tasks[i]);
+            let norm = &*norm;
+            workers.each(pieces(buffers, self.batch), |i, [d, parts]| {
                 let d_pooled = &d_pooled[i * stem.pooled.image..][..stem.pooled.image];
                 let winners = &winners[i * stem.winners()..][..stem.winners()];
                 let r = &r[i * half..][..half];
@@ -351,10 +343,9 @@ impl LargePass {
         }
         norm.set_gradient(self.parts.as_ref(), stem.half.grid.pixels(), weight, bias);
         {
-            let tasks = pieces([(self.d.as_mut(), half)], self.batch);
             let norm = &*norm;
-            workers.run(self.batch, &|i| {
-                let [d] = &mut *lock(&tasks[i]);
+            let tasks = pieces([(self.d.as_mut(), half)], self.batch);
+            workers.each(tasks, |i, [d]| {
                 let r = &r[i * half..][..half];
                 timed(4, "bwd norm 1", || stem.through(norm, r, d));
             });
@@ -383,15 +374,13 @@ impl LargePass {
                 real,
                 places: None,
             };
-            tasks.push((g, Mutex::new(rows)));
+            tasks.push((g, rows));
             (rest, first) = (after, first + group * level.lanes());
         }
         let images = (self.x.as_ref(), self.d.as_ref());
-        workers.run(tasks.len(), &|i| {
-            let (g, rows) = &tasks[i];
-            grad_channels::whole(level, g, images, &mut Vec::new(), &mut lock(rows));
+        workers.each(tasks.into_iter(), |_, (g, rows)| {
+            grad_channels::whole(level, &g, images, &mut Vec::new(), rows);
         });
-        drop(tasks);
         for (to, from) in stem.turned() {
             kernel[to] = turned[from];
         }

@@ -2,9 +2,9 @@
 
 use super::{SpecError, Trunk, TrunkSpec};
 use crate::simd::Level;
-use crate::workers::Workers;
+use crate::workers::{Workers, lock};
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Hands out trunks, so that passes that are open at the same time have buffers of their own and later ones reuse
 /// them. All trunks of a pool share its threads.
@@ -34,7 +34,7 @@ impl TrunkPool {
     /// If the spec's sizes are out of range.
     pub fn take(self: &Arc<Self>, spec: &TrunkSpec) -> Result<PooledTrunk, SpecError> {
         let waiting = {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut idle = lock(&self.idle);
             let found = idle.iter().rposition(|t| t.spec() == spec);
             found.map(|i| idle.remove(i))
         };
@@ -79,11 +79,7 @@ impl Drop for PooledTrunk {
             evaluation: None,
         };
         let trunk = std::mem::replace(&mut self.trunk, empty);
-        let mut idle = self
-            .pool
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock(&self.pool.idle);
         if idle.len() == TrunkPool::IDLE {
             idle.remove(0);
         }
