@@ -143,32 +143,85 @@ impl Past<'_> {
             Self::Half(values) => values.len(),
         }
     }
+}
 
-    pub(crate) fn part(self, range: Range<usize>) -> Self {
-        match self {
-            Self::Single(values) => Self::Single(&values[range]),
-            Self::Half(values) => Self::Half(&values[range]),
-        }
-    }
+/// Past vectors that are walked together: with fewer, memory has too few answers under way; with more, the running sums of
+/// their products would not fit into 16 registers.
+pub(crate) const TOGETHER: usize = 3;
 
-    /// Address of the value `at`, which may be one past the end.
-    pub(crate) fn address(self, at: usize) -> *const u8 {
-        match self {
-            Self::Single(values) => values[at..].as_ptr().cast(),
-            Self::Half(values) => values[at..].as_ptr().cast(),
-        }
-    }
+/// The same part of one to [`TOGETHER`] vectors of one precision, and how many there are; the others are empty.
+pub(crate) enum Parts<'a> {
+    /// `f32`.
+    Single([&'a [f32]; TOGETHER], usize),
+    /// The upper 16 bits of an `f32`.
+    Half([&'a [u16]; TOGETHER], usize),
+}
+
+/// The part `r` of all vectors, in order, each group with the number of its first. None is left alone that need not be: of
+/// four, two are taken at a time.
+pub(crate) fn in_parts<'a>(
+    past: &'a [Past<'_>],
+    r: &Range<usize>,
+) -> impl Iterator<Item = (usize, Parts<'a>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = &past[at..];
+        let most = if rest.len() == TOGETHER + 1 {
+            2
+        } else {
+            TOGETHER
+        };
+        let (parts, n) = match rest.first()? {
+            Past::Single(_) => {
+                let (parts, n) = f32::parts(rest, r, most);
+                (Parts::Single(parts, n), n)
+            }
+            Past::Half(_) => {
+                let (parts, n) = u16::parts(rest, r, most);
+                (Parts::Half(parts, n), n)
+            }
+        };
+        at += n;
+        Some((at - n, parts))
+    })
 }
 
 /// A number as it is stored.
 pub(crate) trait Element: Copy {
+    /// The vector, if it is of these.
+    fn of<'a>(past: &Past<'a>) -> Option<&'a [Self]>;
     /// # Safety
     /// As [`Simd::load`], for a vector of these.
     unsafe fn load<S: Simd>(p: *const Self) -> S::V;
     fn single(self) -> f32;
+
+    /// The part `r` of the vectors at the front that are of these, `most` at most, and their number.
+    fn parts<'a>(
+        past: &[Past<'a>],
+        r: &Range<usize>,
+        most: usize,
+    ) -> ([&'a [Self]; TOGETHER], usize) {
+        let mut parts = [&[][..]; TOGETHER];
+        let mut n = 0;
+        for (part, values) in parts
+            .iter_mut()
+            .zip(past.iter().map_while(Self::of))
+            .take(most)
+        {
+            *part = &values[r.clone()];
+            n += 1;
+        }
+        (parts, n)
+    }
 }
 
 impl Element for f32 {
+    fn of<'a>(past: &Past<'a>) -> Option<&'a [Self]> {
+        match past {
+            Past::Single(values) => Some(values),
+            Past::Half(_) => None,
+        }
+    }
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
         // SAFETY: by contract a vector of floats is readable at `p`, and the caller runs with the instructions of `S`.
@@ -181,6 +234,12 @@ impl Element for f32 {
 }
 
 impl Element for u16 {
+    fn of<'a>(past: &Past<'a>) -> Option<&'a [Self]> {
+        match past {
+            Past::Half(values) => Some(values),
+            Past::Single(_) => None,
+        }
+    }
     #[inline(always)]
     unsafe fn load<S: Simd>(p: *const Self) -> S::V {
         // SAFETY: by contract a vector of halves is readable at `p`, and the caller runs with the instructions of `S`.

@@ -11,9 +11,10 @@
 //! The floor of its time is reading `m_t` and `v_t` once each, so the vectors are walked in blocks that stay in the cache:
 //! [`TagPlan::moments_and_dots`] updates a block of m and v and takes its products with all past tasks;
 //! [`TagPlan::apply`] sums a block of all `v_t` and moves the parameters. Between the two the caller turns the products
-//! into weights, with [`weight`] of the cosines or in any other way.
+//! into weights, with [`weight`] of the cosines or in any other way. Blocks of several past tasks are walked together
+//! ([`Parts`]), or memory has too few of them under way at a time.
 
-use super::past::{Element, Past};
+use super::past::{Element, Parts, Past, TOGETHER, in_parts};
 use super::simd::{Level, Simd, dispatch};
 use super::workers::{Shareable, Workers};
 use std::ops::Range;
@@ -23,10 +24,6 @@ mod walk;
 /// Floats of a block: 16 KiB, so that a lane of a product sums at most some hundred terms in `f32`. An interpreter has time for
 /// few, and is to see several blocks.
 const BLOCK: usize = if cfg!(miri) { 64 } else { 4096 };
-
-/// How far ahead, in numbers, a past task's vector is brought on from the second-level cache, into which the block before
-/// has asked for it.
-const NEAR: usize = 128;
 
 /// The optimizer under TAG.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -245,11 +242,11 @@ impl TagPlan {
                     out.at(i * row),
                 );
                 let m = std::slice::from_raw_parts(m.cast_const(), r.len());
-                for (t, past) in past_m.iter().enumerate() {
-                    let (next, out) = (following(past_m, t, &r), out.at(i * row + 1 + t));
-                    match past.part(r.clone()) {
-                        Past::Single(past) => dot(self.level, m, past, next, out),
-                        Past::Half(past) => dot_half(self.level, m, past, next, out),
+                for (t, parts) in in_parts(past_m, &r) {
+                    let out = out.at(i * row + 1 + t);
+                    match parts {
+                        Parts::Single(parts, n) => dots(self.level, m, &parts[..n], out),
+                        Parts::Half(parts, n) => dots_half(self.level, m, &parts[..n], out),
                     }
                 }
             }
@@ -339,30 +336,21 @@ impl TagPlan {
         assert!(sum.len() == r.len() && v.len() == r.len(), "block {r:?}");
         let sums = sum.as_mut_ptr();
         let own = alphas[past_v.len()][segment];
-        let next = past_v
-            .first()
-            .map_or(v.as_ptr().cast(), |past| past.address(r.start));
         // SAFETY: `sum` has the length of `v`, as was just checked, and of the past vectors' parts, which are cut to `r`; it is
         // borrowed mutably.
         unsafe {
-            weigh(self.level, own, v, next, sums, true);
-            for (t, (past, row)) in past_v.iter().zip(alphas).enumerate() {
-                let (alpha, next) = (row[segment], following(past_v, t, r));
-                match past.part(r.clone()) {
-                    Past::Single(past) => weigh(self.level, alpha, past, next, sums, false),
-                    Past::Half(past) => weigh_half(self.level, alpha, past, next, sums, false),
+            weigh(self.level, [own; TOGETHER], &[v], sums, true);
+            for (t, parts) in in_parts(past_v, r) {
+                let rows = &alphas[t..past_v.len()];
+                let weights = std::array::from_fn(|k| rows.get(k).map_or(0.0, |row| row[segment]));
+                match parts {
+                    Parts::Single(parts, n) => weigh(self.level, weights, &parts[..n], sums, false),
+                    Parts::Half(parts, n) => {
+                        weigh_half(self.level, weights, &parts[..n], sums, false);
+                    }
                 }
             }
         }
-    }
-}
-
-/// What is read after block `r` of the past task `t`: the same block of the next one, or the next block of the first. It
-/// is asked for in advance, because a block is too short for the hardware to notice the stream early.
-fn following(past: &[Past<'_>], t: usize, r: &Range<usize>) -> *const u8 {
-    match past.get(t + 1) {
-        Some(next) => next.address(r.start),
-        None => past[0].address(r.end),
     }
 }
 
@@ -416,63 +404,104 @@ unsafe fn moments_any<S: Simd>(
 }
 
 #[inline(always)]
-unsafe fn dot_of<S: Simd, E: Element>(a: &[f32], b: &[E], next: *const u8, out: *mut f32) {
-    debug_assert_eq!(a.len(), b.len());
-    // SAFETY: four vectors, one, or one number are read where so many are left of the common length. `out` is one float. What
-    // is prefetched, perhaps beyond the end, is not read.
+unsafe fn dots_of<S: Simd, E: Element>(a: &[f32], parts: &[&[E]], out: *mut f32) {
+    // SAFETY: the contract is this function's, and `out` has as many places as there are parts.
     unsafe {
-        let (len, a, b) = (a.len(), a.as_ptr(), b.as_ptr());
-        let next = next.cast::<E>();
-        let mut sums = [S::splat(0.0); 4];
+        match *parts {
+            [b] => dots_together::<S, E, 1>(a, [b], out),
+            [b, c] => dots_together::<S, E, 2>(a, [b, c], out),
+            [b, c, d] => dots_together::<S, E, 3>(a, [b, c, d], out),
+            _ => unreachable!("one to {TOGETHER} parts"),
+        }
+    }
+}
+
+/// Of every product alone: four running sums of vectors, one of which takes what is left of four, then the rest by numbers.
+#[inline(always)]
+unsafe fn dots_together<S: Simd, E: Element, const K: usize>(
+    a: &[f32],
+    parts: [&[E]; K],
+    out: *mut f32,
+) {
+    debug_assert!(parts.iter().all(|part| part.len() == a.len()));
+    let (len, a) = (a.len(), a.as_ptr());
+    // SAFETY: four vectors, one, or one number are read where so many are left of the common length. `out` has K floats.
+    unsafe {
+        let mut sums = [[S::splat(0.0); 4]; K];
         let mut i = 0;
         while i + 4 * S::LANES <= len {
-            for (k, sum) in sums.iter_mut().enumerate() {
+            for k in 0..4 {
                 let at = i + k * S::LANES;
-                S::prefetch_far(next.wrapping_add(at).cast());
-                S::prefetch(b.wrapping_add(at + NEAR).cast());
-                *sum = S::fma(S::load(a.add(at)), E::load::<S>(b.add(at)), *sum);
+                let x = S::load(a.add(at));
+                for (sums, b) in sums.iter_mut().zip(parts) {
+                    sums[k] = S::fma(x, E::load::<S>(b.as_ptr().add(at)), sums[k]);
+                }
             }
             i += 4 * S::LANES;
         }
         while i + S::LANES <= len {
-            sums[0] = S::fma(S::load(a.add(i)), E::load::<S>(b.add(i)), sums[0]);
+            for (sums, b) in sums.iter_mut().zip(parts) {
+                sums[0] = S::fma(S::load(a.add(i)), E::load::<S>(b.as_ptr().add(i)), sums[0]);
+            }
             i += S::LANES;
         }
-        let mut total = S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
-        while i < len {
-            total += *a.add(i) * (*b.add(i)).single();
-            i += 1;
+        for (t, (sums, b)) in sums.into_iter().zip(parts).enumerate() {
+            let mut total = S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
+            for i in i..len {
+                total += *a.add(i) * (*b.as_ptr().add(i)).single();
+            }
+            *out.add(t) = total;
         }
-        *out = total;
     }
 }
 
 #[inline(always)]
 unsafe fn weigh_of<S: Simd, E: Element>(
-    alpha: f32,
-    v: &[E],
-    next: *const u8,
+    weights: [f32; TOGETHER],
+    parts: &[&[E]],
     sum: *mut f32,
     first: bool,
 ) {
-    // SAFETY: `vectors` gives offsets from which a vector ends within the length of `v`, which is that of `sum` by contract,
-    // and the rest is below it. What is prefetched, perhaps beyond the end, is not read.
+    let [w, x, y] = weights;
+    // SAFETY: the contract is this function's.
     unsafe {
-        let (len, v, a) = (v.len(), v.as_ptr(), S::splat(alpha));
-        let next = next.cast::<E>();
-        let rest = vectors::<S>(len, |i| {
-            S::prefetch_far(next.wrapping_add(i).cast());
-            S::prefetch(v.wrapping_add(i + NEAR).cast());
-            let old = if first {
+        match *parts {
+            [a] => weigh_together::<S, E, 1>([w], [a], sum, first),
+            [a, b] => weigh_together::<S, E, 2>([w, x], [a, b], sum, first),
+            [a, b, c] => weigh_together::<S, E, 3>([w, x, y], [a, b, c], sum, first),
+            _ => unreachable!("one to {TOGETHER} parts"),
+        }
+    }
+}
+
+/// Adds one part after the other, so that the bits are those of any other grouping.
+#[inline(always)]
+unsafe fn weigh_together<S: Simd, E: Element, const K: usize>(
+    weights: [f32; K],
+    parts: [&[E]; K],
+    sum: *mut f32,
+    first: bool,
+) {
+    // SAFETY: `vectors` gives offsets from which a vector ends within the length of the parts, which is that of `sum` by
+    // contract, and the rest is below it.
+    unsafe {
+        let rest = vectors::<S>(parts[0].len(), |i| {
+            let mut total = if first {
                 S::splat(0.0)
             } else {
                 S::load(sum.add(i))
             };
-            S::store(sum.add(i), S::fma(a, E::load::<S>(v.add(i)), old));
+            for (weight, part) in weights.iter().zip(parts) {
+                total = S::fma(S::splat(*weight), E::load::<S>(part.as_ptr().add(i)), total);
+            }
+            S::store(sum.add(i), total);
         });
-        for i in rest..len {
-            let old = if first { 0.0 } else { *sum.add(i) };
-            *sum.add(i) = alpha * (*v.add(i)).single() + old;
+        for i in rest..parts[0].len() {
+            let mut total = if first { 0.0 } else { *sum.add(i) };
+            for (weight, part) in weights.iter().zip(parts) {
+                total += weight * (*part.as_ptr().add(i)).single();
+            }
+            *sum.add(i) = total;
         }
     }
 }
@@ -515,30 +544,32 @@ dispatch! {
     moments = moments_any(d: &Decay, len: usize, g: *const f32, m: *mut f32, v: *mut f32, square: *mut f32)
 }
 dispatch! {
-    /// # Safety
-    /// Both have the same length; `out` is nobody else's. `next` is only asked for.
-    dot = dot_of<f32>(a: &[f32], b: &[f32], next: *const u8, out: *mut f32)
-}
-dispatch! {
-    /// [`dot`] with a vector in half precision.
+    /// The products of `a` with one to [`TOGETHER`] vectors.
     ///
     /// # Safety
-    /// As [`dot`].
-    dot_half = dot_of<u16>(a: &[f32], b: &[u16], next: *const u8, out: *mut f32)
+    /// All have the length of `a`; `out` has a place for each and is nobody else's.
+    dots = dots_of<f32>(a: &[f32], parts: &[&[f32]], out: *mut f32)
 }
 dispatch! {
-    /// `sum = alpha v`, or `sum += alpha v` if it is not the first.
+    /// [`dots`] with vectors in half precision.
     ///
     /// # Safety
-    /// `sum` has the length of `v` and is nobody else's. `next` is only asked for.
-    weigh = weigh_of<f32>(alpha: f32, v: &[f32], next: *const u8, sum: *mut f32, first: bool)
+    /// As [`dots`].
+    dots_half = dots_of<u16>(a: &[f32], parts: &[&[u16]], out: *mut f32)
 }
 dispatch! {
-    /// [`weigh`] with a vector in half precision.
+    /// `sum = w p`, or `sum += w p` if it is not the first, of one to [`TOGETHER`] vectors `p` and their weights.
+    ///
+    /// # Safety
+    /// `sum` and all vectors have the same length, and `sum` is nobody else's.
+    weigh = weigh_of<f32>(weights: [f32; TOGETHER], parts: &[&[f32]], sum: *mut f32, first: bool)
+}
+dispatch! {
+    /// [`weigh`] with vectors in half precision.
     ///
     /// # Safety
     /// As [`weigh`].
-    weigh_half = weigh_of<u16>(alpha: f32, v: &[u16], next: *const u8, sum: *mut f32, first: bool)
+    weigh_half = weigh_of<u16>(weights: [f32; TOGETHER], parts: &[&[u16]], sum: *mut f32, first: bool)
 }
 dispatch! {
     /// # Safety

@@ -203,6 +203,47 @@ fn threads_do_not_change_a_bit() {
     assert!(run(1) == run(3));
 }
 
+/// Vectors of another precision end a group, so every second one in half precision leaves each alone.
+#[test]
+fn vectors_together_have_the_bits_of_single_ones() {
+    let len = 2 * BLOCK + 77;
+    let workers = Workers::new(1);
+    let base = Base::RmsProp { beta2: 0.99 };
+    let most = if cfg!(miri) { 4 } else { 8 };
+    let halves: Vec<Stored> = (0..most)
+        .map(|t| Stored::half(&noise(10 + t, len).iter().map(|v| v * v).collect::<Vec<_>>()))
+        .collect();
+    let singles: Vec<Stored> = halves
+        .iter()
+        .map(|half| Stored::single(half.values().into_owned()))
+        .collect();
+    for level in Level::available_levels() {
+        let plan = TagPlan::with(vec![0..100, 100..len], level);
+        let run = |past: &[Past<'_>]| {
+            let (mut m, mut v, mut theta) = (vec![0.1; len], vec![0.2; len], noise(1, len));
+            let grad = noise(2, len);
+            let dots = plan.moments_and_dots(&workers, base, 0.9, &grad, &mut m, &mut v, past);
+            let step = Step::new(base, 0.9, 1, 0.01, 1e-8);
+            let alphas = weights(&dots, 5.0, false);
+            plan.apply(&workers, step, &alphas, &mut theta, &grad, &m, &v, past);
+            (dots, theta)
+        };
+        for n in 0..=most {
+            let together: Vec<_> = singles[..n].iter().map(Stored::view).collect();
+            let halved: Vec<_> = halves[..n].iter().map(Stored::view).collect();
+            let alone: Vec<_> = (0..n)
+                .map(|t| if t % 2 == 0 { together[t] } else { halved[t] })
+                .collect();
+            let expected = run(&alone);
+            assert!(run(&together) == expected, "{level:?}, {n} vectors");
+            assert!(
+                run(&halved) == expected,
+                "{level:?}, {n} vectors in half precision"
+            );
+        }
+    }
+}
+
 #[test]
 #[should_panic(expected = "must begin at 5")]
 fn gaps_are_refused() {
