@@ -25,6 +25,10 @@ mod walk;
 /// few, and is to see several blocks.
 const BLOCK: usize = if cfg!(miri) { 64 } else { 4096 };
 
+/// How far ahead, in bytes, past vectors are asked for: the processor, which finds streams by itself, loses them at the ends of
+/// blocks and pages.
+const AHEAD: usize = 2048;
+
 /// The optimizer under TAG.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Base {
@@ -425,7 +429,8 @@ unsafe fn dots_together<S: Simd, E: Element, const K: usize>(
 ) {
     debug_assert!(parts.iter().all(|part| part.len() == a.len()));
     let (len, a) = (a.len(), a.as_ptr());
-    // SAFETY: four vectors, one, or one number are read where so many are left of the common length. `out` has K floats.
+    // SAFETY: four vectors, one, or one number are read where so many are left of the common length. `out` has K floats. What is asked for
+    // in advance, perhaps beyond the end, is not read.
     unsafe {
         let mut sums = [[S::splat(0.0); 4]; K];
         let mut i = 0;
@@ -434,7 +439,9 @@ unsafe fn dots_together<S: Simd, E: Element, const K: usize>(
                 let at = i + k * S::LANES;
                 let x = S::load(a.add(at));
                 for (sums, b) in sums.iter_mut().zip(parts) {
-                    sums[k] = S::fma(x, E::load::<S>(b.as_ptr().add(at)), sums[k]);
+                    let b = b.as_ptr().add(at);
+                    S::prefetch(b.wrapping_byte_add(AHEAD).cast());
+                    sums[k] = S::fma(x, E::load::<S>(b), sums[k]);
                 }
             }
             i += 4 * S::LANES;
@@ -483,7 +490,7 @@ unsafe fn weigh_together<S: Simd, E: Element, const K: usize>(
     first: bool,
 ) {
     // SAFETY: `vectors` gives offsets from which a vector ends within the length of the parts, which is that of `sum` by
-    // contract, and the rest is below it.
+    // contract, and the rest is below it. What is asked for in advance, perhaps beyond the end, is not read.
     unsafe {
         let rest = vectors::<S>(parts[0].len(), |i| {
             let mut total = if first {
@@ -492,7 +499,9 @@ unsafe fn weigh_together<S: Simd, E: Element, const K: usize>(
                 S::load(sum.add(i))
             };
             for (weight, part) in weights.iter().zip(parts) {
-                total = S::fma(S::splat(*weight), E::load::<S>(part.as_ptr().add(i)), total);
+                let part = part.as_ptr().add(i);
+                S::prefetch(part.wrapping_byte_add(AHEAD).cast());
+                total = S::fma(S::splat(*weight), E::load::<S>(part), total);
             }
             S::store(sum.add(i), total);
         });
