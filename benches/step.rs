@@ -30,6 +30,7 @@ use std::time::Instant;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use tagcl::data::ImageShape;
+use tagcl::experiment::engine::pages;
 use tagcl::kernels::resnet::{BatchStats, Trunk, TrunkSpec};
 use tagcl::method::batch_gradient;
 use tagcl::model::head::task_loss;
@@ -673,6 +674,7 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 fn main() {
+    pages::restart();
     let arguments = arguments();
     let only = arguments.only.clone();
     let wanted = |name: &str| {

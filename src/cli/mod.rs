@@ -36,6 +36,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::experiment::RunError;
+use crate::experiment::engine::pages;
 use crate::experiment::paper::replicate::ReplicateError;
 use crate::experiment::plan::settings::SettingError;
 use crate::kernels::Level;
@@ -121,6 +122,10 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let closed = cli.command.only_prints() && crate::kernels::standard_output::was_closed();
+    // The program that is started in this one's place could not tell that its output was closed.
+    if cli.command.trains() && !closed {
+        pages::restart();
+    }
     let done = match cli.command {
         Command::Demo(args) => demo::demo(&args, &printer),
         Command::Run(args) => run::run(&args, &printer),
@@ -178,6 +183,26 @@ impl Command {
             | Self::Worker(_)
             | Self::Export(_)
             | Self::Plot(_) => false,
+        }
+    }
+
+    /// Whether it takes training steps, be it to estimate their cost.
+    fn trains(&self) -> bool {
+        match self {
+            Self::Demo(_)
+            | Self::Run(_)
+            | Self::Replicate(_)
+            | Self::Sweep(_)
+            | Self::RunManifest(_)
+            | Self::Worker(_) => true,
+            Self::Status(_)
+            | Self::Show(_)
+            | Self::Report(_)
+            | Self::Compare(_)
+            | Self::Plot(_)
+            | Self::Export(_)
+            | Self::Data(_)
+            | Self::List(_) => false,
         }
     }
 }

@@ -160,6 +160,49 @@ fn is_alive(pid: u64) -> bool {
         .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
+/// Started anew, it is the same process; what a person has decided stays.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_process_that_trains_has_large_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let environment = |set: Option<&str>| {
+        let mut command = tagcl();
+        command.env_remove("GLIBC_TUNABLES");
+        command.envs(set.map(|set| ("GLIBC_TUNABLES", set)));
+        let mut child = command
+            .args(["worker", "--out"])
+            .arg(dir.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        let found = loop {
+            let bytes = fs::read(format!("/proc/{}/environ", child.id())).unwrap();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let named = text.contains("glibc.malloc.hugetlb");
+            if named && is_sleeping(child.id()) || began.elapsed() > Duration::from_secs(20) {
+                break text;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        found
+    };
+    assert!(environment(None).contains("glibc.malloc.hugetlb=1"));
+    let decided = environment(Some("glibc.malloc.hugetlb=0"));
+    assert!(decided.contains("glibc.malloc.hugetlb=0"));
+    assert!(!decided.contains("glibc.malloc.hugetlb=1"));
+}
+
+/// Whether it waits for its standard input.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn is_sleeping(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_some_and(|(_, rest)| rest.trim_start().starts_with('S'))
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_worker_takes_no_other_run_with_it_and_is_tried_again() {

@@ -407,32 +407,21 @@ unsafe fn moments_any<S: Simd>(
     }
 }
 
+/// Products of `a` with one, two or three parts. Of every product alone: four running sums of vectors, one of which takes what is
+/// left of four, then the rest by numbers.
 #[inline(always)]
-unsafe fn dots_of<S: Simd, E: Element>(a: &[f32], parts: &[&[E]], out: *mut f32) {
-    // SAFETY: the contract is this function's, and `out` has as many places as there are parts.
-    unsafe {
-        match *parts {
-            [b] => dots_together::<S, E, 1>(a, [b], out),
-            [b, c] => dots_together::<S, E, 2>(a, [b, c], out),
-            [b, c, d] => dots_together::<S, E, 3>(a, [b, c, d], out),
-            _ => unreachable!("one to {TOGETHER} parts"),
-        }
-    }
-}
-
-/// Of every product alone: four running sums of vectors, one of which takes what is left of four, then the rest by numbers.
-#[inline(always)]
-unsafe fn dots_together<S: Simd, E: Element, const K: usize>(
+unsafe fn dots_of<S: Simd, E: Element, const TWO: bool, const THREE: bool>(
     a: &[f32],
-    parts: [&[E]; K],
+    parts: &[&[E]],
     out: *mut f32,
 ) {
+    let parts = &parts[..together(TWO, THREE)];
     debug_assert!(parts.iter().all(|part| part.len() == a.len()));
     let (len, a) = (a.len(), a.as_ptr());
-    // SAFETY: four vectors, one, or one number are read where so many are left of the common length. `out` has K floats. What is asked for
-    // in advance, perhaps beyond the end, is not read.
+    // SAFETY: four vectors, one, or one number are read where so many are left of the common length. `out` has a float for each
+    // part. What is asked for in advance, perhaps beyond the end, is not read.
     unsafe {
-        let mut sums = [[S::splat(0.0); 4]; K];
+        let mut sums = [[S::splat(0.0); 4]; TOGETHER];
         let mut i = 0;
         while i + 4 * S::LANES <= len {
             for k in 0..4 {
@@ -462,33 +451,20 @@ unsafe fn dots_together<S: Simd, E: Element, const K: usize>(
     }
 }
 
+/// How many parts there are, which the compiler knows.
+const fn together(two: bool, three: bool) -> usize {
+    1 + two as usize + three as usize
+}
+
+/// Adds one part after the other, so that the bits are those of any other grouping.
 #[inline(always)]
-unsafe fn weigh_of<S: Simd, E: Element>(
+unsafe fn weigh_of<S: Simd, E: Element, const TWO: bool, const THREE: bool>(
     weights: [f32; TOGETHER],
     parts: &[&[E]],
     sum: *mut f32,
     first: bool,
 ) {
-    let [w, x, y] = weights;
-    // SAFETY: the contract is this function's.
-    unsafe {
-        match *parts {
-            [a] => weigh_together::<S, E, 1>([w], [a], sum, first),
-            [a, b] => weigh_together::<S, E, 2>([w, x], [a, b], sum, first),
-            [a, b, c] => weigh_together::<S, E, 3>([w, x, y], [a, b, c], sum, first),
-            _ => unreachable!("one to {TOGETHER} parts"),
-        }
-    }
-}
-
-/// Adds one part after the other, so that the bits are those of any other grouping.
-#[inline(always)]
-unsafe fn weigh_together<S: Simd, E: Element, const K: usize>(
-    weights: [f32; K],
-    parts: [&[E]; K],
-    sum: *mut f32,
-    first: bool,
-) {
+    let parts = &parts[..together(TWO, THREE)];
     // SAFETY: `vectors` gives offsets from which a vector ends within the length of the parts, which is that of `sum` by
     // contract, and the rest is below it. What is asked for in advance, perhaps beyond the end, is not read.
     unsafe {
@@ -557,28 +533,28 @@ dispatch! {
     ///
     /// # Safety
     /// All have the length of `a`; `out` has a place for each and is nobody else's.
-    dots = dots_of<f32>(a: &[f32], parts: &[&[f32]], out: *mut f32)
+    dots = dots_of<f32>[parts.len() > 1, parts.len() > 2](a: &[f32], parts: &[&[f32]], out: *mut f32)
 }
 dispatch! {
     /// [`dots`] with vectors in half precision.
     ///
     /// # Safety
     /// As [`dots`].
-    dots_half = dots_of<u16>(a: &[f32], parts: &[&[u16]], out: *mut f32)
+    dots_half = dots_of<u16>[parts.len() > 1, parts.len() > 2](a: &[f32], parts: &[&[u16]], out: *mut f32)
 }
 dispatch! {
     /// `sum = w p`, or `sum += w p` if it is not the first, of one to [`TOGETHER`] vectors `p` and their weights.
     ///
     /// # Safety
     /// `sum` and all vectors have the same length, and `sum` is nobody else's.
-    weigh = weigh_of<f32>(weights: [f32; TOGETHER], parts: &[&[f32]], sum: *mut f32, first: bool)
+    weigh = weigh_of<f32>[parts.len() > 1, parts.len() > 2](weights: [f32; TOGETHER], parts: &[&[f32]], sum: *mut f32, first: bool)
 }
 dispatch! {
     /// [`weigh`] with vectors in half precision.
     ///
     /// # Safety
     /// As [`weigh`].
-    weigh_half = weigh_of<u16>(weights: [f32; TOGETHER], parts: &[&[u16]], sum: *mut f32, first: bool)
+    weigh_half = weigh_of<u16>[parts.len() > 1, parts.len() > 2](weights: [f32; TOGETHER], parts: &[&[u16]], sum: *mut f32, first: bool)
 }
 dispatch! {
     /// # Safety

@@ -1,10 +1,11 @@
 //! Executing lists of runs.
 //!
 //! Owns the engines: this machine ([`pool`] in threads that share the images, [`processes`] in processes that share nothing),
-//! a cluster's scheduler ([`slurm`]), and the files by which any other can do it ([`manifest`]); and what is seen of a folder
-//! of runs from outside ([`survey`]).
+//! a cluster's scheduler ([`slurm`]), and the files by which any other can do it ([`manifest`]); what is seen of a folder of
+//! runs from outside ([`survey`]); and the [`pages`] of the processes that train.
 
 pub mod manifest;
+pub mod pages;
 pub mod pool;
 pub mod processes;
 mod queue;
