@@ -197,22 +197,19 @@ pub fn settings() -> Vec<String> {
 pub fn networks() -> Vec<String> {
     let colour = "--benchmark {}/colour.toml";
     let mut all = Vec::new();
-    for (model, kernels) in [
-        ("mlp --hidden 12 --dropout 0.1", true),
-        ("reduced-resnet18 --dropout 0.1", true),
-        ("slim-resnet18", true),
-        ("resnet18", true),
-        ("alexnet", true),
-        // On Burn's own operations in any case.
-        ("lenet", false),
+    for model in [
+        "mlp --hidden 12 --dropout 0.1",
+        "reduced-resnet18 --dropout 0.1",
+        "slim-resnet18",
+        "resnet18",
+        "alexnet",
+        "lenet",
     ] {
         let sgd = format!("{colour} --model {model} --lr 0.01");
         let tag = format!("{colour} --model {model} --lr 0.001 --optimizer tag-adam");
-        if kernels {
-            let stock = [&sgd, &tag].map(|case| format!("TAGCL_KERNELS=stock {case}"));
-            all.extend(stock);
-            all.push(format!("{sgd} --threads 2"));
-        }
+        let stock = [&sgd, &tag].map(|case| format!("TAGCL_KERNELS=stock {case}"));
+        all.extend(stock);
+        all.push(format!("{sgd} --threads 2"));
         all.extend([sgd, tag]);
     }
     let resnet = "--benchmark {}/small.toml --model reduced-resnet18 --dropout 0.1";
@@ -242,8 +239,6 @@ pub fn networks() -> Vec<String> {
         all.push(format!("{resnet} {rest}"));
     }
     let lenet = format!("{colour} --model lenet");
-    all.push(format!("TAGCL_KERNELS=stock {lenet} --lr 0.01"));
-    all.push(format!("{lenet} --lr 0.01 --threads 2"));
     all.push(format!("{lenet} --lr 0.01 --method ewc"));
     all.push(format!("{lenet} --lr 0.001 --method agem --optimizer adam"));
     all.push(format!(

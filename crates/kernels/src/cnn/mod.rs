@@ -1,11 +1,13 @@
-//! The convolutional part of plain networks, `AlexNet`'s: convolutions with bias, each followed by `ReLU`, dropout and max
-//! pooling by two, from dense images to dense features.
+//! The convolutional part of plain networks, `AlexNet`'s and `LeNet`'s: convolutions with bias, each followed by `ReLU`, dropout
+//! and max pooling by two, from dense images to dense features; `normed` has those with batch norm before the `ReLU`.
 //!
 //! Images go through all stages a few at a time, so that what a convolution writes is still in the cache when it is pooled,
 //! and what is kept for the backward pass is as small as the pooled images. How many go together follows from the sizes alone,
 //! and sums over them are taken in one order, so results do not depend on the number of threads.
 
+mod normed;
 mod pool;
+mod shared;
 mod spec;
 mod stage;
 #[cfg(test)]
@@ -17,9 +19,12 @@ use crate::layout::Buffer;
 use crate::simd::Level;
 use crate::transpose::{Matrix, transpose_slice};
 use crate::workers::{Workers, lock};
+use normed::Norm;
 use pool::{Backward, Forward};
 use stage::Stage;
 
+pub use normed::NormParameters;
+pub use shared::CnnPool;
 pub use spec::{CnnError, CnnSpec, StageSpec};
 
 /// Weight `[channels, inputs, size, size]` and bias `[channels]` of a stage.
@@ -38,6 +43,8 @@ pub struct Cnn {
     level: Level,
     workers: Arc<Workers>,
     stages: Vec<Stage>,
+    /// By stage, where there are norms.
+    norms: Vec<Norm>,
     /// Images that go together.
     together: usize,
     /// Images of the last training pass; 0 where there is none.
@@ -60,6 +67,8 @@ struct Piece {
     winners: Vec<Vec<f32>>,
     /// Whether dropout was drawn.
     dropped: bool,
+    /// What only networks with norms keep.
+    normed: normed::Kept,
 }
 
 /// Buffers of a task.
@@ -92,7 +101,7 @@ fn apart(values: &mut [f32], len: usize) -> Vec<Mutex<&mut [f32]>> {
 }
 
 impl Piece {
-    fn new(stages: &[Stage], images: usize) -> Self {
+    fn new(stages: &[Stage], images: usize, norms: bool) -> Self {
         let inputs = stages.iter().skip(1);
         let winners = stages.iter().map(|s| vec![0.0; images * s.pooled()]);
         Self {
@@ -103,7 +112,16 @@ impl Piece {
                 .collect(),
             winners: winners.collect(),
             dropped: false,
+            normed: normed::Kept::new(if norms { stages } else { &[] }, images),
         }
+    }
+
+    /// Takes images of so many values.
+    fn take(&mut self, images: &[f32], pixels: usize) {
+        self.images = images.len() / pixels;
+        self.dropped = false;
+        self.pixels.clear();
+        self.pixels.extend_from_slice(images);
     }
 }
 
@@ -119,8 +137,11 @@ impl Cnn {
         let together = (CACHED / largest).clamp(1, TOGETHER);
         let stages = sizes.into_iter().enumerate();
         let stages = stages.map(|(i, sizes)| Stage::new(sizes, i == 0, together, level));
+        let stages: Vec<_> = stages.collect();
+        let norms = stages.iter().filter(|_| spec.norms);
         Ok(Self {
-            stages: stages.collect(),
+            norms: norms.map(|stage| Norm::new(stage.y.stored)).collect(),
+            stages,
             spec,
             level,
             workers,
@@ -200,6 +221,7 @@ impl Cnn {
         features: &mut [f32],
     ) {
         self.check(batch, images, parameters, features);
+        assert!(!self.spec.norms, "norms have parameters, too");
         if let Some(masks) = masks {
             assert_eq!(masks.len(), self.stages.len(), "masks");
             for (mask, len) in masks.iter().zip(self.dropout_lengths()) {
@@ -209,11 +231,8 @@ impl Cnn {
         self.take(parameters, keeps);
         self.batch = if keeps { batch } else { 0 };
         let (step, pixels) = (self.together, self.pixels());
-        let count = batch.div_ceil(step);
         if keeps {
-            let stages = &self.stages;
-            let fresh = || Mutex::new(Piece::new(stages, step));
-            self.pieces.resize_with(count.max(self.pieces.len()), fresh);
+            self.have_pieces(batch.div_ceil(step));
         }
         let this = &*self;
         let to = apart(features, step * self.features());
@@ -221,22 +240,28 @@ impl Cnn {
             let first = number * step;
             let here = first..batch.min(first + step);
             let mut scratch = this.scratch();
-            let mut own = std::mem::replace(&mut scratch.piece, Piece::new(&[], 0));
+            let mut own = std::mem::replace(&mut scratch.piece, Piece::new(&[], 0, false));
             let mut kept = keeps.then(|| lock(&this.pieces[number]));
             let piece = kept.as_deref_mut().unwrap_or(&mut own);
-            piece.images = here.len();
-            piece.dropped = masks.is_some();
             let images = &images[here.start * pixels..here.end * pixels];
             if keeps {
-                piece.pixels.clear();
-                piece.pixels.extend_from_slice(images);
+                piece.take(images, pixels);
             }
+            piece.images = here.len();
+            piece.dropped = masks.is_some();
             this.forward_piece(images, first, masks, piece, &mut scratch);
             this.dense(&scratch.last, lock(&to[number]).as_mut());
             drop(kept);
             scratch.piece = own;
             lock(&this.idle).push(scratch);
         });
+    }
+
+    /// Has so many pieces to keep.
+    fn have_pieces(&mut self, count: usize) {
+        let (stages, step, norms) = (&self.stages, self.together, self.spec.norms);
+        let fresh = || Mutex::new(Piece::new(stages, step, norms));
+        self.pieces.resize_with(count.max(self.pieces.len()), fresh);
     }
 
     /// A task's buffers.
@@ -258,7 +283,7 @@ impl Cnn {
                 .collect(),
             dx: Buffer::zeros(n * most(&|s| s.dx.image)),
             part: Vec::new(),
-            piece: Piece::new(stages, n),
+            piece: Piece::new(stages, n, self.spec.norms),
         }
     }
 
@@ -296,14 +321,10 @@ impl Cnn {
                 None => stage.convolve(n, columns.as_ref(), y.as_mut()),
                 Some(before) => stage.convolve(n, piece.inputs[before].as_ref(), y.as_mut()),
             }
-            // Where the result goes: the next stage's bordered images, or the features.
-            let next = self.stages.get(number + 1).map(|next| next.x);
-            let (to, image, origin, row) = if let Some(x) = next {
-                let to = piece.inputs[number].as_mut();
-                (to, x.image, x.origin(), x.pitch * x.stored)
-            } else {
-                let row = stage.sizes.pooled.1 * stage.y.stored;
-                (&mut last[..], stage.pooled(), 0, row)
+            let (image, origin, row) = self.destination(number);
+            let to = match piece.inputs.get_mut(number) {
+                Some(to) => to.as_mut(),
+                None => &mut last[..],
             };
             let values = stage.sizes.values();
             let all = y.as_ref().chunks_exact(stage.y.image);
@@ -321,6 +342,7 @@ impl Cnn {
                 self.level.run(Forward {
                     sizes: stage.pooling(stage.y.pitch * stage.y.stored, row),
                     y,
+                    scale: &[],
                     bias: &stage.bias,
                     mask,
                     to: &mut to[origin..],
@@ -328,6 +350,17 @@ impl Cnn {
                 });
             }
         }
+    }
+
+    /// Where a stage's result goes, the next stage's bordered images or the features: floats of an image, and to its first pixel
+    /// and from a row to the next.
+    fn destination(&self, number: usize) -> (usize, usize, usize) {
+        if let Some(next) = self.stages.get(number + 1) {
+            return (next.x.image, next.x.origin(), next.x.pitch * next.x.stored);
+        }
+        let stage = &self.stages[number];
+        let row = stage.sizes.pooled.1 * stage.y.stored;
+        (stage.pooled(), 0, row)
     }
 
     /// Multipliers `[channels, rows, columns]` to where the convolution's output has its values.
@@ -374,17 +407,8 @@ impl Cnn {
         assert_eq!(d_features.len(), batch * self.features(), "d_features");
         self.check_lengths(gradients.iter().map(|(w, b)| (w.len(), b.len())));
         self.batch = 0;
-        let (pieces, stages) = (batch.div_ceil(step), &self.stages);
-        let count = pieces.min(SUMS);
-        let fresh = || {
-            let weights = stages.iter().map(|s| vec![0.0; s.sizes.weights()]);
-            let biases = stages.iter().map(|s| vec![0.0; s.y.stored]);
-            Mutex::new(Sums {
-                weights: weights.collect(),
-                biases: biases.collect(),
-            })
-        };
-        self.sums.resize_with(count.max(self.sums.len()), fresh);
+        let pieces = batch.div_ceil(step);
+        let count = self.have_sums(pieces);
         let this = &*self;
         let len = step * self.features();
         this.workers.run(count, &|number| {
@@ -399,6 +423,26 @@ impl Cnn {
             drop(sums);
             lock(&this.idle).push(scratch);
         });
+        self.add_up(count, gradients);
+    }
+
+    /// Has places for the sums over so many pieces, and says how many.
+    fn have_sums(&mut self, pieces: usize) -> usize {
+        let (count, stages) = (pieces.min(SUMS), &self.stages);
+        let fresh = || {
+            let weights = stages.iter().map(|s| vec![0.0; s.sizes.weights()]);
+            let biases = stages.iter().map(|s| vec![0.0; s.y.stored]);
+            Mutex::new(Sums {
+                weights: weights.collect(),
+                biases: biases.collect(),
+            })
+        };
+        self.sums.resize_with(count.max(self.sums.len()), fresh);
+        count
+    }
+
+    /// Adds the first sums up.
+    fn add_up(&self, count: usize, gradients: &mut [(&mut [f32], &mut [f32])]) {
         let mut sums = self.sums[..count].iter().map(lock);
         if let Some(first) = sums.next() {
             for (i, (weight, bias)) in gradients.iter_mut().enumerate() {
@@ -458,17 +502,30 @@ impl Cnn {
                 None => columns.as_ref(),
                 Some(before) => piece.inputs[before].as_ref(),
             };
-            let sum = &mut sums.weights[number];
-            if first {
-                stage.weight_gradient(n, (x, dy.as_ref()), room, sum);
-            } else {
-                part.resize(sum.len(), 0.0);
-                stage.weight_gradient(n, (x, dy.as_ref()), room, part);
-                self.level.run(Add(sum, part));
-            }
+            let to = (first, &mut sums.weights[number][..]);
+            self.weight_sums(number, n, (x, dy.as_ref()), to, (room, part));
             if number > 0 {
                 stage.input_gradient(n, dy.as_ref(), dx.as_mut());
             }
+        }
+    }
+
+    /// Adds the gradient of a stage's weight over some images to a sum, or where they are the `first`, begins it.
+    fn weight_sums(
+        &self,
+        number: usize,
+        images: usize,
+        inputs: (&[f32], &[f32]),
+        (first, sum): (bool, &mut [f32]),
+        (room, part): (&mut Vec<f32>, &mut Vec<f32>),
+    ) {
+        let stage = &self.stages[number];
+        if first {
+            stage.weight_gradient(images, inputs, room, sum);
+        } else {
+            part.resize(sum.len(), 0.0);
+            stage.weight_gradient(images, inputs, room, part);
+            self.level.run(Add(sum, part));
         }
     }
 
@@ -488,63 +545,6 @@ impl Cnn {
         for (from, to) in features.chunks_exact(self.features()).zip(images) {
             transpose_slice(self.level, &turned, from, to);
         }
-    }
-}
-
-/// Hands out convolutional parts of one network, so that passes at the same time have buffers of their own. All of a pool share
-/// its threads.
-pub struct CnnPool {
-    spec: CnnSpec,
-    level: Level,
-    workers: Arc<Workers>,
-    idle: Mutex<Vec<Cnn>>,
-}
-
-impl CnnPool {
-    /// A pool with one part.
-    ///
-    /// # Errors
-    /// As [`Cnn::new`].
-    pub fn new(spec: CnnSpec, level: Level, workers: Arc<Workers>) -> Result<Arc<Self>, CnnError> {
-        let first = Cnn::new(spec.clone(), level, Arc::clone(&workers))?;
-        Ok(Arc::new(Self {
-            spec,
-            level,
-            workers,
-            idle: Mutex::new(vec![first]),
-        }))
-    }
-
-    /// The same network's pool with other instructions.
-    #[must_use]
-    pub fn at(&self, level: Level) -> Arc<Self> {
-        Arc::new(Self {
-            spec: self.spec.clone(),
-            level,
-            workers: Arc::clone(&self.workers),
-            idle: Mutex::default(),
-        })
-    }
-
-    /// A part to keep: one that waits, or a new one.
-    #[must_use]
-    pub fn take(&self) -> Cnn {
-        let waiting = lock(&self.idle).pop();
-        waiting.unwrap_or_else(|| {
-            let (spec, workers) = (self.spec.clone(), Arc::clone(&self.workers));
-            match Cnn::new(spec, self.level, workers) {
-                Ok(cnn) => cnn,
-                Err(error) => unreachable!("the first one had these sizes: {error}"),
-            }
-        })
-    }
-
-    /// Lends a part.
-    pub fn with<R>(&self, work: impl FnOnce(&mut Cnn) -> R) -> R {
-        let mut cnn = self.take();
-        let result = work(&mut cnn);
-        lock(&self.idle).push(cnn);
-        result
     }
 }
 

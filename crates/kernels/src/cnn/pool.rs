@@ -26,6 +26,8 @@ pub(super) struct Forward<'a> {
     pub sizes: Pooling,
     /// The convolution's output, from its first pixel on.
     pub y: &'a [f32],
+    /// `[stored]`: what values are multiplied by before the bias is added; empty without norms, with which there is no dropout.
+    pub scale: &'a [f32],
     /// `[stored]`.
     pub bias: &'a [f32],
     /// Multipliers, where the values of `y` are; empty without dropout.
@@ -63,7 +65,13 @@ impl Loop for Forward<'_> {
                 let (y0, y1) = top.split_at(s);
                 let (y2, y3) = bottom.split_at(s);
                 let places = [y0, y1, y2, y3];
-                if self.mask.is_empty() {
+                if !self.scale.is_empty() {
+                    let scale = &self.scale[..s];
+                    for i in 0..s {
+                        let value = |j: usize| rectified(places[j][i] * scale[i], bias[i]);
+                        (to[i], winners[i]) = largest(value);
+                    }
+                } else if self.mask.is_empty() {
                     for i in 0..s {
                         let value = |j: usize| rectified(places[j][i], bias[i]);
                         (to[i], winners[i]) = largest(value);
@@ -140,6 +148,163 @@ impl Loop for Backward<'_> {
     }
 }
 
+/// Mean of every channel of an image `[pixels, stored]`, and the sum of squared differences from it.
+pub(super) struct Moments<'a> {
+    pub y: &'a [f32],
+    /// `[stored]`, overwritten, as `m2` is.
+    pub mean: &'a mut [f32],
+    pub m2: &'a mut [f32],
+}
+
+impl Loop for Moments<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let s = self.mean.len();
+        let (mean, m2) = (&mut self.mean[..s], &mut self.m2[..s]);
+        let pixels = self.y.len() / s;
+        mean.fill(0.0);
+        for y in self.y.chunks_exact(s) {
+            for i in 0..s {
+                mean[i] += y[i];
+            }
+        }
+        for mean in mean.iter_mut() {
+            *mean /= pixels as f32;
+        }
+        m2.fill(0.0);
+        for y in self.y.chunks_exact(s) {
+            for i in 0..s {
+                let difference = y[i] - mean[i];
+                m2[i] += difference * difference;
+            }
+        }
+    }
+}
+
+/// Sums over one image of the gradient before a norm's `ReLU` and pooling, which only winners have, and of its product with the
+/// normalised values.
+pub(super) struct Products<'a> {
+    pub sizes: Pooling,
+    /// What the norm read.
+    pub y: &'a [f32],
+    /// Gradient of the result, `[pooled, stored]`, as the winners.
+    pub d: &'a [f32],
+    pub winners: &'a [f32],
+    /// Mean and inverse standard deviation, `[stored]`.
+    pub norm: (&'a [f32], &'a [f32]),
+    /// `[stored]` at least, overwritten, as the products are.
+    pub sum: &'a mut [f32],
+    pub product: &'a mut [f32],
+}
+
+impl Loop for Products<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Pooling {
+            pooled: (rows, columns),
+            stored: s,
+            row,
+            ..
+        } = self.sizes;
+        let (mean, inverse) = (&self.norm.0[..s], &self.norm.1[..s]);
+        let (sum, product) = (&mut self.sum[..s], &mut self.product[..s]);
+        sum.fill(0.0);
+        product.fill(0.0);
+        for r in 0..rows {
+            for c in 0..columns {
+                let (at, from) = ((r * columns + c) * s, 2 * r * row + 2 * c * s);
+                let (d, winners) = (&self.d[at..][..s], &self.winners[at..][..s]);
+                let (y0, y1) = self.y[from..][..2 * s].split_at(s);
+                let (y2, y3) = self.y[from + row..][..2 * s].split_at(s);
+                for i in 0..s {
+                    let winner = winners[i];
+                    let top = if winner == 1.0 { y1[i] } else { y0[i] };
+                    let bottom = if winner == 3.0 { y3[i] } else { y2[i] };
+                    let y = if winner < 2.0 { top } else { bottom };
+                    let g = if winner < NONE { d[i] } else { 0.0 };
+                    sum[i] += g;
+                    product[i] += g * ((y - mean[i]) * inverse[i]);
+                }
+            }
+        }
+    }
+}
+
+/// The part of the gradient of what a norm read that its statistics make: of every pixel of one image, overwritten.
+pub(super) struct Through<'a> {
+    /// What the norm read, and floats from a row to the next.
+    pub y: (&'a [f32], usize),
+    /// Its gradient, from its first pixel on.
+    pub dy: (&'a mut [f32], usize),
+    pub rows: usize,
+    /// As for [`Products`].
+    pub norm: (&'a [f32], &'a [f32]),
+    /// What the norm multiplies by.
+    pub scale: &'a [f32],
+    /// Means over the batch of what [`Products`] sums.
+    pub means: [&'a [f32]; 2],
+}
+
+impl Loop for Through<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let s = self.scale.len();
+        let (mean, inverse) = (&self.norm.0[..s], &self.norm.1[..s]);
+        let [sum, product] = self.means.map(|means| &means[..s]);
+        for r in 0..self.rows {
+            let y = &self.y.0[r * self.y.1..][..self.y.1];
+            let dy = &mut self.dy.0[r * self.dy.1..][..self.y.1];
+            for (y, dy) in y.chunks_exact(s).zip(dy.chunks_exact_mut(s)) {
+                for i in 0..s {
+                    let normalised = (y[i] - mean[i]) * inverse[i];
+                    dy[i] = -self.scale[i] * (sum[i] + normalised * product[i]);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the other part, which winners have, to the gradient of what a norm read.
+pub(super) struct Largest<'a> {
+    pub sizes: Pooling,
+    /// As for [`Products`].
+    pub d: &'a [f32],
+    pub winners: &'a [f32],
+    /// As for [`Through`].
+    pub scale: &'a [f32],
+    pub dy: &'a mut [f32],
+}
+
+impl Loop for Largest<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Pooling {
+            pooled: (rows, columns),
+            stored: s,
+            row,
+            ..
+        } = self.sizes;
+        let scale = &self.scale[..s];
+        for r in 0..rows {
+            let (top, bottom) = self.dy[2 * r * row..].split_at_mut(row);
+            for c in 0..columns {
+                let at = (r * columns + c) * s;
+                let (d, winners) = (&self.d[at..][..s], &self.winners[at..][..s]);
+                let (d0, d1) = top[2 * c * s..][..2 * s].split_at_mut(s);
+                let (d2, d3) = bottom[2 * c * s..][..2 * s].split_at_mut(s);
+                for i in 0..s {
+                    let (winner, g) = (winners[i], d[i] * scale[i]);
+                    let of = |j: f32| if winner == j { g } else { 0.0 };
+                    d0[i] += of(0.0);
+                    d1[i] += of(1.0);
+                    d2[i] += of(2.0);
+                    d3[i] += of(3.0);
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +347,7 @@ mod tests {
             level.run(Forward {
                 sizes,
                 y: &y,
+                scale: &[],
                 bias: &[0.5],
                 mask: &mask,
                 to: &mut to,

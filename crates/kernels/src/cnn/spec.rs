@@ -1,8 +1,9 @@
-//! What the convolutional part of a plain network computes: its sizes, and where its numbers lie.
+//! What the convolutional part of a plain network computes: its sizes.
 
 use std::fmt;
 
-/// A convolution of stride 1 with bias, then `ReLU`, dropout, and the largest of every two by two values.
+/// A convolution of stride 1 with bias, then batch norm if there is one, `ReLU`, dropout, and the largest of every two by two
+/// values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StageSpec {
     /// Channels after it, at least 1.
@@ -26,6 +27,8 @@ pub struct CnnSpec {
     pub width: usize,
     /// One after another, at least one.
     pub stages: Vec<StageSpec>,
+    /// Whether batch norm follows every convolution; there is no dropout then.
+    pub norms: bool,
 }
 
 /// A [`CnnSpec`] that cannot be built.
@@ -47,7 +50,8 @@ impl fmt::Display for CnnError {
             Self::Empty => write!(f, "there is no stage; at least one is needed"),
             Self::Stage(number, spec) => write!(
                 f,
-                "stage {number} is {spec:?}: channels and size must be at least 1, padding below the size, dropout in [0, 1)"
+                "stage {number} is {spec:?}: channels and size must be at least 1, padding below the size, dropout in [0, 1), with \
+                 norms 0"
             ),
             Self::Nothing(number) => write!(
                 f,
@@ -78,7 +82,12 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Values of an image after the convolution, each of which dropout may drop.
     pub(super) fn values(&self) -> usize {
-        self.spec.channels * self.after.0 * self.after.1
+        self.spec.channels * self.positions()
+    }
+
+    /// Pixels after the convolution.
+    pub(super) fn positions(&self) -> usize {
+        self.after.0 * self.after.1
     }
 
     /// Numbers of the weight `[channels, inputs, size, size]`.
@@ -102,7 +111,12 @@ impl CnnSpec {
         let (mut inputs, mut before) = (self.in_channels, (self.height, self.width));
         for (number, &spec) in self.stages.iter().enumerate() {
             let whole = spec.channels > 0 && spec.padding < spec.size && inputs > 0;
-            if !whole || !(0.0..1.0).contains(&spec.dropout) {
+            let dropout = if self.norms {
+                0.0..=0.0
+            } else {
+                0.0..=1.0_f32.next_down()
+            };
+            if !whole || !dropout.contains(&spec.dropout) {
                 return Err(CnnError::Stage(number, spec));
             }
             let left = |side: usize| {
@@ -180,6 +194,7 @@ mod tests {
             height: side,
             width: side + 1,
             stages: stages.to_vec(),
+            norms: false,
         };
         let sizes = spec(32, &[stage(64, 4, 0), stage(128, 5, 2)])
             .sizes()
@@ -202,6 +217,16 @@ mod tests {
             ..stage(4, 3, 0)
         };
         assert_eq!(error(8, &[dropped]), CnnError::Stage(0, dropped));
+        let light = StageSpec {
+            dropout: 0.1,
+            ..stage(4, 3, 0)
+        };
+        assert!(spec(8, &[light]).sizes().is_ok());
+        let normed = CnnSpec {
+            norms: true,
+            ..spec(8, &[light])
+        };
+        assert_eq!(normed.validate(), Err(CnnError::Stage(0, light)));
         assert_eq!(error(8, &[stage(1 << 28, 3, 0)]), CnnError::TooLarge(0));
         assert_eq!(error(1 << 20, &[stage(4, 3, 0)]), CnnError::TooLarge(0));
         let endless = stage(usize::MAX, usize::MAX, 0);

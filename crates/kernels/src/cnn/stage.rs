@@ -79,7 +79,9 @@ pub(super) struct Stage {
     tables: Vec<Tables>,
     packed: Buffer,
     packed_back: Buffer,
-    /// `[stored]`, zero beyond the channels.
+    /// `[stored]`: what the convolution's output is multiplied by, and what is then added; without norms 1 and the bias. Zero
+    /// beyond the channels.
+    pub scale: Vec<f32>,
     pub bias: Vec<f32>,
 }
 
@@ -119,6 +121,7 @@ impl Stage {
             tables: Vec::new(),
             packed: Buffer::zeros(0),
             packed_back: Buffer::zeros(0),
+            scale: vec![1.0; y.stored],
             bias: vec![0.0; y.stored],
             sizes,
             level,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::resnet::BatchStats;
 use crate::testing::Noise;
 
 fn stage(channels: usize, size: usize, padding: usize, dropout: f32) -> StageSpec {
@@ -200,6 +201,7 @@ fn cases() -> Vec<(CnnSpec, usize)> {
         height,
         width,
         stages: stages.to_vec(),
+        norms: false,
     };
     let small = spec(1, 5, 4, &[stage(3, 2, 1, 0.3)]);
     if cfg!(miri) {
@@ -297,4 +299,84 @@ fn backward_wants_a_pass_that_was_kept() {
         .map(|[w, b]| (&mut w[..], &mut b[..]))
         .collect();
     cnn.backward(&case.d_features, &mut places);
+}
+
+/// Passes with norms: features, what the norms saw, and gradients of all.
+fn normed(threads: usize, level: Level, batch: usize) -> Vec<Vec<f32>> {
+    let spec = CnnSpec {
+        in_channels: 2,
+        height: 11,
+        width: 9,
+        stages: vec![stage(5, 3, 1, 0.0), stage(17, 2, 0, 0.0)],
+        norms: true,
+    };
+    let case = Case::new(spec.clone(), batch);
+    let norms: Vec<[Vec<f32>; 2]> = [5, 17].map(|c| [vec![1.5; c], vec![-0.1; c]]).to_vec();
+    let norms: Vec<NormParameters<'_>> = norms.iter().map(|[w, b]| (&w[..], &b[..])).collect();
+    let parameters = case.parameters();
+    let parameters = (&parameters[..], &norms[..]);
+    let mut cnn = Cnn::new(spec, level, Arc::new(Workers::new(threads))).unwrap();
+    let mut all = Vec::new();
+    let mut stats = vec![BatchStats::default(); 2];
+    for frozen in [false, true] {
+        let mut features = vec![f32::NAN; case.d_features.len()];
+        let to = &mut features;
+        if frozen {
+            let running: Vec<NormParameters<'_>> = stats
+                .iter()
+                .map(|s| (&s.mean[..], &s.variance[..]))
+                .collect();
+            cnn.forward_running(batch, &case.images, parameters, &running, true, to);
+            let mut again = vec![f32::NAN; to.len()];
+            let mut other = Cnn::new(case.spec.clone(), level, Arc::new(Workers::new(1))).unwrap();
+            other.forward_running(batch, &case.images, parameters, &running, false, &mut again);
+            assert_eq!(*to, again, "kept or not");
+        } else {
+            cnn.forward_train(batch, &case.images, parameters, &mut stats, true, to);
+        }
+        let mut gradients = case.parameters.clone();
+        let mut of_norms: Vec<[Vec<f32>; 2]> = [5, 17]
+            .map(|c| [vec![f32::NAN; c], vec![f32::NAN; c]])
+            .to_vec();
+        let mut to: Vec<_> = gradients
+            .iter_mut()
+            .map(|[w, b]| (&mut w[..], &mut b[..]))
+            .collect();
+        let mut to_norms: Vec<_> = of_norms
+            .iter_mut()
+            .map(|[w, b]| (&mut w[..], &mut b[..]))
+            .collect();
+        cnn.backward_normed(&case.d_features, &mut to, &mut to_norms);
+        all.push(features);
+        all.extend(gradients.into_iter().flatten());
+        all.extend(of_norms.into_iter().flatten());
+    }
+    all.extend(stats.into_iter().flat_map(|s| [s.mean, s.variance]));
+    all
+}
+
+/// Images in several pieces, the last of which is not full.
+#[test]
+fn norms_do_not_depend_on_threads() {
+    let batch = if cfg!(miri) { 9 } else { 21 };
+    for level in Level::available_levels() {
+        let one = normed(1, level, batch);
+        assert!(one.iter().flatten().all(|x| x.is_finite()));
+        assert_eq!(one, normed(3, level, batch), "{level:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "norms have parameters, too")]
+fn norms_are_not_forgotten() {
+    let spec = CnnSpec {
+        in_channels: 1,
+        height: 4,
+        width: 4,
+        stages: vec![stage(1, 1, 0, 0.0)],
+        norms: true,
+    };
+    let case = Case::new(spec.clone(), 1);
+    let mut cnn = Cnn::new(spec, Level::detect(), Arc::new(Workers::new(1))).unwrap();
+    case.run(&mut cnn, false);
 }

@@ -103,6 +103,7 @@ impl AlexNetConfig {
             height: self.image.height,
             width: self.image.width,
             stages: (0..kernels.len()).map(stage).collect(),
+            norms: false,
         };
         Ok((spec, [(HIDDEN, HEAVY); 2]))
     }

@@ -1,5 +1,5 @@
-//! Feed-forward networks on the CPU kernels, [`super::Mlp`] and [`super::AlexNet`]: the same networks, without tensors in
-//! between.
+//! Feed-forward networks on the CPU kernels, [`super::Mlp`], [`super::AlexNet`] and [`super::LeNet`]: the same networks, without
+//! tensors in between.
 //!
 //! Owns the passage between the learner's flat vectors and [`crate::kernels::cnn`] and [`crate::kernels::dense`]: a
 //! convolutional part, where there is one, hidden layers and a linear head. Initial values come from the Burn module, and
@@ -12,14 +12,16 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use super::learner::{check_gradient, counted, of_net, split_mut};
+use super::running::Running;
 use super::weights::FloatTensor;
 use super::{
-    AlexNetConfig, Classifier, Counters, Dropout, LayerInputs, Learner, LearnerError, Logits,
-    MlpConfig, Mode, Network, NetworkLearner, Wanted, head, inputs,
+    AlexNetConfig, Classifier, Counters, Dropout, LayerInputs, LeNetConfig, Learner, LearnerError,
+    Logits, MlpConfig, Mode, Network, NetworkLearner, Wanted, head, inputs,
 };
-use crate::kernels::cnn::{Cnn, CnnPool, StageParameters};
+use crate::kernels::cnn::{Cnn, CnnPool, CnnSpec, NormParameters, StageParameters};
 use crate::kernels::dense::{Dense, relu_gradient};
 use crate::kernels::head::HeadSpec;
+use crate::kernels::resnet::BatchStats;
 use crate::kernels::{Level, Workers};
 use crate::optim::{Layout, OptimError};
 use crate::seed::{SeedStream, Seeds};
@@ -53,6 +55,18 @@ struct Net {
     level: Level,
     layout: Layout,
     parameters: Vec<f32>,
+    /// Of the norms of the convolutional part.
+    running: Running,
+}
+
+/// Weight and bias of the layers.
+#[derive(Default)]
+struct Layers<'a> {
+    convolutions: Vec<StageParameters<'a>>,
+    /// After each convolution, or none.
+    norms: Vec<NormParameters<'a>>,
+    hidden: Vec<StageParameters<'a>>,
+    head: StageParameters<'a>,
 }
 
 /// The last forward pass, whose memory is reused from pass to pass.
@@ -105,23 +119,33 @@ impl Net {
         self.widths.len().saturating_sub(1)
     }
 
-    /// Weight and bias of the layers: of the convolutional part, of the hidden layers, and of the head.
-    fn layers(
-        &self,
-    ) -> (
-        Vec<StageParameters<'_>>,
-        Vec<StageParameters<'_>>,
-        StageParameters<'_>,
-    ) {
+    fn layers(&self) -> Layers<'_> {
         let tensors = self.layout.slots().iter();
         let tensors: Vec<&[f32]> = tensors
             .map(|slot| &self.parameters[slot.range.clone()])
             .collect();
-        let mut convolutions: Vec<_> = tensors.chunks_exact(2).map(|p| (p[0], p[1])).collect();
-        let mut hidden =
-            convolutions.split_off(convolutions.len().saturating_sub(self.depth() + 1));
+        let mut before: Vec<_> = tensors.chunks_exact(2).map(|p| (p[0], p[1])).collect();
+        let mut hidden = before.split_off(before.len().saturating_sub(self.depth() + 1));
         let head = hidden.pop().unwrap_or_default();
-        (convolutions, hidden, head)
+        let (convolutions, norms) = self.taken_apart(before);
+        Layers {
+            convolutions,
+            norms,
+            hidden,
+            head,
+        }
+    }
+
+    /// What belongs to convolutions, and what to the norms after them, if there are any.
+    fn taken_apart<T>(&self, before: Vec<T>) -> (Vec<T>, Vec<T>) {
+        let (mut convolutions, mut norms) = (Vec::new(), Vec::new());
+        for (i, layer) in before.into_iter().enumerate() {
+            match i % 2 {
+                1 if !self.running.is_empty() => norms.push(layer),
+                _ => convolutions.push(layer),
+            }
+        }
+        (convolutions, norms)
     }
 
     fn check(&self, batch: &Batch) -> Result<(), LearnerError> {
@@ -139,12 +163,23 @@ impl Net {
     /// A pass in evaluation mode.
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, LearnerError> {
         self.check(batch)?;
-        let (convolutions, hidden, _) = self.layers();
+        let Layers {
+            convolutions,
+            norms,
+            hidden,
+            ..
+        } = self.layers();
         let seen = self.convolutions.as_ref().map(|pool| {
             pool.with(|cnn| {
                 let mut features = vec![0.0; batch.len() * cnn.features()];
-                let (images, to) = (&batch.pixels, &mut features);
-                cnn.forward(batch.len(), images, &convolutions, None, false, to);
+                let (n, images, to) = (batch.len(), &batch.pixels, &mut features);
+                if norms.is_empty() {
+                    cnn.forward(n, images, &convolutions, None, false, to);
+                } else {
+                    let parameters = (&convolutions[..], &norms[..]);
+                    let running = self.running.views();
+                    cnn.forward_running(n, images, parameters, &running, false, to);
+                }
                 features
             })
         });
@@ -164,7 +199,7 @@ impl Classifier for Net {
     fn scores(&self, batch: &Batch, wanted: Wanted) -> Result<Vec<f32>, LearnerError> {
         head::check_competing(batch, self.classes)?;
         let features = self.features(batch)?;
-        let (.., (weight, bias)) = self.layers();
+        let (weight, bias) = self.layers().head;
         let mut logits = vec![0.0; batch.len() * self.classes];
         head::logits_on_kernels(
             &self.head(batch.len()),
@@ -207,6 +242,7 @@ impl KernelFeedForward {
             level: Level::detect(),
             layout: start.layout().clone(),
             parameters: start.parameters().to_vec(),
+            running: Running::default(),
         };
         Self::of(net, network, dropout, vec![None; 2])
     }
@@ -226,27 +262,59 @@ impl KernelFeedForward {
         let (config, device) = (*config, Device::flex().autodiff());
         let start = NetworkLearner::new(config.init(stream, &device)?, Dropout::off(), &device);
         let (spec, hidden) = config.parts()?;
-        let mut drops: Vec<_> = spec.stages.iter().map(|s| Some(s.dropout)).collect();
+        let drops: Vec<_> = spec.stages.iter().map(|s| Some(s.dropout)).collect();
+        let drops = drops.into_iter().chain(hidden.map(|(_, drop)| Some(drop)));
+        let drops = drops.collect();
+        let widths = hidden.map(|(width, _)| width);
+        let net = Self::convolutional(spec, &widths, config.classes, &start, threads)?;
+        let network = move |stream: &mut SeedStream| config.init(stream, &device);
+        Ok(Self::of(net, network, dropout, drops))
+    }
+
+    /// `LeNet` with the initial values that the Burn module has for this stream, on the machine's best kernels. Passes use
+    /// `threads` threads, on which results do not depend.
+    ///
+    /// # Errors
+    /// [`LearnerError::Size`] for images that it does not take.
+    pub fn lenet(
+        config: &LeNetConfig,
+        stream: &mut SeedStream,
+        threads: usize,
+    ) -> Result<Self, LearnerError> {
+        let (config, device) = (*config, Device::flex().autodiff());
+        let (spec, hidden) = config.parts()?;
+        let start = NetworkLearner::new(config.init(stream, &device), Dropout::off(), &device);
+        let drops = vec![Some(0.0); spec.stages.len() + 1];
+        let net = Self::convolutional(spec, &[hidden], config.classes, &start, threads)?;
+        let network = move |stream: &mut SeedStream| Ok(config.init(stream, &device));
+        Ok(Self::of(net, network, Dropout::off(), drops))
+    }
+
+    /// A network with a convolutional part and hidden layers of these widths, with a learner's initial values.
+    fn convolutional(
+        spec: CnnSpec,
+        hidden: &[usize],
+        classes: usize,
+        start: &dyn Learner,
+        threads: usize,
+    ) -> Result<Net, LearnerError> {
         let level = Level::detect();
+        let normed = spec.stages.iter().filter(|_| spec.norms);
+        let running = Running::new(normed.map(|stage| stage.channels));
+        let pixels = spec.in_channels * spec.height * spec.width;
         let pool = CnnPool::new(spec, level, Arc::new(Workers::new(threads)))
             .map_err(|e| LearnerError::Size(e.to_string()))?;
-        let mut widths = vec![pool.with(|cnn| cnn.features())];
-        for (width, drop) in hidden {
-            widths.push(width);
-            drops.push(Some(drop));
-        }
-        let image = config.image;
-        let net = Net {
+        let features = pool.with(|cnn| cnn.features());
+        Ok(Net {
             convolutions: Some(pool),
-            pixels: image.channels * image.height * image.width,
-            widths,
-            classes: config.classes,
+            pixels,
+            widths: [&[features], hidden].concat(),
+            classes,
             level,
             layout: start.layout().clone(),
             parameters: start.parameters().to_vec(),
-        };
-        let network = move |stream: &mut SeedStream| config.init(stream, &device);
-        Ok(Self::of(net, network, dropout, drops))
+            running,
+        })
     }
 
     fn of<N: Network>(
@@ -297,26 +365,42 @@ impl KernelFeedForward {
     }
 
     /// Leaves in the pass what the first hidden layer sees. `masks` are those of the convolutional part.
-    fn convolve(&mut self, batch: &Batch, masks: Vec<Option<Vec<f32>>>, keeps: bool) {
+    fn convolve(&mut self, batch: &Batch, masks: Vec<Option<Vec<f32>>>, mode: Mode) {
         let Self { net, pass, .. } = self;
         let Some(pool) = &net.convolutions else {
             pass.inputs.clone_from(&batch.pixels);
             return;
         };
+        let (n, keeps) = (batch.len(), mode != Mode::Observe);
         let cnn = pass.convolutions.get_or_insert_with(|| pool.take());
+        pass.inputs.resize(n * cnn.features(), 0.0);
+        let (images, to) = (&batch.pixels, &mut pass.inputs);
+        let Layers {
+            convolutions,
+            norms,
+            ..
+        } = net.layers();
+        if !norms.is_empty() {
+            let parameters = (&convolutions[..], &norms[..]);
+            if mode == Mode::Evaluate {
+                let running = net.running.views();
+                cnn.forward_running(n, images, parameters, &running, keeps, to);
+            } else {
+                let mut stats = vec![BatchStats::default(); norms.len()];
+                cnn.forward_train(n, images, parameters, &mut stats, keeps, to);
+                Arc::make_mut(net).running.absorb(&stats);
+            }
+            return;
+        }
         let lengths = cnn.dropout_lengths();
         let all = masks.iter().any(Option::is_some).then(|| {
             let masks = masks.into_iter().zip(lengths);
             // Where a layer drops nothing, all is multiplied by 1.
-            let filled = |(mask, len): (Option<Vec<f32>>, usize)| {
-                mask.unwrap_or_else(|| vec![1.0; batch.len() * len])
-            };
+            let filled =
+                |(mask, len): (Option<Vec<f32>>, usize)| mask.unwrap_or_else(|| vec![1.0; n * len]);
             masks.map(filled).collect::<Vec<_>>()
         });
-        pass.inputs.resize(batch.len() * cnn.features(), 0.0);
-        let (parameters, to) = (net.layers().0, &mut pass.inputs);
-        let images = &batch.pixels;
-        cnn.forward(batch.len(), images, &parameters, all.as_deref(), keeps, to);
+        cnn.forward(n, images, &convolutions, all.as_deref(), keeps, to);
     }
 }
 
@@ -340,16 +424,18 @@ impl Learner for KernelFeedForward {
         let mut masks = self.draw(batch.len(), mode);
         let classes = self.net.classes;
         self.pass.logits.resize(batch.len() * classes, 0.0);
-        if (mode, wanted) == (Mode::Observe, Wanted::Nothing) {
+        let observed = (mode, wanted) == (Mode::Observe, Wanted::Nothing);
+        if observed && self.net.running.is_empty() {
             // There are no statistics; what moves is the dropout stream.
             return Ok(Logits::of(&self.pass.logits, classes, wanted, batch));
         }
         let of_hidden = masks.split_off(masks.len() - self.net.depth());
-        self.convolve(batch, masks, mode != Mode::Observe);
+        self.convolve(batch, masks, mode);
         let Self { net, pass, .. } = self;
         pass.masks = of_hidden;
         pass.hidden.resize_with(net.depth(), Vec::new);
-        let (_, hidden, (weight, bias)) = net.layers();
+        let Layers { hidden, head, .. } = net.layers();
+        let (weight, bias) = head;
         for (i, (dense, (weight, bias))) in net.dense(batch.len()).zip(hidden).enumerate() {
             let (before, rest) = pass.hidden.split_at_mut(i);
             let x = before.last().unwrap_or(&pass.inputs);
@@ -393,7 +479,8 @@ impl Learner for KernelFeedForward {
         let mut parts = split_mut(&net.layout, gradient).into_iter();
         let pairs = std::iter::from_fn(|| parts.next().zip(parts.next()));
         let mut places: Vec<_> = pairs.collect();
-        let (_, hidden, (weight, _)) = net.layers();
+        let Layers { hidden, head, .. } = net.layers();
+        let (weight, _) = head;
         pass.between.resize_with(net.widths.len(), Vec::new);
         for (between, width) in pass.between.iter_mut().zip(&net.widths) {
             between.resize(pass.batch * width, 0.0);
@@ -423,7 +510,12 @@ impl Learner for KernelFeedForward {
             }
         }
         if let (Some(cnn), Some(d)) = (&mut pass.convolutions, pass.between.first()) {
-            cnn.backward(d, &mut places);
+            let (mut places, mut of_norms) = net.taken_apart(places);
+            if of_norms.is_empty() {
+                cnn.backward(d, &mut places);
+            } else {
+                cnn.backward_normed(d, &mut places, &mut of_norms);
+            }
         }
         Ok(())
     }
@@ -449,11 +541,17 @@ impl Learner for KernelFeedForward {
     }
 
     fn tensors(&self) -> Vec<FloatTensor> {
-        FloatTensor::of_layout(&self.net.layout, &self.net.parameters).collect()
+        let parameters = FloatTensor::of_layout(&self.net.layout, &self.net.parameters);
+        let running = self.net.running.tensors(&self.net.layout);
+        parameters.chain(running).collect()
     }
 
     fn set_tensors(&mut self, values: Vec<Vec<f32>>) {
-        self.net_mut().parameters = values.into_iter().flatten().collect();
+        let net = self.net_mut();
+        let mut values = values.into_iter();
+        let parameters = values.by_ref().take(net.layout.slots().len());
+        net.parameters = parameters.flatten().collect();
+        net.running.set(values);
     }
 
     fn idle_norms(&self) -> &'static [(&'static str, usize)] {

@@ -9,14 +9,18 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::{
-    BiasConv, Dropout, DropoutSetting, Head, LearnerError, Linear, ModelContext, ModelSpec,
-    Network, Norm, Notes,
+    BiasConv, Dropout, DropoutSetting, Head, KernelFeedForward, LearnerError, Linear, ModelContext,
+    ModelSpec, Network, Norm, Notes, stock_kernels,
 };
 use crate::data::ImageShape;
+use crate::kernels::cnn::{CnnSpec, StageSpec};
 use crate::seed::SeedStream;
 
 /// Width of the hidden layer.
 const HIDDEN: usize = 500;
+/// Channels of the convolutions, and the side of their kernels.
+const CHANNELS: [usize; 2] = [20, 50];
+const SIZE: usize = 5;
 
 /// Sizes of a [`LeNet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,16 +63,39 @@ impl LeNetConfig {
         Ok(())
     }
 
+    /// Its convolutional part for the kernels, and the width of the hidden layer.
+    pub(super) fn parts(&self) -> Result<(CnnSpec, usize), LearnerError> {
+        self.validate()?;
+        let stage = |channels: usize| StageSpec {
+            channels,
+            size: SIZE,
+            padding: SIZE / 2,
+            dropout: 0.0,
+        };
+        let spec = CnnSpec {
+            in_channels: self.image.channels,
+            height: self.image.height,
+            width: self.image.width,
+            stages: CHANNELS.map(stage).to_vec(),
+            norms: true,
+        };
+        Ok((spec, HIDDEN))
+    }
+
     /// A network with PyTorch's default initial values.
     #[must_use]
     pub fn init(&self, stream: &mut SeedStream, device: &Device) -> LeNet {
         let plane = (self.image.height / 2 / 2) * (self.image.width / 2 / 2);
+        let [first, second] = CHANNELS;
+        let conv = |inputs: usize, outputs: usize, stream: &mut SeedStream| {
+            BiasConv::new([inputs, outputs], SIZE, SIZE / 2, stream, device)
+        };
         LeNet {
-            conv1: BiasConv::new([self.image.channels, 20], 5, 2, stream, device),
-            bn1: Norm::new(20, device),
-            conv2: BiasConv::new([20, 50], 5, 2, stream, device),
-            bn2: Norm::new(50, device),
-            hidden: Linear::new(50 * plane, HIDDEN, stream, device),
+            conv1: conv(self.image.channels, first, stream),
+            bn1: Norm::new(first, device),
+            conv2: conv(first, second, stream),
+            bn2: Norm::new(second, device),
+            hidden: Linear::new(second * plane, HIDDEN, stream, device),
             last: Linear::new(HIDDEN, self.classes, stream, device),
         }
     }
@@ -136,7 +163,12 @@ pub(super) static LENET: ModelSpec = ModelSpec {
             classes: context.classes,
         };
         config.validate()?;
-        let network = config.init(&mut context.init(), &ModelContext::device());
-        Ok(ModelContext::learner(network, Dropout::off()))
+        let (mut init, threads) = (context.init(), context.threads);
+        if stock_kernels() {
+            let network = config.init(&mut init, &ModelContext::device());
+            return Ok(ModelContext::learner(network, Dropout::off()));
+        }
+        let network = KernelFeedForward::lenet(&config, &mut init, threads)?;
+        Ok(Box::new(network))
     },
 };

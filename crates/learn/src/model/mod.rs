@@ -23,6 +23,7 @@ mod network;
 mod resnet;
 mod resnet18;
 mod resnet_kernels;
+mod running;
 mod slim_resnet;
 mod spec;
 mod tap;

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use super::learner::{check_gradient, counted, of_net, split_mut};
+use super::running::Running;
 use super::weights::FloatTensor;
 use super::{
     Classifier, Counters, Dropout, LayerInputs, Learner, LearnerError, Logits, Mode,
-    NetworkLearner, Norm, TrunkConfig, Wanted, head,
+    NetworkLearner, TrunkConfig, Wanted, head,
 };
 use crate::kernels::Level;
 use crate::kernels::head::HeadSpec;
@@ -41,8 +42,7 @@ struct Net {
     classes: usize,
     layout: Layout,
     parameters: Vec<f32>,
-    /// Running mean and unbiased variance of every norm, in the order of the trunk.
-    running: Vec<BatchStats>,
+    running: Running,
     trunks: Arc<TrunkPool>,
 }
 
@@ -103,21 +103,6 @@ impl Net {
         }
     }
 
-    fn running(&self) -> Vec<(&[f32], &[f32])> {
-        let norms = self.running.iter();
-        norms
-            .map(|r| (r.mean.as_slice(), r.variance.as_slice()))
-            .collect()
-    }
-
-    /// Name of every norm, in the order of the trunk.
-    fn norm_names(&self) -> impl Iterator<Item = &str> {
-        // The only weights that are vectors.
-        let slots = self.layout.slots().iter();
-        let weights = slots.filter(|slot| slot.shape.len() == 1);
-        weights.filter_map(|slot| slot.name.strip_suffix(".weight"))
-    }
-
     /// A trunk for this batch, whose images it takes.
     fn trunk(&self, batch: &Batch) -> Result<PooledTrunk, LearnerError> {
         let size = |e: &dyn std::fmt::Display| LearnerError::Size(e.to_string());
@@ -136,19 +121,6 @@ impl Net {
             )));
         }
         Ok(trunk)
-    }
-
-    fn absorb(&mut self, stats: &[BatchStats]) {
-        let momentum = Norm::MOMENTUM as f32;
-        let blend = |running: &mut [f32], batch: &[f32]| {
-            for (r, b) in running.iter_mut().zip(batch) {
-                *r = *r * (1.0 - momentum) + b * momentum;
-            }
-        };
-        for (running, batch) in self.running.iter_mut().zip(stats) {
-            blend(&mut running.mean, &batch.mean);
-            blend(&mut running.variance, &batch.variance);
-        }
     }
 }
 
@@ -174,7 +146,7 @@ impl Classifier for Net {
         trunk.forward_eval(
             &batch.pixels,
             &self.trunk_tensors(),
-            &self.running(),
+            &self.running.views(),
             &mut features,
         );
         Ok(features)
@@ -212,12 +184,8 @@ impl KernelResNet {
         }
         spec.validate()
             .map_err(|e| LearnerError::Size(e.to_string()))?;
-        let fresh = |&channels: &usize| BatchStats {
-            mean: vec![0.0; channels],
-            variance: vec![1.0; channels],
-        };
         let net = Net {
-            running: spec.norms().iter().map(fresh).collect(),
+            running: Running::new(spec.norms()),
             spec,
             classes: config.classes(),
             layout: start.layout().clone(),
@@ -263,7 +231,7 @@ impl KernelResNet {
             &mut stats,
             &mut self.pass.features,
         );
-        Arc::make_mut(&mut self.net).absorb(&stats);
+        Arc::make_mut(&mut self.net).running.absorb(&stats);
         self.batches += 1;
     }
 }
@@ -291,7 +259,7 @@ impl Learner for KernelResNet {
             trunk.forward_frozen(
                 &batch.pixels,
                 &self.net.trunk_tensors(),
-                &self.net.running(),
+                &self.net.running.views(),
                 &mut self.pass.features,
             );
         } else {
@@ -349,18 +317,7 @@ impl Learner for KernelResNet {
 
     fn tensors(&self) -> Vec<FloatTensor> {
         let parameters = FloatTensor::of_layout(&self.net.layout, &self.net.parameters);
-        let buffer = |name: &str, what: &str, values: &[f32]| FloatTensor {
-            name: format!("{name}.{what}"),
-            shape: vec![values.len()],
-            values: values.to_vec(),
-        };
-        let norms = self.net.norm_names().zip(&self.net.running);
-        let buffers = norms.flat_map(|(name, r)| {
-            [
-                buffer(name, "running_mean", &r.mean),
-                buffer(name, "running_var", &r.variance),
-            ]
-        });
+        let buffers = self.net.running.tensors(&self.net.layout);
         parameters.chain(buffers).collect()
     }
 
@@ -369,10 +326,6 @@ impl Learner for KernelResNet {
         let mut values = values.into_iter();
         let parameters = values.by_ref().take(net.layout.slots().len());
         net.parameters = parameters.flatten().collect();
-        let running = net.running.iter_mut();
-        let running = running.flat_map(|r| [&mut r.mean, &mut r.variance]);
-        for (running, values) in running.zip(values) {
-            *running = values;
-        }
+        net.running.set(values);
     }
 }
