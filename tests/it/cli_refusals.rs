@@ -278,7 +278,12 @@ fn a_level_of_instructions_that_is_none_is_refused() {
         command.args(["list", "models"]).env("TAGCL_SIMD", level);
         command.current_dir(dir.path()).output().unwrap()
     };
-    let parts = ["TAGCL_SIMD", "`sse9`", "avx512, avx2, portable", "unset it"];
+    let parts = [
+        "TAGCL_SIMD",
+        "`sse9`",
+        "avx512, avx2, neon, portable",
+        "unset it",
+    ];
     refused(&list("sse9"), 2, &parts);
     for level in ["", "portable", "portable-winograd"] {
         assert!(list(level).status.success(), "{level}");

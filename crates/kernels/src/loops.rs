@@ -23,7 +23,10 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above, those of `avx2`.
             Instructions::Avx2 => unsafe { avx2(work) },
-            _ => work.run(),
+            // NEON is in all that its target compiles.
+            Instructions::Neon | Instructions::Portable => work.run(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Instructions::Avx512 | Instructions::Avx2 => work.run(),
         }
     }
 }

@@ -4,8 +4,8 @@
 //! instantiates it inside one `#[target_feature]` function per instruction set, where the intrinsics become single
 //! instructions. The binary therefore runs on any machine and needs no `-C target-cpu`.
 //!
-//! The three sets differ in rounding (lanes are summed in a different order; the portable one does not fuse
-//! multiply and add), so results are equal between machines only to about 1e-5 relative; on one machine they are
+//! The sets differ in rounding (lanes are summed in a different order; the portable one does not fuse
+//! multiply and add; NEON rounds as AVX2 does), so results are equal between machines only to about 1e-5 relative; on one machine they are
 //! equal bit for bit from run to run and for any number of threads. So do levels with fewer multiplications
 //! ([`super::winograd`]), which are taken only where they are asked for by name.
 
@@ -36,19 +36,22 @@ pub(crate) enum Instructions {
     Avx512,
     /// 8 lanes, 16 registers, fused multiply-add.
     Avx2,
+    /// 8 lanes in two registers, of which there are 16 pairs, fused multiply-add.
+    Neon,
     /// Plain Rust on arrays of 8, which the compiler vectorises for whatever the target has.
     Portable,
 }
 
 impl Instructions {
     /// All of them, best first.
-    const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
+    const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable];
 
     /// The names of the levels: direct, and with Winograd's convolutions.
     const fn names(self) -> [&'static str; 2] {
         match self {
             Self::Avx512 => ["avx512", "avx512-winograd"],
             Self::Avx2 => ["avx2", "avx2-winograd"],
+            Self::Neon => ["neon", "neon-winograd"],
             Self::Portable => ["portable", "portable-winograd"],
         }
     }
@@ -65,6 +68,8 @@ impl Instructions {
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx512 | Self::Avx2 => false,
+            // Kernels at this level need no functions of their own: the target has it throughout, or it is not there.
+            Self::Neon => cfg!(all(target_arch = "aarch64", target_feature = "neon")),
         }
     }
 }
@@ -133,7 +138,7 @@ impl Level {
         }
     }
 
-    /// The level of this name: `avx512`, `avx2` or `portable`, which may be followed by `-winograd`.
+    /// The level of this name: `avx512`, `avx2`, `neon` or `portable`, which may be followed by `-winograd`.
     ///
     /// # Errors
     /// If there is no such level, or this machine lacks it.
@@ -203,7 +208,7 @@ impl Level {
     pub(crate) fn lanes(self) -> usize {
         match self.0 {
             Instructions::Avx512 => 16,
-            Instructions::Avx2 | Instructions::Portable => 8,
+            Instructions::Avx2 | Instructions::Neon | Instructions::Portable => 8,
         }
     }
 }
@@ -352,151 +357,31 @@ impl Simd for Portable {
     }
 }
 
+/// One trait method per intrinsic.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! methods {
+    ($v:ty; $($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:expr;)*) => {
+        $(#[inline(always)]
+        unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
+            // SAFETY: by the trait's contract the instruction set is enabled in the caller, into which this is inlined,
+            // and addresses are valid for a whole vector; loads and stores are the unaligned forms. A prefetch may be
+            // given any address.
+            unsafe { $body }
+        })*
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::Simd;
-    #[allow(clippy::wildcard_imports, reason = "some forty intrinsics")]
-    use std::arch::x86_64::*;
+mod x86;
 
-    /// [`super::Instructions::Avx512`].
-    #[derive(Clone, Copy)]
-    pub(crate) struct Avx512;
-    /// [`super::Instructions::Avx2`].
-    #[derive(Clone, Copy)]
-    pub(crate) struct Avx2;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub(crate) use arm::Neon;
 
-    /// One trait method per intrinsic.
-    macro_rules! methods {
-        ($v:ty; $($name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:expr;)*) => {
-            $(#[inline(always)]
-            unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
-                // SAFETY: by the trait's contract the instruction set is enabled in the caller, into which this is inlined,
-                // and addresses are valid for a whole vector; loads and stores are the unaligned forms. A prefetch may be
-                // given any address.
-                unsafe { $body }
-            })*
-        };
-    }
-
-    /// Transposes 8x8 floats with AVX, which both levels have.
-    #[inline(always)]
-    unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-        // SAFETY: by the trait's contract eight rows of eight floats are readable at `from` and writable at `to`, that far
-        // apart; both levels that call this enable AVX.
-        unsafe {
-            let mut r = [_mm256_setzero_ps(); 8];
-            for (i, r) in r.iter_mut().enumerate() {
-                *r = _mm256_loadu_ps(from.add(i * from_row));
-            }
-            let (mut pairs, mut quads) = (r, r);
-            for i in 0..4 {
-                pairs[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-                pairs[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-            }
-            for i in 0..2 {
-                let p = &pairs[4 * i..];
-                quads[4 * i] = _mm256_shuffle_ps::<0x44>(p[0], p[2]);
-                quads[4 * i + 1] = _mm256_shuffle_ps::<0xEE>(p[0], p[2]);
-                quads[4 * i + 2] = _mm256_shuffle_ps::<0x44>(p[1], p[3]);
-                quads[4 * i + 3] = _mm256_shuffle_ps::<0xEE>(p[1], p[3]);
-            }
-            for i in 0..4 {
-                let low = _mm256_permute2f128_ps::<0x20>(quads[i], quads[i + 4]);
-                let high = _mm256_permute2f128_ps::<0x31>(quads[i], quads[i + 4]);
-                _mm256_storeu_ps(to.add(i * to_row), low);
-                _mm256_storeu_ps(to.add((i + 4) * to_row), high);
-            }
-        }
-    }
-
-    /// The lower half of a register plus the upper one, as `_mm512_reduce_add_ps` begins. By instructions of the whole register:
-    /// those of half of one know the first 16 registers only, and would hold a kernel's sums there.
-    macro_rules! halves {
-        ($v:expr) => {{
-            let v = $v;
-            let turned = _mm512_shuffle_f32x4::<0b01_00_11_10>(v, v);
-            _mm512_castps512_ps256(_mm512_add_ps(v, turned))
-        }};
-    }
-
-    /// The same of four lanes of eight.
-    macro_rules! quarter {
-        ($v:expr) => {
-            _mm_add_ps(_mm256_castps256_ps128($v), _mm256_extractf128_ps::<1>($v))
-        };
-    }
-
-    impl Simd for Avx512 {
-        const LANES: usize = 16;
-        type V = __m512;
-        methods! { __m512;
-            transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) =
-                transpose8(from, from_row, to, to_row);
-            prefetch(p: *const f32) = _mm_prefetch::<_MM_HINT_T0>(p.cast());
-            prefetch_far(p: *const f32) = _mm_prefetch::<_MM_HINT_T1>(p.cast());
-            splat(x: f32) -> __m512 = _mm512_set1_ps(x);
-            load(p: *const f32) -> __m512 = _mm512_loadu_ps(p);
-            load_half(p: *const u16) -> __m512 = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(
-                _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()))));
-            store(p: *mut f32, v: __m512) = _mm512_storeu_ps(p, v);
-            add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
-            sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
-            mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
-            div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
-            sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
-            fma(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
-            relu(a: __m512) -> __m512 = _mm512_max_ps(a, _mm512_setzero_ps());
-            and(a: __m512, m: __m512) -> __m512 =
-                _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), _mm512_castps_si512(m)));
-            where_positive(x: __m512, v: __m512) -> __m512 =
-                _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, _mm512_setzero_ps()), v);
-            sum(v: __m512) -> f32 = Avx2::sum(halves!(v));
-            sums(v: [__m512; 4], to: *mut f32) =
-                Avx2::sums([halves!(v[0]), halves!(v[1]), halves!(v[2]), halves!(v[3])], to);
-        }
-    }
-
-    impl Simd for Avx2 {
-        const LANES: usize = 8;
-        type V = __m256;
-        methods! { __m256;
-            transpose(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) =
-                transpose8(from, from_row, to, to_row);
-            prefetch(p: *const f32) = _mm_prefetch::<_MM_HINT_T0>(p.cast());
-            prefetch_far(p: *const f32) = _mm_prefetch::<_MM_HINT_T1>(p.cast());
-            splat(x: f32) -> __m256 = _mm256_set1_ps(x);
-            load(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
-            load_half(p: *const u16) -> __m256 = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(
-                _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()))));
-            store(p: *mut f32, v: __m256) = _mm256_storeu_ps(p, v);
-            add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
-            sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
-            mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
-            div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
-            sqrt(a: __m256) -> __m256 = _mm256_sqrt_ps(a);
-            fma(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
-            relu(a: __m256) -> __m256 = _mm256_max_ps(a, _mm256_setzero_ps());
-            and(a: __m256, m: __m256) -> __m256 = _mm256_and_ps(a, m);
-            where_positive(x: __m256, v: __m256) -> __m256 =
-                _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, _mm256_setzero_ps()), v);
-            sum(v: __m256) -> f32 = {
-                let q = quarter!(v);
-                let d = _mm_add_ps(q, _mm_movehl_ps(q, q));
-                _mm_cvtss_f32(_mm_add_ss(d, _mm_shuffle_ps::<1>(d, d)))
-            };
-            sums(v: [__m256; 4], to: *mut f32) = {
-                let [a, b, c, d] = [quarter!(v[0]), quarter!(v[1]), quarter!(v[2]), quarter!(v[3])];
-                // Lanes 0 + 2 and 1 + 3 of two, in turn.
-                let ab = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
-                let cd = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
-                _mm_storeu_ps(to, _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
-            };
-        }
-    }
-}
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod arm;
 
 /// Defines `name(level, args…)`, which runs the generic kernel `generic::<S>(args…)` under the instruction set.
 ///
@@ -524,13 +409,17 @@ macro_rules! dispatch {
                 unsafe { dispatch!(@call $generic [$crate::simd::Avx2 $(, $element)?] [$($($flag),+)?] ($($arg),*)) }
             }
             // SAFETY: the caller promises the kernel's contract; detection, which alone makes a level, has found the
-            // features that `avx512` and `avx2` are compiled for.
+            // features that `avx512` and `avx2` are compiled for; NEON is in all that this target compiles.
             unsafe {
                 match level.instructions() {
                     #[cfg(target_arch = "x86_64")]
                     $crate::simd::Instructions::Avx512 => avx512($($arg),*),
                     #[cfg(target_arch = "x86_64")]
                     $crate::simd::Instructions::Avx2 => avx2($($arg),*),
+                    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+                    $crate::simd::Instructions::Neon => {
+                        dispatch!(@call $generic [$crate::simd::Neon $(, $element)?] [$($($flag),+)?] ($($arg),*))
+                    }
                     _ => dispatch!(@call $generic [$crate::simd::Portable $(, $element)?] [$($($flag),+)?] ($($arg),*)),
                 }
             }
@@ -588,7 +477,7 @@ mod tests {
         for name in ["", "AVX2", "avx512 ", "sse", "winograd", "avx2-"] {
             let error = Level::by_name(name).expect_err(name);
             assert_eq!(error, LevelError::Unknown(name.to_string()));
-            assert!(error.to_string().contains("avx512, avx2, portable"));
+            assert!(error.to_string().contains("avx512, avx2, neon, portable"));
         }
     }
 }

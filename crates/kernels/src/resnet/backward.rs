@@ -299,7 +299,7 @@ impl ConvPass<'_> {
                 let image = source.shape.image;
                 let planes = self.earlier.d.slice(i * image, image);
                 timed(self.b.stage, "bwd layout", || {
-                    merge_image(&stage.shape, phases, &source.shape, planes);
+                    reorder::merge_image(&stage.shape, phases, &source.shape, planes);
                 });
             } else {
                 timed(self.b.stage, "bwd conv", || {
@@ -602,12 +602,4 @@ pub(super) type Own = (Shareable, Shareable, Shareable);
 fn own(stage: &mut Stage) -> Own {
     let shortcut_parts = stage.shortcut_parts.shareable();
     (stage.d.shareable(), stage.parts.shareable(), shortcut_parts)
-}
-
-/// Puts the phases of an image, four planes of `coarse` per channel, together as planes of `shape`.
-fn merge_image(coarse: &Shape, phases: &[f32], shape: &Shape, image: &mut [f32]) {
-    let planes = image.chunks_exact_mut(shape.grid.plane);
-    for (phases, plane) in phases.chunks_exact(4 * coarse.grid.plane).zip(planes) {
-        reorder::merge(&shape.grid, &coarse.grid, phases, plane);
-    }
 }

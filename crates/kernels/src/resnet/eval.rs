@@ -4,7 +4,7 @@
 //! image at a time, the channels-last stages a group at a time. Threads take different groups.
 
 use super::conv::Conv;
-use super::forward::{affine, shortcut_affine, split_image, weight_and_bias};
+use super::forward::{affine, shortcut_affine, weight_and_bias};
 use super::large::LargeStem;
 use super::reorder;
 use super::spec::{Ends, TrunkSpec};
@@ -236,7 +236,7 @@ impl Evaluation {
                 let (mut x, mut side) = (a.cast_const(), a.cast_const());
                 if let (Some(shortcut), Some(previous)) = (shortcut, before.last()) {
                     let (source, input) = (&self.shapes[b.stage - 1], &mut space.inputs[b.stage]);
-                    split_image(source, previous[0].as_ref(), shape, input.as_mut());
+                    reorder::split_image(source, previous[0].as_ref(), shape, input.as_mut());
                     x = input.ptr();
                     shortcut.forward_image(x, p, Ahead::NOTHING);
                     side = p;

@@ -174,7 +174,7 @@ impl ConvPass<'_> {
                     let size = 4 * shape.grid.plane * source.channels;
                     let y = self.pending.y.slice(i * source.image, source.image);
                     timed(number, "fwd layout", || {
-                        split_image(source, y, shape, input.slice(i * size, size));
+                        reorder::split_image(source, y, shape, input.slice(i * size, size));
                     });
                     x = input.at(i * size);
                 }
@@ -518,13 +518,5 @@ impl Trunk {
                 stage.fill_image(logical, image);
             }
         }
-    }
-}
-
-/// Splits an image of planes of `shape` into its phases: four planes of `coarse` per channel.
-pub(crate) fn split_image(shape: &Shape, image: &[f32], coarse: &Shape, phases: &mut [f32]) {
-    let planes = image.chunks_exact(shape.grid.plane);
-    for (plane, phases) in planes.zip(phases.chunks_exact_mut(4 * coarse.grid.plane)) {
-        reorder::split(&shape.grid, &coarse.grid, plane, phases);
     }
 }

@@ -6,7 +6,7 @@ use crate::transpose::{Matrix, transpose_slice};
 
 /// Splits one plane on `fine` into its four phases on `coarse = fine.halved()`: phase `2 py + px` holds the pixels
 /// `(2y + py, 2x + px)`. Pixels that an odd size lacks stay zero, as do all borders.
-pub(crate) fn split(fine: &Grid, coarse: &Grid, plane: &[f32], phases: &mut [f32]) {
+fn split(fine: &Grid, coarse: &Grid, plane: &[f32], phases: &mut [f32]) {
     for (phase, to) in phases.chunks_exact_mut(coarse.plane).enumerate() {
         let (py, px) = (phase / 2, phase % 2);
         let (rows, columns) = ((fine.h - py).div_ceil(2), (fine.w - px).div_ceil(2));
@@ -22,7 +22,7 @@ pub(crate) fn split(fine: &Grid, coarse: &Grid, plane: &[f32], phases: &mut [f32
 }
 
 /// The inverse of [`split`]; rubbish at the borders of the phases is not looked at.
-pub(crate) fn merge(fine: &Grid, coarse: &Grid, phases: &[f32], plane: &mut [f32]) {
+fn merge(fine: &Grid, coarse: &Grid, phases: &[f32], plane: &mut [f32]) {
     for y in 0..fine.h {
         let at =
             |px: usize| coarse.origin + coarse.at(y / 2, 0) + (2 * (y % 2) + px) * coarse.plane;
@@ -36,6 +36,22 @@ pub(crate) fn merge(fine: &Grid, coarse: &Grid, phases: &[f32], plane: &mut [f32
         if let [single] = pairs.into_remainder() {
             *single = even[coarse.w - 1];
         }
+    }
+}
+
+/// Splits an image of planes of `shape` into its phases: four planes of `coarse` per channel.
+pub(crate) fn split_image(shape: &Shape, image: &[f32], coarse: &Shape, phases: &mut [f32]) {
+    let planes = image.chunks_exact(shape.grid.plane);
+    for (plane, phases) in planes.zip(phases.chunks_exact_mut(4 * coarse.grid.plane)) {
+        split(&shape.grid, &coarse.grid, plane, phases);
+    }
+}
+
+/// Puts the phases of an image, four planes of `coarse` per channel, together as planes of `shape`.
+pub(crate) fn merge_image(coarse: &Shape, phases: &[f32], shape: &Shape, image: &mut [f32]) {
+    let planes = image.chunks_exact_mut(shape.grid.plane);
+    for (phases, plane) in phases.chunks_exact(4 * coarse.grid.plane).zip(planes) {
+        merge(&shape.grid, &coarse.grid, phases, plane);
     }
 }
 

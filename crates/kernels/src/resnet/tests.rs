@@ -520,3 +520,25 @@ fn trunks_can_be_saved_in_a_graph() {
     sendable::<super::PooledTrunk>();
     sendable::<TrunkPool>();
 }
+
+/// The same lanes, sums in the same order, and fused products: of either, the bits are these.
+#[test]
+fn neon_rounds_as_avx2() {
+    for level in levels() {
+        let expected = match level.name() {
+            "avx2" | "neon" => 2_841_895_841_074_500_421,
+            "avx2-winograd" | "neon-winograd" => 11_935_479_279_187_079_529,
+            _ => continue,
+        };
+        let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+        for case in cases() {
+            let workers = Arc::new(Workers::new(1));
+            let mut trunk = Trunk::with(case.spec.clone(), level, workers).expect("valid");
+            let (features, _, gradients) = case.run(&mut trunk);
+            for x in features.iter().chain(gradients.iter().flatten()) {
+                digest = (digest ^ u64::from(x.to_bits())).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+        assert_eq!(digest, expected, "{level:?}");
+    }
+}
