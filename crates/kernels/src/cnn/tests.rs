@@ -357,8 +357,12 @@ fn normed(threads: usize, level: Level, batch: usize) -> Vec<Vec<f32>> {
 
 /// Images in several pieces, the last of which is not full.
 #[test]
+#[cfg_attr(
+    miri,
+    ignore = "minutes; the kernels are those of the other tests, and what is between them is safe"
+)]
 fn norms_do_not_depend_on_threads() {
-    let batch = if cfg!(miri) { 9 } else { 21 };
+    let batch = 21;
     for level in Level::available_levels() {
         let one = normed(1, level, batch);
         assert!(one.iter().flatten().all(|x| x.is_finite()));
