@@ -12,7 +12,7 @@
 //! [`TagPlan::moments_and_dots`] updates a block of m and v and takes its products with all past tasks;
 //! [`TagPlan::apply`] sums a block of all `v_t` and moves the parameters. Between the two the caller turns the products
 //! into weights, with [`weight`] of the cosines or in any other way. Blocks of several past tasks are walked together
-//! ([`Parts`]), or memory has too few of them under way at a time.
+//! (`past::Parts`), or memory has too few of them under way at a time.
 
 use super::past::{Element, Parts, Past, TOGETHER, in_parts};
 use super::simd::{Level, Simd, dispatch};
