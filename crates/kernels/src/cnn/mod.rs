@@ -239,21 +239,16 @@ impl Cnn {
         this.workers.run(to.len(), &|number| {
             let first = number * step;
             let here = first..batch.min(first + step);
-            let mut scratch = this.scratch();
-            let mut own = std::mem::replace(&mut scratch.piece, Piece::new(&[], 0, false));
-            let mut kept = keeps.then(|| lock(&this.pieces[number]));
-            let piece = kept.as_deref_mut().unwrap_or(&mut own);
             let images = &images[here.start * pixels..here.end * pixels];
-            if keeps {
-                piece.take(images, pixels);
-            }
-            piece.images = here.len();
-            piece.dropped = masks.is_some();
-            this.forward_piece(images, first, masks, piece, &mut scratch);
-            this.dense(&scratch.last, lock(&to[number]).as_mut());
-            drop(kept);
-            scratch.piece = own;
-            lock(&this.idle).push(scratch);
+            this.with_piece(number, keeps, |piece, scratch| {
+                if keeps {
+                    piece.take(images, pixels);
+                }
+                piece.images = here.len();
+                piece.dropped = masks.is_some();
+                this.forward_piece(images, first, masks, piece, scratch);
+                this.dense(&scratch.last, lock(&to[number]).as_mut());
+            });
         });
     }
 
@@ -264,11 +259,28 @@ impl Cnn {
         self.pieces.resize_with(count.max(self.pieces.len()), fresh);
     }
 
+    /// Lends a task buffers.
+    fn with_scratch(&self, work: impl FnOnce(&mut Scratch)) {
+        let waiting = lock(&self.idle).pop();
+        let mut scratch = waiting.unwrap_or_else(|| self.scratch());
+        work(&mut scratch);
+        lock(&self.idle).push(scratch);
+    }
+
+    /// Lends a task buffers, and with them the piece of this number or, where nothing is kept, one of the buffers' own.
+    fn with_piece(&self, number: usize, keeps: bool, work: impl FnOnce(&mut Piece, &mut Scratch)) {
+        self.with_scratch(|scratch| {
+            if keeps {
+                return work(&mut lock(&self.pieces[number]), scratch);
+            }
+            let mut own = std::mem::replace(&mut scratch.piece, Piece::new(&[], 0, false));
+            work(&mut own, scratch);
+            scratch.piece = own;
+        });
+    }
+
     /// A task's buffers.
     fn scratch(&self) -> Scratch {
-        if let Some(scratch) = lock(&self.idle).pop() {
-            return scratch;
-        }
         let (stages, n) = (&self.stages, self.together);
         let most = |of: &dyn Fn(&Stage) -> usize| stages.iter().map(of).max().unwrap_or(0);
         Scratch {
@@ -412,16 +424,15 @@ impl Cnn {
         let this = &*self;
         let len = step * self.features();
         this.workers.run(count, &|number| {
-            let mut scratch = this.scratch();
-            let mut sums = lock(&this.sums[number]);
-            sums.biases.iter_mut().for_each(|bias| bias.fill(0.0));
-            for piece in (number..pieces).step_by(count) {
-                let d = &d_features[piece * len..d_features.len().min((piece + 1) * len)];
-                let whole = lock(&this.pieces[piece]);
-                this.backward_piece(&whole, d, piece == number, &mut sums, &mut scratch);
-            }
-            drop(sums);
-            lock(&this.idle).push(scratch);
+            this.with_scratch(|scratch| {
+                let mut sums = lock(&this.sums[number]);
+                sums.biases.iter_mut().for_each(|bias| bias.fill(0.0));
+                for piece in (number..pieces).step_by(count) {
+                    let d = &d_features[piece * len..d_features.len().min((piece + 1) * len)];
+                    let whole = lock(&this.pieces[piece]);
+                    this.backward_piece(&whole, d, piece == number, &mut sums, scratch);
+                }
+            });
         });
         self.add_up(count, gradients);
     }

@@ -5,8 +5,6 @@
 //! their order, so results do not depend on the number of threads. With running statistics a norm is a factor and an addend, and
 //! a piece goes through all stages at once.
 
-use std::mem::replace;
-
 use super::pool::{Forward, Largest, Moments, Products, Through};
 use super::stage::Stage;
 use super::{Cnn, Piece, Scratch, StageParameters, apart};
@@ -178,20 +176,15 @@ impl Cnn {
         let len = this.together * this.pixels();
         let to = apart(features, this.together * this.features());
         this.workers.run(to.len(), &|number| {
-            let mut scratch = this.scratch();
-            let mut own = replace(&mut scratch.piece, Piece::new(&[], 0, false));
-            let mut kept = keeps.then(|| lock(&this.pieces[number]));
-            let piece = kept.as_deref_mut().unwrap_or(&mut own);
             let images = &images[number * len..images.len().min((number + 1) * len)];
-            piece.take(images, this.pixels());
-            for stage in 0..this.stages.len() {
-                this.convolve_piece(stage, piece, &mut scratch);
-                this.pool_piece(stage, piece);
-            }
-            this.dense(&piece.normed.last, &mut lock(&to[number]));
-            drop(kept);
-            scratch.piece = own;
-            lock(&this.idle).push(scratch);
+            this.with_piece(number, keeps, |piece, scratch| {
+                piece.take(images, this.pixels());
+                for stage in 0..this.stages.len() {
+                    this.convolve_piece(stage, piece, scratch);
+                    this.pool_piece(stage, piece);
+                }
+                this.dense(&piece.normed.last, &mut lock(&to[number]));
+            });
         });
     }
 
@@ -239,13 +232,13 @@ impl Cnn {
             }
             let this = &*self;
             this.workers.run(lanes, &|lane| {
-                let (mut scratch, mut sums) = (this.scratch(), lock(&this.sums[lane]));
-                for piece in (lane..pieces).step_by(lanes) {
-                    let to = (piece == lane, &mut sums.weights[number][..]);
-                    this.backward_stage(number, &mut lock(&this.pieces[piece]), to, &mut scratch);
-                }
-                drop(sums);
-                lock(&this.idle).push(scratch);
+                this.with_scratch(|scratch| {
+                    let mut sums = lock(&this.sums[lane]);
+                    for piece in (lane..pieces).step_by(lanes) {
+                        let to = (piece == lane, &mut sums.weights[number][..]);
+                        this.backward_stage(number, &mut lock(&this.pieces[piece]), to, scratch);
+                    }
+                });
             });
         }
         self.add_up(lanes, gradients);
@@ -284,11 +277,8 @@ impl Cnn {
 
     /// Does something with each of the first pieces.
     fn each_piece(&self, count: usize, work: &(dyn Fn(&mut Piece, &mut Scratch) + Sync)) {
-        self.workers.run(count, &|number| {
-            let mut scratch = self.scratch();
-            work(&mut lock(&self.pieces[number]), &mut scratch);
-            lock(&self.idle).push(scratch);
-        });
+        self.workers
+            .run(count, &|number| self.with_piece(number, true, work));
     }
 
     /// A stage's convolution of a piece.
